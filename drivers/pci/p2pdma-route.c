@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PCI peer-to-peer DMA: from (provider, client) to a route
+ *
+ * Pure: reads the hierarchy, keeps nothing, prints nothing, takes no lock, never sleeps.
+ *
+ * The paths of provider and client towards the root meet somewhere. Section numbers are those of
+ * the PCIe Base Specification, revision 6.0.
+ *
+ *	        host bridge
+ *	             |
+ *	         root port			a redirected transaction climbs through here,
+ *	             |				and has to be forwarded upstream
+ *	       upstream port			<- the shared parent
+ *	        /         \
+ *	  downstream   downstream		<- the divergence: client side, provider side
+ *	      |            |
+ *	   client       provider
+ *
+ * Where they meet at a bridge, the switch or the bus below it routes the request between the two
+ * (sec 1.3.3, and the PCI-to-PCI Bridge Architecture Specification r1.2, ch 4, for conventional
+ * buses), unless Access Control Services interfere (sec 6.12). Only ports that see the transaction
+ * as peer-to-peer do so, and these are the ones at the divergence: a port further down merely
+ * passes upstream what leaves its part of the hierarchy anyway. The client's side decides on
+ * requests, the provider's side on completions (sec 6.12.1.1). On a bus that functions share,
+ * the functions themselves are the divergence (sec 6.12.1.2).
+ *
+ * Where they meet only at the host bridge, or where the transaction is redirected to it, the
+ * root complex has to route, which the specification leaves open (sec 1.3.1).
+ *
+ * All of this is about untranslated requests. A request that carries an address translated by
+ * ATS may be exempt from redirection (ACS Direct Translated P2P, sec 6.12.1.1); the verdict here
+ * is the one for a device that does not use ATS, which is the stricter of the two.
+ */
+#include <linux/bitfield.h>
+#include <linux/pci.h>
+
+#include "p2pdma.h"
+
+/**
+ * struct p2pdma_meeting - where two paths meet
+ * @bridge: the lowest bridge on both paths; NULL if it is the host bridge
+ * @client_side: the last function on the client's path before it; NULL if @bridge is the client
+ * @provider_side: likewise for the provider
+ * @hops: from the provider up to the meeting point and down to the client
+ */
+struct p2pdma_meeting {
+	struct pci_dev *bridge;
+	struct pci_dev *client_side;
+	struct pci_dev *provider_side;
+	int hops;
+};
+
+/* What access control makes of one kind of transaction, from the best to the worst. */
+enum p2pdma_turn {
+	P2PDMA_TURN_DIRECT,
+	P2PDMA_TURN_REDIRECTED,
+	P2PDMA_TURN_BLOCKED,
+	P2PDMA_TURN_UNREADABLE,
+};
+
+static int p2pdma_depth(struct pci_dev *dev)
+{
+	int depth = 0;
+
+	while ((dev = pci_upstream_bridge(dev)))
+		depth++;
+	return depth;
+}
+
+static void p2pdma_climb(struct pci_dev **pos, struct pci_dev **below, int *hops)
+{
+	*below = *pos;
+	*pos = pci_upstream_bridge(*pos);
+	(*hops)++;
+}
+
+static void p2pdma_meet(struct pci_dev *provider, struct pci_dev *client,
+			struct p2pdma_meeting *meeting)
+{
+	int up = p2pdma_depth(provider), uc = p2pdma_depth(client);
+	struct pci_dev *p = provider, *c = client;
+
+	*meeting = (struct p2pdma_meeting) {};
+	for (; up > uc; up--)
+		p2pdma_climb(&p, &meeting->provider_side, &meeting->hops);
+	for (; uc > up; uc--)
+		p2pdma_climb(&c, &meeting->client_side, &meeting->hops);
+	while (p != c) {
+		p2pdma_climb(&p, &meeting->provider_side, &meeting->hops);
+		p2pdma_climb(&c, &meeting->client_side, &meeting->hops);
+	}
+	meeting->bridge = p;
+}
+
+/*
+ * Reserved bits read as zero, so all ones is a function that does not answer. Returns false for
+ * that; a function without the capability controls nothing.
+ */
+static bool p2pdma_acs_control(struct pci_dev *dev, u16 *ctrl)
+{
+	*ctrl = 0;
+	if (!dev || !dev->acs_cap)
+		return true;
+	if (pci_read_config_word(dev, dev->acs_cap + PCI_ACS_CTRL, ctrl))
+		return false;
+	return *ctrl != U16_MAX;
+}
+
+static bool p2pdma_is_port(struct pci_dev *dev)
+{
+	if (!pci_is_pcie(dev))
+		return false;
+	return pci_pcie_type(dev) == PCI_EXP_TYPE_ROOT_PORT ||
+	       pci_pcie_type(dev) == PCI_EXP_TYPE_DOWNSTREAM;
+}
+
+/* The port number of a root or downstream port (sec 7.5.3.6), negative if it cannot be read. */
+static int p2pdma_port_number(struct pci_dev *port)
+{
+	u32 lnkcap;
+
+	if (pcie_capability_read_dword(port, PCI_EXP_LNKCAP, &lnkcap) || lnkcap == U32_MAX)
+		return -ENXIO;
+	return FIELD_GET(PCI_EXP_LNKCAP_PN, lnkcap);
+}
+
+/* Functions of one device share bus and device number; with ARI the bus alone (sec 6.13). */
+static bool p2pdma_same_device(struct pci_dev *a, struct pci_dev *b)
+{
+	if (a->bus != b->bus)
+		return false;
+	return pci_ari_enabled(a->bus) || PCI_SLOT(a->devfn) == PCI_SLOT(b->devfn);
+}
+
+/* Function groups (sec 7.8.8.3) give the vector another meaning, which is not read here. */
+static bool p2pdma_function_groups(struct pci_dev *dev)
+{
+	int ari = pci_find_ext_capability(dev, PCI_EXT_CAP_ID_ARI);
+	u16 ctrl;
+
+	if (!ari)
+		return false;
+	return pci_read_config_word(dev, ari + PCI_ARI_CTRL, &ctrl) || ctrl & PCI_ARI_CTRL_ACS;
+}
+
+/*
+ * Which bit of @from's egress control vector stands for @to (sec 7.7.11.4): the port number for
+ * ports of one switch or root complex, the function number for functions of one device. Negative
+ * if the vector does not speak of @to.
+ */
+static int p2pdma_egress_bit(struct pci_dev *from, struct pci_dev *to)
+{
+	if (p2pdma_is_port(from)) {
+		if (!p2pdma_is_port(to) || pci_pcie_type(from) != pci_pcie_type(to))
+			return -ENXIO;
+		if (pci_find_host_bridge(from->bus) != pci_find_host_bridge(to->bus))
+			return -ENXIO;
+		return p2pdma_port_number(to);
+	}
+	if (!p2pdma_same_device(from, to))
+		return -ENXIO;
+	if (!pci_ari_enabled(to->bus))
+		return PCI_FUNC(to->devfn);
+	return p2pdma_function_groups(from) ? -ENXIO : to->devfn;
+}
+
+/* 1 or 0, or negative if it cannot be known. */
+static int p2pdma_egress_vector(struct pci_dev *from, struct pci_dev *to)
+{
+	int bit = to ? p2pdma_egress_bit(from, to) : -ENXIO;
+	u32 vector;
+	u8 size;
+
+	if (bit < 0)
+		return bit;
+	/* A size of zero stands for 256 (sec 7.7.11.2). */
+	if (pci_read_config_byte(from, from->acs_cap + PCI_ACS_EGRESS_BITS, &size))
+		return -EIO;
+	if (size && bit >= size)
+		return -ERANGE;
+	if (pci_read_config_dword(from, from->acs_cap + PCI_ACS_EGRESS_CTL_V + bit / 32 * 4,
+				  &vector))
+		return -EIO;
+	return !!(vector & BIT(bit % 32));
+}
+
+/*
+ * Requests turn at the client's side. Egress control, where it is on, picks the ports that
+ * request redirect applies to, and blocks them where redirect is off (sec 6.12.1.1).
+ */
+static enum p2pdma_turn p2pdma_request_turn(const struct p2pdma_meeting *meeting)
+{
+	int egress;
+	u16 ctrl;
+
+	if (!p2pdma_acs_control(meeting->client_side, &ctrl))
+		return P2PDMA_TURN_UNREADABLE;
+	if (!(ctrl & PCI_ACS_EC))
+		return ctrl & PCI_ACS_RR ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_DIRECT;
+
+	egress = p2pdma_egress_vector(meeting->client_side, meeting->provider_side);
+	if (egress < 0)
+		return P2PDMA_TURN_UNREADABLE;
+	if (!egress)
+		return P2PDMA_TURN_DIRECT;
+	return ctrl & PCI_ACS_RR ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_BLOCKED;
+}
+
+/* Completions of reads turn at the provider's side; egress control does not apply to them. */
+static enum p2pdma_turn p2pdma_completion_turn(const struct p2pdma_meeting *meeting)
+{
+	u16 ctrl;
+
+	if (!p2pdma_acs_control(meeting->provider_side, &ctrl))
+		return P2PDMA_TURN_UNREADABLE;
+	return ctrl & PCI_ACS_CR ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_DIRECT;
+}
+
+static void p2pdma_visit(struct p2pdma_port_visitor *visitor, struct pci_dev *port,
+			 enum p2pdma_port_effect effect)
+{
+	if (visitor)
+		visitor->visit(visitor, port, effect);
+}
+
+static void p2pdma_visit_turn(struct p2pdma_port_visitor *visitor, struct pci_dev *port,
+			      enum p2pdma_turn turn)
+{
+	if (turn == P2PDMA_TURN_REDIRECTED)
+		p2pdma_visit(visitor, port, P2PDMA_PORT_REDIRECTS);
+	else if (turn != P2PDMA_TURN_DIRECT)
+		p2pdma_visit(visitor, port, P2PDMA_PORT_BLOCKS);
+}
+
+static enum p2pdma_turn p2pdma_turn(const struct p2pdma_meeting *meeting,
+				    struct p2pdma_port_visitor *visitor)
+{
+	enum p2pdma_turn request = p2pdma_request_turn(meeting);
+	enum p2pdma_turn completion = p2pdma_completion_turn(meeting);
+
+	/* A redirection to the root complex changes nothing for those that meet there. */
+	if (!meeting->bridge && max(request, completion) == P2PDMA_TURN_REDIRECTED)
+		return P2PDMA_TURN_DIRECT;
+
+	p2pdma_visit_turn(visitor, meeting->client_side, request);
+	p2pdma_visit_turn(visitor, meeting->provider_side, completion);
+	return max(request, completion);
+}
+
+/*
+ * A redirected transaction enters every port above the divergence from below, with an address or
+ * an ID that this port would otherwise send down again. It needs Upstream Forwarding there; what
+ * happens without is undefined (sec 6.12.1.1). A switch's upstream port only passes it out.
+ */
+static bool p2pdma_forwarded(struct pci_dev *bridge, struct p2pdma_port_visitor *visitor)
+{
+	bool forwarded = true;
+	u16 ctrl;
+
+	for (; bridge; bridge = pci_upstream_bridge(bridge)) {
+		if (pci_is_pcie(bridge) && pci_pcie_type(bridge) == PCI_EXP_TYPE_UPSTREAM)
+			continue;
+		if (p2pdma_acs_control(bridge, &ctrl) && ctrl & PCI_ACS_UF)
+			continue;
+		forwarded = false;
+		p2pdma_visit(visitor, bridge, P2PDMA_PORT_NO_FORWARDING);
+	}
+	return forwarded;
+}
+
+static void p2pdma_refuse(struct p2pdma_route *route, enum p2pdma_reason reason)
+{
+	route->type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	route->reason = reason;
+}
+
+/* @host on the way from or to @other: does it route? */
+static bool p2pdma_host_allows(struct pci_host_bridge *host, struct pci_host_bridge *other,
+			       struct p2pdma_route *route)
+{
+	enum p2pdma_capability capability = p2pdma_host_capability(host);
+
+	route->host = host;
+	if (capability == P2PDMA_UNLISTED) {
+		p2pdma_refuse(route, P2PDMA_REASON_UNLISTED);
+		return false;
+	}
+	if (capability == P2PDMA_LISTED_SAME && host != other) {
+		p2pdma_refuse(route, P2PDMA_REASON_SAME_ONLY);
+		return false;
+	}
+	route->type = PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+	route->reason = capability == P2PDMA_CPU ? P2PDMA_REASON_CPU : P2PDMA_REASON_LISTED;
+	return true;
+}
+
+static void p2pdma_through_host(struct pci_dev *provider, struct pci_dev *client,
+				struct p2pdma_route *route)
+{
+	struct pci_host_bridge *to = pci_find_host_bridge(provider->bus);
+	struct pci_host_bridge *from = pci_find_host_bridge(client->bus);
+
+	if (from == to || p2pdma_host_allows(from, to, route))
+		p2pdma_host_allows(to, from, route);
+}
+
+/**
+ * p2pdma_route - decide how, and whether, a client reaches a provider's memory
+ * @provider: function whose BAR holds the memory
+ * @client: function that masters DMA
+ * @route: filled in
+ * @visitor: is told of the ports whose access control bears on the route, or NULL
+ *
+ * Context: Any. The caller holds references on both functions, which keep the bridges above
+ * them. Reads configuration space.
+ */
+void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdma_route *route,
+		  struct p2pdma_port_visitor *visitor)
+{
+	struct p2pdma_meeting meeting;
+	enum p2pdma_turn turn;
+
+	p2pdma_meet(provider, client, &meeting);
+	*route = (struct p2pdma_route) {
+		.type = PCI_P2PDMA_MAP_BUS_ADDR,
+		.reason = P2PDMA_REASON_SPEC,
+		.distance = meeting.hops,
+		.parent = meeting.bridge,
+	};
+
+	/* What does not leave the function is subject to no access control. */
+	if (provider == client) {
+		route->reason = P2PDMA_REASON_SELF;
+		route->parent = pci_upstream_bridge(client);
+		return;
+	}
+
+	turn = p2pdma_turn(&meeting, visitor);
+	if (turn == P2PDMA_TURN_BLOCKED)
+		return p2pdma_refuse(route, P2PDMA_REASON_EGRESS);
+	if (turn == P2PDMA_TURN_UNREADABLE)
+		return p2pdma_refuse(route, P2PDMA_REASON_UNREADABLE);
+	if (meeting.bridge && turn == P2PDMA_TURN_DIRECT)
+		return;
+
+	route->redirected = meeting.bridge;
+	if (!p2pdma_forwarded(meeting.bridge, visitor))
+		return p2pdma_refuse(route, P2PDMA_REASON_NO_FORWARDING);
+	p2pdma_through_host(provider, client, route);
+}

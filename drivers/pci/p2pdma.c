@@ -1,0 +1,826 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PCI peer-to-peer DMA: registration, publication, allocation, teardown
+ *
+ * The model, the lifetime rules and the lock order stand in p2pdma.h.
+ */
+#define pr_fmt(fmt) "pci-p2pdma: " fmt
+
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
+#include <linux/cleanup.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/rculist.h>
+#include <linux/scatterlist.h>
+#include <linux/seq_buf.h>
+#include <linux/slab.h>
+
+#include "p2pdma.h"
+
+/* How long the wait for pages may take before the log says what it waits for, and says it again. */
+#define P2PDMA_WAIT_REPORT	(5 * HZ)
+
+/* A page that is being reset is reset within a few instructions, unless its CPU was taken away. */
+#define P2PDMA_RESET_RETRY	1
+#define P2PDMA_RESET_BATCH	32
+
+#define p2pdma_compare(a, b)	(((a) > (b)) - ((a) < (b)))
+
+static DEFINE_MUTEX(p2pdma_mutex);
+static LIST_HEAD(p2pdma_providers);
+
+/* ---- pages of user mappings --------------------------------------------------------------- */
+
+/*
+ * When the last reference of a page goes, the kernel calls p2pdma_page_free() and only then sets
+ * the page's count back to one. Until it has, the page must not be handed out again, so it waits
+ * in a list for somebody to see the count. The list is emptied by a work item, or before that by
+ * an allocation that would fail otherwise.
+ */
+static void p2pdma_page_free(struct page *page)
+{
+	struct pci_p2pdma *p2pdma = p2pdma_region_of(page->pgmap)->provider;
+
+	atomic_long_inc(&p2pdma->nr_resetting);
+	if (llist_add((struct llist_node *)&page->zone_device_data, &p2pdma->resetting))
+		schedule_delayed_work(&p2pdma->reset_work, 0);
+}
+
+static struct page *p2pdma_resetting_page(struct llist_node *node)
+{
+	return (void *)node - offsetof(struct page, zone_device_data);
+}
+
+static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
+{
+	if (page_ref_count(page) != 1)
+		return false;
+	page->zone_device_data = NULL;
+	p2pdma_pool_free(p2pdma->pool, page_to_virt(page), PAGE_SIZE);
+	atomic_long_dec(&p2pdma->nr_resetting);
+	return true;
+}
+
+/* Returns how many pages went back to the pool; a few at a time, interrupts are off. */
+static unsigned int p2pdma_return_pages(struct pci_p2pdma *p2pdma)
+{
+	struct llist_node *pos, *busy = NULL, *busy_tail = NULL;
+	unsigned int i, returned = 0;
+	unsigned long flags;
+
+	spin_lock_irqsave(&p2pdma->reset_lock, flags);
+	for (i = 0; i < P2PDMA_RESET_BATCH; i++) {
+		pos = llist_del_first(&p2pdma->resetting);
+		if (!pos)
+			break;
+		if (p2pdma_return_page(p2pdma, p2pdma_resetting_page(pos))) {
+			returned++;
+			continue;
+		}
+		pos->next = busy;
+		busy = pos;
+		busy_tail = busy_tail ?: pos;
+	}
+	if (busy)
+		llist_add_batch(busy, busy_tail, &p2pdma->resetting);
+	spin_unlock_irqrestore(&p2pdma->reset_lock, flags);
+	return returned;
+}
+
+static void p2pdma_reset_work(struct work_struct *work)
+{
+	struct pci_p2pdma *p2pdma = container_of(to_delayed_work(work), struct pci_p2pdma,
+						 reset_work);
+
+	while (atomic_long_read(&p2pdma->nr_resetting)) {
+		if (!p2pdma_return_pages(p2pdma)) {
+			schedule_delayed_work(&p2pdma->reset_work, P2PDMA_RESET_RETRY);
+			return;
+		}
+		cond_resched();
+	}
+}
+
+static const struct dev_pagemap_ops p2pdma_pagemap_ops = {
+	.page_free = p2pdma_page_free,
+};
+
+/* ---- registration and teardown ------------------------------------------------------------ */
+
+VISIBLE_IF_KUNIT struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev)
+{
+	struct pci_p2pdma *p2pdma;
+
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_provider_create, pdev);
+	p2pdma = kzalloc(sizeof(*p2pdma), GFP_KERNEL);
+	if (!p2pdma)
+		return NULL;
+	p2pdma->pool = p2pdma_pool_create();
+	if (!p2pdma->pool) {
+		kfree(p2pdma);
+		return NULL;
+	}
+	p2pdma->pdev = pdev;
+	p2pdma_cache_init(&p2pdma->cache);
+	INIT_LIST_HEAD(&p2pdma->regions);
+	init_llist_head(&p2pdma->resetting);
+	spin_lock_init(&p2pdma->reset_lock);
+	INIT_DELAYED_WORK(&p2pdma->reset_work, p2pdma_reset_work);
+	return p2pdma;
+}
+
+/* Nobody can reach @p2pdma any more, and all of its pages are gone. */
+static void p2pdma_provider_free(struct pci_p2pdma *p2pdma)
+{
+	cancel_delayed_work_sync(&p2pdma->reset_work);
+	p2pdma_cache_flush(&p2pdma->cache);
+	p2pdma_pool_destroy(p2pdma->pool);
+	kfree(p2pdma);
+}
+
+static struct pci_p2pdma *p2pdma_provider(struct pci_dev *pdev)
+{
+	return rcu_dereference_protected(pdev->p2pdma, lockdep_is_held(&p2pdma_mutex));
+}
+
+/* A provider starts with its first region ... */
+static int p2pdma_provider_start(struct pci_p2pdma *p2pdma)
+{
+	int ret;
+
+	lockdep_assert_held(&p2pdma_mutex);
+	ret = p2pdma_sysfs_add(p2pdma);
+	if (ret)
+		return ret;
+	list_add_tail_rcu(&p2pdma->node, &p2pdma_providers);
+	rcu_assign_pointer(p2pdma->pdev->p2pdma, p2pdma);
+	return 0;
+}
+
+/* ... and stops with its last. The caller frees it after a grace period. */
+static void p2pdma_provider_stop(struct pci_p2pdma *p2pdma)
+{
+	lockdep_assert_held(&p2pdma_mutex);
+	list_del_rcu(&p2pdma->node);
+	RCU_INIT_POINTER(p2pdma->pdev->p2pdma, NULL);
+	p2pdma_sysfs_remove(p2pdma);
+}
+
+static void p2pdma_wait_idle(struct p2pdma_region *region)
+{
+	struct pci_dev *pdev = region->provider->pdev;
+
+	while (!wait_for_completion_timeout(&region->idle, P2PDMA_WAIT_REPORT))
+		pci_warn(pdev, "BAR %d cannot be released yet: %zu pages of peer-to-peer DMA memory are in use\n",
+			 region->bar, p2pdma_pool_held(region->chunk));
+}
+
+/* Undoes p2pdma_region_start(); called by devres before the pagemap goes. */
+static void p2pdma_region_release(void *data)
+{
+	struct p2pdma_region *region = data;
+	struct pci_p2pdma *p2pdma = region->provider;
+	bool last;
+
+	p2pdma_pool_close(region->chunk);
+	scoped_guard(mutex, &p2pdma_mutex)
+		p2pdma_sysfs_remove_allocate(p2pdma);
+	p2pdma_wait_idle(region);
+
+	scoped_guard(mutex, &p2pdma_mutex) {
+		list_del_rcu(&region->node);
+		p2pdma_pool_remove(region->chunk);
+		last = list_empty(&p2pdma->regions);
+		if (last)
+			p2pdma_provider_stop(p2pdma);
+	}
+	/* For readers of the list of regions, of the list of providers and of pdev->p2pdma. */
+	synchronize_rcu();
+	if (last)
+		p2pdma_provider_free(p2pdma);
+}
+
+VISIBLE_IF_KUNIT int p2pdma_region_map(struct p2pdma_region *region)
+{
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_region_map, region);
+	return PTR_ERR_OR_ZERO(devm_memremap_pages(&region->provider->pdev->dev, &region->pgmap));
+}
+
+VISIBLE_IF_KUNIT int p2pdma_region_pool(struct p2pdma_region *region)
+{
+	struct range *range = &region->pgmap.range;
+
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_region_pool, region);
+	region->chunk = p2pdma_pool_add(region->provider->pool, __va(range->start),
+					range_len(range), &region->idle);
+	return region->chunk ? 0 : -ENOMEM;
+}
+
+VISIBLE_IF_KUNIT int p2pdma_region_arm(struct p2pdma_region *region)
+{
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_region_arm, region);
+	return devm_add_action(&region->provider->pdev->dev, p2pdma_region_release, region);
+}
+
+/*
+ * Bring a region to life: its pages, the files of its provider, its place in the lists, and last
+ * its place in the pool, where others find it. What can fail comes first, so that until it is in
+ * the pool a region can be dropped without having been seen.
+ */
+static int p2pdma_region_start(struct p2pdma_region *region, bool first)
+{
+	struct pci_p2pdma *p2pdma = region->provider;
+	int ret;
+
+	ret = p2pdma_region_map(region);
+	if (ret)
+		return ret;
+	ret = first ? p2pdma_provider_start(p2pdma) : 0;
+	if (ret)
+		goto unmap;
+	ret = p2pdma_sysfs_add_allocate(p2pdma);
+	if (ret)
+		goto stop;
+	ret = p2pdma_region_arm(region);
+	if (ret)
+		goto stop;
+	list_add_tail_rcu(&region->node, &p2pdma->regions);
+	ret = p2pdma_region_pool(region);
+	if (ret)
+		goto disarm;
+	return 0;
+
+disarm:
+	list_del_rcu(&region->node);
+	devm_remove_action(&p2pdma->pdev->dev, p2pdma_region_release, region);
+stop:
+	if (first) {
+		p2pdma_sysfs_remove_allocate(p2pdma);
+		p2pdma_provider_stop(p2pdma);
+	}
+unmap:
+	devm_memunmap_pages(&p2pdma->pdev->dev, &region->pgmap);
+	return ret;
+}
+
+static bool p2pdma_overlap(const struct range *a, const struct range *b)
+{
+	return a->start <= b->end && b->start <= a->end;
+}
+
+/* Neither another region of ours nor somebody else's pages may be in the way. */
+static bool p2pdma_range_taken(struct pci_p2pdma *p2pdma, const struct range *range)
+{
+	const u64 ends[] = { range->start, range->end };
+	struct p2pdma_region *region;
+	struct dev_pagemap *other;
+	unsigned int i;
+
+	if (p2pdma)
+		list_for_each_entry(region, &p2pdma->regions, node)
+			if (p2pdma_overlap(&region->pgmap.range, range))
+				return true;
+
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		other = get_dev_pagemap(PHYS_PFN(ends[i]), NULL);
+		if (other) {
+			put_dev_pagemap(other);
+			return true;
+		}
+	}
+	return region_intersects(range->start, range_len(range), IORESOURCE_SYSTEM_RAM,
+				 IORES_DESC_NONE) != REGION_DISJOINT;
+}
+
+/* Turn BAR, size and offset into a range of addresses, if there is such a thing. */
+static int p2pdma_find_range(struct pci_dev *pdev, int bar, size_t size, u64 offset,
+			     struct range *range)
+{
+	resource_size_t len;
+
+	if (bar < PCI_STD_RESOURCES || bar > PCI_STD_RESOURCE_END) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: there is no such BAR\n", bar);
+		return -EINVAL;
+	}
+	len = pci_resource_len(pdev, bar);
+	if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM) || !len ||
+	    pci_resource_flags(pdev, bar) & (IORESOURCE_UNSET | IORESOURCE_DISABLED)) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: not memory, or not assigned\n",
+			bar);
+		return -EINVAL;
+	}
+	if (offset >= len || size > len - offset) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#zx bytes at %#llx do not fit into %#llx\n",
+			bar, size, offset, (u64)len);
+		return -EINVAL;
+	}
+	range->start = pci_resource_start(pdev, bar) + offset;
+	range->end = range->start + (size ?: len - offset) - 1;
+	return 0;
+}
+
+/* Can the kernel have pages for this range? */
+static int p2pdma_check_range(struct pci_dev *pdev, int bar, struct range *range)
+{
+	struct range mappable = mhp_get_pluggable_range(true);
+
+	if (!IS_ALIGNED(range->start | range_len(range), memremap_compat_align())) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is not aligned to %#lx\n",
+			bar, range->start, range->end, memremap_compat_align());
+		return -EINVAL;
+	}
+	if (!range_contains(&mappable, range)) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is outside of what the kernel can map, %#llx-%#llx\n",
+			bar, range->start, range->end, mappable.start, mappable.end);
+		return -EINVAL;
+	}
+	if (p2pdma_range_taken(p2pdma_provider(pdev), range)) {
+		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is in use already\n",
+			bar, range->start, range->end);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static struct p2pdma_region *p2pdma_region_new(struct pci_p2pdma *p2pdma, int bar,
+					       const struct range *range)
+{
+	struct pci_dev *pdev = p2pdma->pdev;
+	struct p2pdma_region *region = devm_kzalloc(&pdev->dev, sizeof(*region), GFP_KERNEL);
+
+	if (!region)
+		return NULL;
+	region->provider = p2pdma;
+	region->bar = bar;
+	region->bus_offset = pci_bus_address(pdev, bar) - pci_resource_start(pdev, bar);
+	init_completion(&region->idle);
+	region->pgmap.type = MEMORY_DEVICE_PCI_P2PDMA;
+	region->pgmap.ops = &p2pdma_pagemap_ops;
+	region->pgmap.range = *range;
+	region->pgmap.nr_range = 1;
+	return region;
+}
+
+static int p2pdma_add_range(struct pci_dev *pdev, int bar, const struct range *range)
+{
+	struct pci_p2pdma *p2pdma = p2pdma_provider(pdev);
+	struct p2pdma_region *region;
+	bool first = !p2pdma;
+	int ret = -ENOMEM;
+
+	if (first)
+		p2pdma = p2pdma_provider_create(pdev);
+	if (!p2pdma)
+		return -ENOMEM;
+
+	region = p2pdma_region_new(p2pdma, bar, range);
+	if (region)
+		ret = p2pdma_region_start(region, first);
+	if (!ret)
+		return 0;
+
+	/* Both may have been visible for a moment. */
+	synchronize_rcu();
+	if (region)
+		devm_kfree(&pdev->dev, region);
+	if (first)
+		p2pdma_provider_free(p2pdma);
+	return ret;
+}
+
+/**
+ * pci_p2pdma_add_resource - register a range of a BAR as peer memory
+ * @pdev: the provider; its driver calls this in probe
+ * @bar: index of a memory BAR, 0 to 5
+ * @size: in bytes; 0 for the rest of the BAR
+ * @offset: of the first byte in the BAR
+ *
+ * Start and size have to be multiples of memremap_compat_align(), 2 MiB on most architectures.
+ * A driver may register several ranges. They are released, after all memory of theirs has come
+ * back, when the driver is unbound. Until pci_p2pmem_publish() only the provider itself and user
+ * space use the memory.
+ *
+ * Context: May sleep. The caller holds the device lock, as in probe.
+ * Return: 0; -EINVAL for a BAR or a range that cannot be peer memory; -EBUSY if part of the range
+ * has been registered already, here or elsewhere; -ENOMEM. Nothing is registered on error, and
+ * what was before is as before.
+ */
+int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t size, u64 offset)
+{
+	struct range range;
+	int ret;
+
+	ret = p2pdma_find_range(pdev, bar, size, offset, &range);
+	if (ret)
+		return ret;
+
+	scoped_guard(mutex, &p2pdma_mutex) {
+		ret = p2pdma_check_range(pdev, bar, &range);
+		if (!ret)
+			ret = p2pdma_add_range(pdev, bar, &range);
+	}
+	if (ret)
+		return ret;
+
+	pci_info(pdev, "added peer-to-peer DMA memory %#llx-%#llx\n", range.start, range.end);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pci_p2pdma_add_resource);
+
+/* ---- publication -------------------------------------------------------------------------- */
+
+/**
+ * pci_p2pmem_publish - offer peer memory to orchestrators, or stop offering it
+ * @pdev: the provider
+ * @publish: whether pci_p2pmem_find_many() and administrators may choose it
+ *
+ * To be called once the memory is usable. Without effect if nothing is registered.
+ *
+ * Context: Any.
+ */
+void pci_p2pmem_publish(struct pci_dev *pdev, bool publish)
+{
+	struct pci_p2pdma *p2pdma;
+
+	guard(rcu)();
+	p2pdma = rcu_dereference(pdev->p2pdma);
+	if (p2pdma)
+		WRITE_ONCE(p2pdma->published, publish);
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_publish);
+
+/**
+ * pci_has_p2pmem - does a function have published peer memory?
+ * @pdev: the function
+ *
+ * Context: Any.
+ * Return: true if memory is registered and published.
+ */
+bool pci_has_p2pmem(struct pci_dev *pdev)
+{
+	struct pci_p2pdma *p2pdma;
+
+	guard(rcu)();
+	p2pdma = rcu_dereference(pdev->p2pdma);
+	return p2pdma && READ_ONCE(p2pdma->published);
+}
+EXPORT_SYMBOL_GPL(pci_has_p2pmem);
+
+/* ---- distance ----------------------------------------------------------------------------- */
+
+/**
+ * struct p2pdma_acs_list - redirecting ports, as pci=disable_acs_redir= wants them
+ * @visitor: collects them
+ * @names: separated by semicolons
+ * @text: memory of @names; two ports decide, see p2pdma-route.c
+ */
+struct p2pdma_acs_list {
+	struct p2pdma_port_visitor visitor;
+	struct seq_buf names;
+	char text[128];
+};
+
+static void p2pdma_list_redirecting(struct p2pdma_port_visitor *visitor, struct pci_dev *port,
+				    enum p2pdma_port_effect effect)
+{
+	struct p2pdma_acs_list *list = container_of(visitor, struct p2pdma_acs_list, visitor);
+
+	if (effect == P2PDMA_PORT_REDIRECTS)
+		seq_buf_printf(&list->names, "%s%s", seq_buf_used(&list->names) ? ";" : "",
+			       pci_name(port));
+}
+
+static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
+			       const struct p2pdma_route *route)
+{
+	struct pci_dev *host;
+
+	switch (route->reason) {
+	case P2PDMA_REASON_EGRESS:
+		pci_warn(client, "ACS egress control blocks requests to the provider (%s)\n",
+			 pci_name(provider));
+		break;
+	case P2PDMA_REASON_UNREADABLE:
+		pci_warn(client, "access control on the way to the provider (%s) cannot be read\n",
+			 pci_name(provider));
+		break;
+	case P2PDMA_REASON_NO_FORWARDING:
+		pci_warn(client, "requests to the provider (%s) are redirected, but a port above does not forward them upstream\n",
+			 pci_name(provider));
+		break;
+	default:
+		host = p2pdma_host_device(route->host);
+		if (host)
+			pci_warn(host, "Host bridge not in P2PDMA whitelist: %04x:%04x\n",
+				 host->vendor, host->device);
+		break;
+	}
+	pci_warn(client, "cannot be used for peer-to-peer DMA as the client and provider (%s) do not share an upstream bridge or whitelisted host bridge\n",
+		 pci_name(provider));
+}
+
+/* Scripts look for these texts; those that Linux 6.12 has are as they are there. */
+static void p2pdma_route_verbose(struct pci_dev *provider, struct pci_dev *client,
+				 struct p2pdma_route *route)
+{
+	struct p2pdma_acs_list list = { .visitor.visit = p2pdma_list_redirecting };
+
+	seq_buf_init(&list.names, list.text, sizeof(list.text));
+	p2pdma_route(provider, client, route, &list.visitor);
+
+	if (seq_buf_used(&list.names)) {
+		pci_warn(client, "ACS redirect is set between the client and provider (%s)\n",
+			 pci_name(provider));
+		pci_warn(client, "to disable ACS redirect for this path, add the kernel parameter: pci=disable_acs_redir=%s\n",
+			 seq_buf_str(&list.names));
+	}
+	if (route->type == PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		p2pdma_log_refusal(provider, client, route);
+}
+
+/**
+ * struct p2pdma_score - how well a provider serves a set of clients
+ * @through_host: routes that go through a host bridge
+ * @distance: sum over the clients
+ * @remote: clients on another NUMA node
+ * @available: bytes
+ */
+struct p2pdma_score {
+	int through_host;
+	int distance;
+	int remote;
+	size_t available;
+};
+
+static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev, bool verbose,
+				struct p2pdma_score *score)
+{
+	struct pci_dev *client = p2pdma_client_function(dev);
+	struct p2pdma_route route;
+
+	if (!client) {
+		if (verbose)
+			dev_warn(dev, "cannot be used for peer-to-peer DMA as it is not a PCI device\n");
+		return false;
+	}
+	if (verbose)
+		p2pdma_route_verbose(provider, client, &route);
+	else
+		p2pdma_route(provider, client, &route, NULL);
+
+	score->distance += route.distance;
+	score->through_host += route.type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+	score->remote += dev_to_node(&provider->dev) != dev_to_node(&client->dev);
+	return route.type != PCI_P2PDMA_MAP_NOT_SUPPORTED;
+}
+
+/* With @verbose, clients after the first unreachable one have their say as well. */
+static bool p2pdma_score(struct pci_dev *provider, struct device **clients, int num_clients,
+			 bool verbose, struct p2pdma_score *score)
+{
+	bool reaches_all = num_clients > 0;
+	int i;
+
+	*score = (struct p2pdma_score) {};
+	for (i = 0; i < num_clients && (reaches_all || verbose); i++)
+		reaches_all &= p2pdma_score_client(provider, clients[i], verbose, score);
+	return reaches_all;
+}
+
+/**
+ * pci_p2pdma_distance_many - how far it is from a provider to its clients
+ * @provider: function whose memory would be used; need not have registered any
+ * @clients: devices that would master DMA to it; PCI functions or any children of such
+ * @num_clients: length of @clients
+ * @verbose: say in the kernel log what is in the way
+ *
+ * Context: Any. The caller holds references on all devices.
+ * Return: the sum of the distances, in hops; negative if @num_clients is 0, if a client is not
+ * below a PCI function, or if a route is missing.
+ */
+int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int num_clients,
+			     bool verbose)
+{
+	struct p2pdma_score score;
+
+	if (!p2pdma_score(provider, clients, num_clients, verbose, &score))
+		return -1;
+	return score.distance;
+}
+EXPORT_SYMBOL_GPL(pci_p2pdma_distance_many);
+
+/* ---- find --------------------------------------------------------------------------------- */
+
+static int p2pdma_compare_address(struct pci_dev *a, struct pci_dev *b)
+{
+	int ret = p2pdma_compare(pci_domain_nr(a->bus), pci_domain_nr(b->bus));
+
+	return ret ?: p2pdma_compare(pci_dev_id(a), pci_dev_id(b));
+}
+
+/* A total order, so that the same question gets the same answer. */
+static bool p2pdma_better(struct pci_p2pdma *a, const struct p2pdma_score *score_a,
+			  struct pci_p2pdma *b, const struct p2pdma_score *score_b)
+{
+	int ret;
+
+	if (!b)
+		return true;
+	ret = p2pdma_compare(score_a->through_host, score_b->through_host) ?:
+	      p2pdma_compare(score_a->distance, score_b->distance) ?:
+	      p2pdma_compare(score_a->remote, score_b->remote) ?:
+	      p2pdma_compare(score_b->available, score_a->available) ?:
+	      p2pdma_compare_address(a->pdev, b->pdev);
+	return ret < 0;
+}
+
+/**
+ * pci_p2pmem_find_many - find the best published peer memory for a set of clients
+ * @clients: devices that would master DMA to it; PCI functions or any children of such
+ * @num_clients: length of @clients
+ *
+ * Best is the provider with the fewest routes through a host bridge, then the smallest sum of
+ * distances, then the fewest clients on another NUMA node, then the most free memory, then the
+ * lowest address.
+ *
+ * Context: Any. The caller holds references on all clients.
+ * Return: the provider, with a reference that pci_dev_put() drops, or NULL if none reaches all.
+ */
+struct pci_dev *pci_p2pmem_find_many(struct device **clients, int num_clients)
+{
+	struct p2pdma_score score, best_score;
+	struct pci_p2pdma *p2pdma, *best = NULL;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(p2pdma, &p2pdma_providers, node) {
+		if (!READ_ONCE(p2pdma->published))
+			continue;
+		if (!p2pdma_score(p2pdma->pdev, clients, num_clients, false, &score))
+			continue;
+		score.available = p2pdma_available(p2pdma);
+		if (p2pdma_better(p2pdma, &score, best, &best_score)) {
+			best = p2pdma;
+			best_score = score;
+		}
+	}
+	return best ? pci_dev_get(best->pdev) : NULL;
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_find_many);
+
+/* ---- allocation --------------------------------------------------------------------------- */
+
+/**
+ * p2pdma_alloc - allocate a run of pages from a provider
+ * @p2pdma: the provider
+ * @size: in bytes; rounded up to whole pages
+ *
+ * Context: Any.
+ * Return: address of the first page, or NULL.
+ */
+void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
+{
+	void *addr = p2pdma_pool_alloc(p2pdma->pool, size);
+
+	/* Pages that are free must not make an allocation fail because nobody picked them up. */
+	while (!addr && atomic_long_read(&p2pdma->nr_resetting)) {
+		if (!p2pdma_return_pages(p2pdma))
+			break;
+		addr = p2pdma_pool_alloc(p2pdma->pool, size);
+	}
+	return addr;
+}
+
+/**
+ * p2pdma_available - how much memory of a provider can be allocated
+ * @p2pdma: the provider
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+size_t p2pdma_available(struct pci_p2pdma *p2pdma)
+{
+	return p2pdma_pool_available(p2pdma->pool) +
+	       (atomic_long_read(&p2pdma->nr_resetting) << PAGE_SHIFT);
+}
+
+/**
+ * pci_p2pmem_alloc - allocate peer memory
+ * @pdev: the provider
+ * @size: in bytes; rounded up to whole pages
+ *
+ * The memory is contiguous and not cleared. It pins the provider: unbinding its driver waits
+ * until the memory has come back.
+ *
+ * Context: Any.
+ * Return: kernel address of the first page, or NULL if there is not enough memory in one piece.
+ */
+void *pci_p2pmem_alloc(struct pci_dev *pdev, size_t size)
+{
+	struct pci_p2pdma *p2pdma;
+
+	guard(rcu)();
+	p2pdma = rcu_dereference(pdev->p2pdma);
+	return p2pdma ? p2pdma_alloc(p2pdma, size) : NULL;
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
+
+/**
+ * pci_p2pmem_free - give peer memory back
+ * @pdev: the provider
+ * @addr: what pci_p2pmem_alloc() returned; NULL is ignored
+ * @size: what it was asked for
+ *
+ * Context: Any.
+ */
+void pci_p2pmem_free(struct pci_dev *pdev, void *addr, size_t size)
+{
+	struct pci_p2pdma *p2pdma;
+
+	if (!addr)
+		return;
+	guard(rcu)();
+	p2pdma = rcu_dereference(pdev->p2pdma);
+	WARN(!p2pdma || !p2pdma_pool_free(p2pdma->pool, addr, size),
+	     "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
+	     pci_name(pdev), __builtin_return_address(0), size);
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_free);
+
+/**
+ * pci_p2pmem_virt_to_bus - the bus address of peer memory
+ * @pdev: the provider
+ * @addr: kernel address in memory that was allocated from it
+ *
+ * For addresses that are programmed into the provider itself. Clients get theirs from
+ * dma_map_sg().
+ *
+ * Context: Any.
+ * Return: the bus address, or 0 if @addr is not memory of @pdev.
+ */
+pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *pdev, void *addr)
+{
+	struct p2pdma_region *region;
+	struct pci_p2pdma *p2pdma;
+	u64 phys;
+
+	if (!virt_addr_valid(addr))
+		return 0;
+	phys = virt_to_phys(addr);
+
+	guard(rcu)();
+	p2pdma = rcu_dereference(pdev->p2pdma);
+	if (!p2pdma)
+		return 0;
+	list_for_each_entry_rcu(region, &p2pdma->regions, node)
+		if (phys >= region->pgmap.range.start && phys <= region->pgmap.range.end)
+			return phys + region->bus_offset;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
+
+/**
+ * pci_p2pmem_alloc_sgl - allocate peer memory as a scatterlist
+ * @pdev: the provider
+ * @nents: number of entries, set on success
+ * @length: in bytes
+ *
+ * Context: May sleep.
+ * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length is 0 or memory is
+ * short.
+ */
+struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *pdev, unsigned int *nents, u32 length)
+{
+	struct scatterlist *sg = kmalloc(sizeof(*sg), GFP_KERNEL);
+	void *addr;
+
+	if (!sg)
+		return NULL;
+	addr = pci_p2pmem_alloc(pdev, length);
+	if (!addr) {
+		kfree(sg);
+		return NULL;
+	}
+	sg_init_one(sg, addr, length);
+	*nents = 1;
+	return sg;
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl);
+
+/**
+ * pci_p2pmem_free_sgl - free a scatterlist and its peer memory
+ * @pdev: the provider
+ * @sgl: what pci_p2pmem_alloc_sgl() returned; NULL is ignored
+ *
+ * Context: Any.
+ */
+void pci_p2pmem_free_sgl(struct pci_dev *pdev, struct scatterlist *sgl)
+{
+	struct scatterlist *sg;
+
+	for (sg = sgl; sg; sg = sg_next(sg))
+		pci_p2pmem_free(pdev, sg_virt(sg), sg->length);
+	kfree(sgl);
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_free_sgl);

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * PCI peer-to-peer DMA: private objects, lifetime and locking
+ *
+ * Rooms, and who calls whom (down only, no cycle):
+ *
+ *	p2pdma-sysfs.c  p2pdma-configfs.c		leaves: what people read and write
+ *	p2pdma.c					registration, allocation, find, teardown
+ *	p2pdma-map.c					DMA mapping, the only cache of routes
+ *	p2pdma-route.c		p2pdma-pool.c		verdicts; pages
+ *	p2pdma-bridge.c					what a host bridge can do
+ *
+ * Lifetime
+ *
+ * A function becomes a provider with its first region and stops being one with its last. The
+ * state hangs off pdev->p2pdma, an RCU pointer that nobody else looks into. Readers hold
+ * rcu_read_lock(); registration and teardown are serialised by p2pdma_mutex.
+ *
+ * A region is one registered range of a BAR and one dev_pagemap. Each of its pages is either in
+ * the pool, or allocated, or being reset by the kernel after the last reference of a user mapping
+ * went (the pages in pci_p2pdma.resetting). A region goes only when all pages are in the pool:
+ *
+ *	1. the pool closes it: no allocation finds it from here on;
+ *	2. the file "allocate" goes, which ends user mappings and lets no new one begin;
+ *	3. wait until the last page is back;
+ *	4. the pool and the provider forget it;
+ *	5. the pagemap and then the region itself are released by devres.
+ *
+ * A region that is going leaves the others of its provider alone, except that "allocate" stays
+ * away until the next registration. An allocation pins its region and its provider, so whoever
+ * holds one needs no further protection.
+ *
+ * Lock order: p2pdma_mutex, then locks inside kernfs; p2pdma_mutex is not held during the wait of
+ * step 3. The locks of pool, cache and resetting pages are leaves that are taken with interrupts
+ * off, because pages come back from any context.
+ */
+#ifndef _PCI_P2PDMA_PRIVATE_H
+#define _PCI_P2PDMA_PRIVATE_H
+
+#include <linux/completion.h>
+#include <linux/dma-map-ops.h>
+#include <linux/hashtable.h>
+#include <linux/llist.h>
+#include <linux/memremap.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+struct p2pdma_chunk;
+struct p2pdma_pool;
+
+/* ---- p2pdma-pool.c: pages and bytes ------------------------------------------------------- */
+
+struct p2pdma_pool *p2pdma_pool_create(void);
+void p2pdma_pool_destroy(struct p2pdma_pool *pool);
+struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr, size_t size,
+				     struct completion *idle);
+void p2pdma_pool_close(struct p2pdma_chunk *chunk);
+size_t p2pdma_pool_held(struct p2pdma_chunk *chunk);
+void p2pdma_pool_remove(struct p2pdma_chunk *chunk);
+void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size);
+bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size);
+size_t p2pdma_pool_size(struct p2pdma_pool *pool);
+size_t p2pdma_pool_available(struct p2pdma_pool *pool);
+
+/* ---- p2pdma-bridge.c: what a host bridge can do ------------------------------------------- */
+
+/**
+ * enum p2pdma_capability - what is known of a host bridge's peer routing
+ * @P2PDMA_UNLISTED: nothing, so it is taken for one that does not route
+ * @P2PDMA_LISTED_SAME: known to route between its own ports only
+ * @P2PDMA_LISTED: known to route between its ports and to other host bridges
+ * @P2PDMA_CPU: as @P2PDMA_LISTED, known by the processor that it is part of
+ */
+enum p2pdma_capability {
+	P2PDMA_UNLISTED,
+	P2PDMA_LISTED_SAME,
+	P2PDMA_LISTED,
+	P2PDMA_CPU,
+};
+
+enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host);
+struct pci_dev *p2pdma_host_device(struct pci_host_bridge *host);
+bool p2pdma_cpu_routes(void);
+
+/* ---- p2pdma-route.c: verdicts ------------------------------------------------------------- */
+
+/**
+ * enum p2pdma_reason - why a route is what it is
+ * @P2PDMA_REASON_SELF: provider and client are one function
+ * @P2PDMA_REASON_SPEC: they share a bridge that the specification obliges to route
+ * @P2PDMA_REASON_LISTED: the host bridge is known to route
+ * @P2PDMA_REASON_CPU: the host bridge is part of a processor that is known to route
+ * @P2PDMA_REASON_UNLISTED: nothing is known of a host bridge on the way
+ * @P2PDMA_REASON_SAME_ONLY: two host bridges, and one of them routes only within itself
+ * @P2PDMA_REASON_EGRESS: egress control blocks the request
+ * @P2PDMA_REASON_UNREADABLE: access control could not be read, so it is taken for blocking
+ * @P2PDMA_REASON_NO_FORWARDING: redirected below a port that does not forward upstream
+ */
+enum p2pdma_reason {
+	P2PDMA_REASON_SELF,
+	P2PDMA_REASON_SPEC,
+	P2PDMA_REASON_LISTED,
+	P2PDMA_REASON_CPU,
+	P2PDMA_REASON_UNLISTED,
+	P2PDMA_REASON_SAME_ONLY,
+	P2PDMA_REASON_EGRESS,
+	P2PDMA_REASON_UNREADABLE,
+	P2PDMA_REASON_NO_FORWARDING,
+};
+
+/**
+ * struct p2pdma_route - the verdict for one provider and one client
+ * @type: how the client's DMA has to be mapped, or that it must not be
+ * @reason: why
+ * @redirected: access control sends requests or completions up to the host bridge
+ * @distance: hops between the two; valid whatever @type says
+ * @parent: the bridge at which the paths of the two meet; NULL for the host bridge
+ * @host: the host bridge that decided where one had to: the one that refuses, else the provider's
+ */
+struct p2pdma_route {
+	enum pci_p2pdma_map_type type;
+	enum p2pdma_reason reason;
+	bool redirected;
+	int distance;
+	struct pci_dev *parent;
+	struct pci_host_bridge *host;
+};
+
+/**
+ * enum p2pdma_port_effect - what access control of one port does to a route
+ * @P2PDMA_PORT_REDIRECTS: sends requests or completions upstream
+ * @P2PDMA_PORT_BLOCKS: refuses requests, or cannot be read
+ * @P2PDMA_PORT_NO_FORWARDING: does not forward upstream what was redirected below it
+ */
+enum p2pdma_port_effect {
+	P2PDMA_PORT_REDIRECTS,
+	P2PDMA_PORT_BLOCKS,
+	P2PDMA_PORT_NO_FORWARDING,
+};
+
+/**
+ * struct p2pdma_port_visitor - is told of every port whose access control bears on a route
+ * @visit: called once a port: the client's side, the provider's side, then upwards
+ */
+struct p2pdma_port_visitor {
+	void (*visit)(struct p2pdma_port_visitor *self, struct pci_dev *port,
+		      enum p2pdma_port_effect effect);
+};
+
+void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdma_route *route,
+		  struct p2pdma_port_visitor *visitor);
+
+/* ---- p2pdma-map.c: mapping and the cache of routes ---------------------------------------- */
+
+#define P2PDMA_CACHE_BITS	5
+
+/**
+ * struct p2pdma_cache - routes from one provider to the clients that mapped its memory
+ * @generation: the state of the world that the entries were decided in
+ * @lock: serialises changes; lookups hold rcu_read_lock()
+ * @clients: struct p2pdma_cache_entry by client
+ */
+struct p2pdma_cache {
+	u64 generation;
+	spinlock_t lock;
+	DECLARE_HASHTABLE(clients, P2PDMA_CACHE_BITS);
+};
+
+void p2pdma_cache_init(struct p2pdma_cache *cache);
+void p2pdma_cache_flush(struct p2pdma_cache *cache);
+void p2pdma_routes_changed(void);
+struct pci_dev *p2pdma_client_function(struct device *client);
+
+/* ---- p2pdma.c: registration and teardown -------------------------------------------------- */
+
+/**
+ * struct pci_p2pdma - a provider
+ * @pdev: the function
+ * @pool: all pages of all regions
+ * @cache: routes to this provider's memory
+ * @published: find may offer this memory to orchestrators
+ * @allocate_file: the sysfs file "allocate" exists; p2pdma_mutex
+ * @regions: struct p2pdma_region, at least one; RCU, changed under p2pdma_mutex
+ * @node: in the list of providers; RCU, changed under p2pdma_mutex
+ * @resetting: user pages whose last reference went, linked by page->zone_device_data
+ * @nr_resetting: pages in @resetting; they count as available
+ * @reset_lock: for taking pages from @resetting
+ * @reset_work: empties @resetting when nobody else does
+ */
+struct pci_p2pdma {
+	struct pci_dev *pdev;
+	struct p2pdma_pool *pool;
+	struct p2pdma_cache cache;
+	bool published;
+	bool allocate_file;
+	struct list_head regions;
+	struct list_head node;
+	struct llist_head resetting;
+	atomic_long_t nr_resetting;
+	spinlock_t reset_lock;
+	struct delayed_work reset_work;
+};
+
+/**
+ * struct p2pdma_region - one registered range of a BAR
+ * @pgmap: its pages
+ * @provider: whose it is
+ * @bar: index of the BAR
+ * @bus_offset: bus address minus CPU address
+ * @chunk: its pages in the pool
+ * @idle: completed when the chunk is closed and its last page came back
+ * @node: in pci_p2pdma.regions
+ */
+struct p2pdma_region {
+	struct dev_pagemap pgmap;
+	struct pci_p2pdma *provider;
+	int bar;
+	u64 bus_offset;
+	struct p2pdma_chunk *chunk;
+	struct completion idle;
+	struct list_head node;
+};
+
+static inline struct p2pdma_region *p2pdma_region_of(struct dev_pagemap *pgmap)
+{
+	return container_of(pgmap, struct p2pdma_region, pgmap);
+}
+
+void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size);
+size_t p2pdma_available(struct pci_p2pdma *p2pdma);
+
+/* ---- p2pdma-sysfs.c ----------------------------------------------------------------------- */
+
+int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma);
+void p2pdma_sysfs_remove(struct pci_p2pdma *p2pdma);
+int p2pdma_sysfs_add_allocate(struct pci_p2pdma *p2pdma);
+void p2pdma_sysfs_remove_allocate(struct pci_p2pdma *p2pdma);
+
+/* ---- seams for KUnit ---------------------------------------------------------------------- */
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* The steps of a registration; each can be made to fail with kunit_activate_static_stub(). */
+struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev);
+int p2pdma_region_map(struct p2pdma_region *region);
+int p2pdma_region_pool(struct p2pdma_region *region);
+int p2pdma_region_arm(struct p2pdma_region *region);
+#endif
+
+#endif /* _PCI_P2PDMA_PRIVATE_H */
