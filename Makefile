@@ -1,17 +1,76 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The front door.  "make help" lists every target.
+# The front door: "make help" lists every target.  What takes more than a
+# command line lives in tools/; all output goes to build/.
 
-TOOLS	:= tools/testing/p2pdma
-BUILD	:= $(TOOLS)/build $(if $(KDIR),--kdir "$(KDIR)")
-# Debian's kernel source is needed only where no other one is there or named
+TOOLS	 := tools/testing/p2pdma
 PACKAGES := $(TOOLS)/install-packages
-SOURCE	:= $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
+BUILD	 := $(TOOLS)/build $(if $(KDIR),--kdir "$(KDIR)")
+
+# Debian's kernel source is needed only where no other one is named or there
+SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
 
 .DEFAULT_GOAL := help
 
-kernel-stock:
+help: ## this list
+	@awk -F ' ## ' '/^## /{sub(/^## /, ""); print} \
+		/^[a-z-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' \
+		$(firstword $(MAKEFILE_LIST))
+
+## See it work, and test it (in an emulated machine; nothing here touches your devices):
+##
+demo: ## copy drive to drive through peer memory, with evidence (about 10 minutes at first)
+	@$(PACKAGES) build rig $(SOURCE)
+	@$(BUILD) kernel
+	@$(TOOLS)/rig demo
+
+test: ## check, KUnit and the emulated machines; ends with "N passed, N failed, N skipped"
+	@$(PACKAGES) build rig check integrate $(SOURCE)
+	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
+
+kunit: ## only the KUnit suites, on the debug kernel
+	@$(PACKAGES) build rig $(SOURCE)
+	@$(BUILD) kernel-debug
+	@$(TOOLS)/rig kunit
+
+check: ## only the static checkers: checkpatch, kernel-doc, sparse, W=1, coccicheck and more
+	@$(PACKAGES) build check integrate $(SOURCE)
+	@$(BUILD) linux
+	@$(TOOLS)/check
+
+##
+## Build kernels (source: Debian's linux-source-6.12, or KDIR=DIR for any 6.12.y tree):
+##
+kernel: ## build/kernel, plain: the one to demonstrate and to measure
 	@$(PACKAGES) build $(SOURCE)
 	@$(BUILD) $@
 
-.PHONY: kernel-stock
+kernel-debug: ## build/kernel-debug, with KASAN, lockdep, kmemleak and others
+	@$(PACKAGES) build $(SOURCE)
+	@$(BUILD) $@
+
+kernel-stock: ## build/kernel-stock, plain, with the kernel's own p2pdma for comparison
+	@$(PACKAGES) build $(SOURCE)
+	@$(BUILD) $@
+
+##
+## Use it in a kernel tree of yours:
+##
+install: ## KDIR=DIR: lay our files over that 6.12.y tree
+	@$(if $(KDIR),,$(error say which kernel tree: make $@ KDIR=DIR))
+	@$(PACKAGES) integrate
+	@tools/integrate install "$(KDIR)"
+
+uninstall: ## KDIR=DIR: take them off, the tree is as it was before
+	@$(if $(KDIR),,$(error say which kernel tree: make $@ KDIR=DIR))
+	@$(PACKAGES) integrate
+	@tools/integrate uninstall "$(KDIR)"
+
+##
+clean: ## remove build/, the kernel trees and kernels included
+	rm -rf build
+
+##
+## JOBS=N sets how many compilers run at once.
+
+.PHONY: help demo test kunit check kernel kernel-debug kernel-stock install uninstall clean
