@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The rig's hand inside the guest: takes requests from the host over a virtio port.
+
+Every message is one line of JSON. A case runs in a child of the agent, so that its mappings,
+files and faults end with it; while it runs, the child alone speaks to the host.
+"""
+import importlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+PORT = "p2pdma.rig"
+LEAKS = "/sys/kernel/debug/kmemleak"
+LEAK_AGE = 5.5          # kmemleak reports nothing younger than five seconds
+HELD_TAINTS = (1 << 7) | (1 << 9)   # the kernel died once, or warned
+
+
+class Host:
+    """The other end of the port."""
+
+    def __init__(self):
+        self._fd = os.open(_port(), os.O_RDWR)
+        self._buffer = b""
+
+    def send(self, message):
+        data = json.dumps(message).encode() + b"\n"
+        while data:
+            data = data[os.write(self._fd, data):]
+
+    def receive(self):
+        while b"\n" not in self._buffer:
+            data = os.read(self._fd, 1 << 16)
+            if not data:
+                sys.exit("the host is gone")
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def call(self, service, arguments):
+        """Ask the host for something while a case runs."""
+        self.send({"call": service, "arguments": arguments})
+        answer = self.receive()
+        if "error" in answer:
+            raise RuntimeError(f"{service}: {answer['error']}")
+        return answer["value"]
+
+
+def _port():
+    for name in pathlib.Path("/sys/class/virtio-ports").glob("*/name"):
+        if name.read_text().strip() == PORT:
+            return f"/dev/{name.parent.name}"
+    sys.exit(f"this guest has no port {PORT}")
+
+
+def mark(text):
+    """A line in the kernel log: the host cuts the console there."""
+    with open("/dev/kmsg", "w") as log:
+        log.write(f"<6>rig: {text}\n")
+
+
+def tainted():
+    return int(pathlib.Path("/proc/sys/kernel/tainted").read_text()) & HELD_TAINTS
+
+
+# -- cases ------------------------------------------------------------------------------------
+
+def run_case(host, request):
+    mark(f"begin {request['name']}")
+    child = os.fork()
+    if not child:
+        os._exit(_child(host, request))
+    status = _wait(child, request["seconds"])
+    mark(f"end {request['name']}")
+    if status is None:
+        host.send({"result": {"verdict": "failed", "why": "hung; the blocked tasks are in the log"}})
+    elif status:
+        host.send({"result": {"verdict": "failed", "why": _ended(status)}})
+    host.send({"finished": request["name"], "tainted": bool(tainted())})
+
+
+def _child(host, request):
+    """The case itself, in its own session so that whatever it starts can be ended with it."""
+    os.setsid()
+    try:
+        from guest import case
+        importlib.import_module(f"tests.{request['file']}")
+        test = case.Test(host, request)
+        result = test.run(case.CASES[request["name"]].function)
+    except Exception:
+        result = {"verdict": "failed", "why": traceback.format_exc()}
+    host.send({"result": result})
+    return 0
+
+
+def _ended(status):
+    if os.WIFSIGNALED(status):
+        return f"the case was ended by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"the case exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def _wait(child, seconds):
+    """Wait for CHILD at most SECONDS; its status, or None after killing what hangs."""
+    def late(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        status = os.waitpid(child, 0)[1]
+        signal.alarm(0)
+    except TimeoutError:
+        pathlib.Path("/proc/sysrq-trigger").write_text("w")
+        status = None
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return status
+
+
+# -- the rest ---------------------------------------------------------------------------------
+
+def run_command(host, request):
+    """Run a command for `rig run`, its output going to the host as it comes."""
+    with subprocess.Popen(request["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as process:
+        while True:
+            data = os.read(process.stdout.fileno(), 1 << 14)
+            if not data:
+                break
+            host.send({"output": data.decode(errors="replace")})
+    host.send({"status": process.returncode})
+
+
+def _scan():
+    with open(LEAKS, "w") as leaks:
+        leaks.write("scan")
+
+
+def settle(_host, request):
+    """At the start: what the boot itself allocated and dropped is not what is tested."""
+    if os.path.exists(LEAKS):
+        _scan()
+        pathlib.Path(LEAKS).write_text("clear")
+    sysctl = pathlib.Path("/proc/sys/kernel/hung_task_timeout_secs")
+    if sysctl.exists():
+        sysctl.write_text(str(request["hung_seconds"]))
+
+
+def inspect(host, _request):
+    """At the end: leaks, and whether the lock checker still looks."""
+    answer = {"leaks": "", "lockdep": None}
+    if os.path.exists(LEAKS):
+        _scan()
+        time.sleep(LEAK_AGE)
+        _scan()
+        answer["leaks"] = pathlib.Path(LEAKS).read_text()
+    stats = pathlib.Path("/proc/lockdep_stats")
+    if stats.exists():
+        answer["lockdep"] = any(line.split() == ["debug_locks:", "1"]
+                                for line in stats.read_text().splitlines())
+    host.send({"inspected": answer})
+
+
+REQUESTS = {"case": run_case, "command": run_command, "settle": settle, "inspect": inspect}
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    sys.path[0] = str(root)
+    sys.pycache_prefix = str(root.parent.parent.parent / "build/rig/pycache")
+    host = Host()
+    host.send({"ready": os.uname().release})
+    while True:
+        request = host.receive()
+        if request["do"] == "end":
+            break
+        REQUESTS[request["do"]](host, request)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0
+"""PCI functions, providers of peer memory and NVMe drives, as a test case sees them."""
+import mmap
+import os
+import pathlib
+import time
+
+DEVICES = pathlib.Path("/sys/bus/pci/devices")
+NVME = pathlib.Path("/sys/class/nvme")
+PCI = pathlib.Path("/sys/bus/pci")
+
+
+def until(condition, seconds, what):
+    """Poll for something that announces itself nowhere; its value, or TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {seconds} s")
+        time.sleep(0.02)
+
+
+class Function:
+    """One PCI function."""
+
+    def __init__(self, bdf):
+        self.bdf = bdf
+        self.path = DEVICES / bdf
+
+    def __repr__(self):
+        return self.bdf
+
+    @classmethod
+    def by_id(cls, vendor, device):
+        for path in sorted(DEVICES.iterdir()):
+            found = cls(path.name)
+            if (found.number("vendor"), found.number("device")) == (vendor, device):
+                return found
+        raise LookupError(f"no function {vendor:04x}:{device:04x} in this machine")
+
+    def exists(self):
+        return self.path.exists()
+
+    def text(self, name):
+        return (self.path / name).read_text().strip()
+
+    def number(self, name):
+        return int(self.text(name), 0)
+
+    def bar(self, index):
+        """First and last address of a BAR, as the devices see it."""
+        start, end, _ = (int(word, 16)
+                         for word in self.text("resource").splitlines()[index].split())
+        return start, end
+
+    def driver(self):
+        link = self.path / "driver"
+        return link.resolve().name if link.exists() else None
+
+    def unbind(self):
+        (self.path / "driver/unbind").write_text(self.bdf)
+
+    def bind(self, driver="nvme"):
+        (PCI / "drivers" / driver / "bind").write_text(self.bdf)
+
+    def remove(self):
+        (self.path / "remove").write_text("1")
+
+
+def rescan():
+    (PCI / "rescan").write_text("1")
+
+
+class Provider(Function):
+    """A function with peer memory."""
+    BAR = 2
+
+    def size(self):
+        return self.number("p2pmem/size")
+
+    def available(self):
+        return self.number("p2pmem/available")
+
+    def allocate(self):
+        return str(self.path / "p2pmem/allocate")
+
+    def map(self, length, offset=0, flags=mmap.MAP_SHARED):
+        """Map fresh peer memory; the file is closed again, as mappings keep what they need."""
+        fd = os.open(self.allocate(), os.O_RDWR)
+        try:
+            return mmap.mmap(fd, length, flags, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
+        finally:
+            os.close(fd)
+
+
+class Drive:
+    """An NVMe drive, known by its serial number: the topology's name for it."""
+
+    def __init__(self, serial, seconds=30):
+        self.serial = serial
+        self.find(seconds)
+
+    def find(self, seconds=30):
+        """Look it up, also after it went and came back; wait until its disk can be opened."""
+        self.controller = until(self._controller, seconds, f"drive {self.serial}")
+        # With multipath in the kernel the disk hangs below the subsystem: match the name.
+        self.disk = until(self._disk, seconds, f"disk of drive {self.serial}")
+        self.function = Provider((self.controller / "device").resolve().name)
+        self.path = f"/dev/{self.disk}"
+        self.size = int(pathlib.Path(f"/sys/class/block/{self.disk}/size").read_text()) * 512
+        return self
+
+    def _controller(self):
+        for controller in NVME.glob("nvme*"):
+            try:
+                serial = (controller / "serial").read_text().strip()
+                if serial == self.serial and (controller / "state").read_text() == "live\n":
+                    return controller
+            except OSError:      # went while we looked at it
+                continue
+        return None
+
+    def _disk(self):
+        for disk in self.controller.glob("nvme*n*"):
+            size = pathlib.Path(f"/sys/class/block/{disk.name}/size")
+            if os.path.exists(f"/dev/{disk.name}") and size.exists() and int(size.read_text()):
+                return disk.name
+        return None
+
+    def open(self, flags=os.O_RDWR | os.O_DIRECT):
+        return os.open(self.path, flags)
+
+    @property
+    def bdf(self):
+        return self.function.bdf
+
+
+def provider(seconds=30):
+    """The drive whose controller memory is the peer memory of the usual topologies."""
+    return Drive("provider", seconds)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Moving bytes between drives and memory, and knowing where they went."""
+import contextlib
+import mmap
+import os
+
+CHUNK = 1 << 20
+
+
+def ram(length):
+    """Page-aligned system memory."""
+    return mmap.mmap(-1, max(length, mmap.PAGESIZE), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def read_into(drive, memory, length, disk_offset=0, offset=0):
+    """Read from DRIVE straight into MEMORY (peer memory or RAM), never through a cache."""
+    with _opened(drive) as fd:
+        _each(os.preadv, fd, memory, length, disk_offset, offset)
+
+
+def write_from(drive, memory, length, disk_offset=0, offset=0):
+    """Write from MEMORY straight to DRIVE."""
+    with _opened(drive) as fd:
+        _each(os.pwritev, fd, memory, length, disk_offset, offset)
+
+
+@contextlib.contextmanager
+def _opened(drive):
+    fd = drive.open()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _each(call, fd, memory, length, disk_offset, offset):
+    # A memoryview pins the mmap object; release it, or the mapping cannot be closed.
+    with memoryview(memory) as view:
+        done = 0
+        while done < length:
+            count = min(CHUNK, length - done)
+            with view[offset + done:offset + done + count] as part:
+                moved = call(fd, [part], disk_offset + done)
+            if moved <= 0:
+                raise EOFError(f"{call.__name__} moved {moved} of {count} bytes")
+            done += moved
+
+
+def contents(drive, length, disk_offset=0):
+    """What is on DRIVE now, read through system memory."""
+    buffer = ram(length)
+    read_into(drive, buffer, length, disk_offset)
+    data = buffer[:length]
+    buffer.close()
+    return data
+
+
+def put(drive, data, disk_offset=0):
+    """Put DATA on DRIVE through system memory."""
+    buffer = ram(len(data))
+    buffer[:len(data)] = data
+    write_from(drive, buffer, len(data), disk_offset)
+    buffer.close()
+
+
+class Evidence:
+    """What the drives mastered while it was collected, split by where the addresses lie."""
+
+    def __init__(self):
+        self.peer = self.own = self.ram = 0
+        self.first_outside = None
+
+
+@contextlib.contextmanager
+def evidence(test, provider):
+    """Collect from the drives' side which payload addresses they used.
+
+    peer: bytes that other drives moved to or from the provider's BAR; own: bytes that the
+    provider itself moved to or from its BAR; ram: payload bytes anywhere else.
+    """
+    seen = Evidence()
+    test.host("trace_begin")
+    try:
+        yield seen
+    finally:
+        seen.__dict__.update(test.host("trace_end", bar=provider.bar(provider.BAR)))

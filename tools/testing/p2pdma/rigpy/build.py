@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a boot needs and nobody keeps in the repository: initramfs, images, modules, selftests.
+
+Everything lands below build/, is made only when it is missing or older than its source, and is
+put in place by a rename, so that two runs of the rig do not see each other's halves.
+"""
+import contextlib
+import fcntl
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from . import cpio
+from .paths import BUILT_MODULES, GUEST, MODULES, ROOT, SCRATCH, SELFTESTS, RigError
+
+
+@contextlib.contextmanager
+def _lock(name):
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    with open(SCRATCH / f".{name}.lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
+        out.write(data)
+    os.chmod(out.name, 0o644)
+    os.replace(out.name, path)
+
+
+def _older(target, *sources):
+    return (not target.exists() or
+            any(target.stat().st_mtime < pathlib.Path(source).stat().st_mtime
+                for source in sources))
+
+
+# -- kernels ----------------------------------------------------------------------------------
+
+def kernel(path):
+    """A kernel's build directory from what was given on the command line."""
+    directory = pathlib.Path(path)
+    if not directory.is_absolute() and not directory.exists():
+        directory = ROOT / directory
+    directory = directory.resolve()
+    if not bzimage(directory).exists():
+        raise RigError(f"no kernel in {path} (arch/x86/boot/bzImage is missing); "
+                       f"'make help' names the targets that build one")
+    return directory
+
+
+def bzimage(directory):
+    return directory / "arch/x86/boot/bzImage"
+
+
+def has_option(directory, option):
+    config = directory / ".config"
+    return config.exists() and f"{option}=y\n" in config.read_text()
+
+
+def is_debug(directory):
+    return has_option(directory, "CONFIG_KASAN")
+
+
+def source_tree(directory):
+    """The source that a build directory was made from."""
+    source = directory / "source"
+    return source.resolve() if source.exists() else directory
+
+
+# -- initramfs and images ---------------------------------------------------------------------
+
+def busybox():
+    found = shutil.which("busybox", path="/bin:/usr/bin:/usr/local/bin")
+    if not found:
+        raise RigError("busybox is not here; install the package busybox-static")
+    return found
+
+
+def initramfs():
+    target, box, init = SCRATCH / "initramfs.gz", busybox(), GUEST / "init"
+    if _older(target, init, box, cpio.__file__):
+        archive = cpio.Archive()
+        for name in ("bin", "dev", "proc", "sys", "host", "rw", "root"):
+            archive.directory(name)
+        archive.character_device("dev/console", 5, 1)
+        archive.file("bin/busybox", pathlib.Path(box).read_bytes())
+        archive.file("init", init.read_bytes())
+        _replace(target, archive.tobytes())
+    return target
+
+
+def image(drive):
+    """The drive's image: bytes that depend on nothing but its name and size."""
+    target = SCRATCH / f"{drive.name}-{drive.size_mb}M.img"
+    if not target.exists():
+        source = random.Random(f"{drive.name}:{drive.size_mb}")
+        _replace(target, b"".join(source.randbytes(1 << 20) for _ in range(drive.size_mb)))
+    return target
+
+
+# -- things that are compiled -----------------------------------------------------------------
+
+def _run(command, what):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RigError(f"{what} did not build:\n{done.stdout.strip()}")
+
+
+def _sync(source, target):
+    """Make TARGET hold SOURCE's files, touching only those that differ."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        copy = target / path.name
+        if path.is_file() and (not copy.exists() or copy.read_bytes() != path.read_bytes()):
+            _replace(copy, path.read_bytes())
+
+
+def module_names():
+    return sorted(path.parent.name for path in MODULES.glob("*/Kbuild"))
+
+
+def module(directory, name):
+    """Build one of our modules against the kernel in DIRECTORY; the path of its .ko."""
+    if name not in module_names():
+        raise RigError(f"no module '{name}'; there are: {', '.join(module_names())}")
+    work = BUILT_MODULES / directory.name / name
+    with _lock(f"module-{directory.name}-{name}"):
+        _sync(MODULES / name, work)
+        _run(["make", "-s", "-C", str(directory), f"M={work}", "modules"], f"module {name}")
+    return work / f"{name}.ko"
+
+
+def selftests(directory):
+    """Build the selftests as a kernel tree would; the directory of the programs.
+
+    They want to stand in a kernel tree. When that is not an integrated one, a farm of links
+    around a copy of them does as well.
+    """
+    stock, tag = source_tree(directory), directory.name
+    top = SCRATCH / f"kselftest-{tag}"
+    farm = top / "tools/testing/selftests"
+    work = farm / "p2pdma"
+    with _lock(f"kselftest-{tag}"):
+        farm.mkdir(parents=True, exist_ok=True)
+        links = [(top / name, stock / name) for name in ("scripts", "include", "arch")]
+        links += [(farm / path.name, path) for path in (stock / "tools/testing/selftests").iterdir()
+                  if path.name not in ("p2pdma", ".gitignore")]
+        for link, to in links:
+            if not link.is_symlink():
+                link.symlink_to(to)
+        _sync(SELFTESTS, work)
+        _run(["make", "-s", "-C", str(work)], "selftests")
+    return work
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)

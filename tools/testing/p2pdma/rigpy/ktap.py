@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Results, and how they are written: KTAP version 1, as the kernel's own parser reads it."""
+import dataclasses
+import re
+
+RESULT = re.compile(r"^(?P<ok>ok|not ok) \d+ (- )?(?P<name>[^#]*?)\s*(#\s*(?P<directive>.*))?$")
+
+
+@dataclasses.dataclass
+class Result:
+    name: str
+    verdict: str                     # "ok", "failed" or "skipped"
+    why: str = ""
+    notes: list = dataclasses.field(default_factory=list)
+    subtests: list = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def good(self):
+        return self.verdict != "failed"
+
+    def count(self, verdict):
+        if self.subtests:
+            return sum(each.count(verdict) for each in self.subtests)
+        return int(self.verdict == verdict)
+
+
+def from_guest(name, message):
+    """A Result from what a guest's agent reported."""
+    subtests = [Result(*fields) for fields in message.get("subtests", [])]
+    result = Result(name, message["verdict"], message["why"], message.get("notes", []), subtests)
+    if subtests and result.verdict == "failed" and all(each.good for each in subtests):
+        # The case failed beside its subtests; a parser counts leaves only, so make it one.
+        subtests.append(Result("the_case_around_them", "failed", result.why))
+    return result
+
+
+def parse_flat(text):
+    """The results in the KTAP or TAP output of a selftest program, as (name, verdict, why)."""
+    found, said = [], []
+    for line in text.splitlines():
+        match = RESULT.match(line)
+        if not match:
+            said.append(line.lstrip("# "))
+            continue
+        directive = match["directive"] or ""
+        verdict = "ok" if match["ok"] == "ok" else "failed"
+        why = directive
+        if directive.upper().startswith("SKIP"):
+            verdict, why = "skipped", directive[4:].strip()
+        elif verdict == "failed":
+            why = "\n".join(said[-8:])
+        found.append((match["name"].strip(), verdict, why))
+        said = []
+    return found
+
+
+def _lines(results, depth):
+    pad = "    " * depth
+    yield f"{pad}KTAP version 1"
+    yield f"{pad}1..{len(results)}"
+    for number, result in enumerate(results, 1):
+        if result.subtests:
+            yield from _lines(result.subtests, depth + 1)
+        for line in result.notes + result.why.splitlines():
+            yield f"{pad}# {result.name}: {line}"
+        word = "ok" if result.good else "not ok"
+        skip = f" # SKIP {result.why.splitlines()[0] if result.why else ''}" \
+            if result.verdict == "skipped" else ""
+        yield f"{pad}{word} {number} {result.name}{skip}"
+
+
+def write(path, title, results):
+    """One file a boot: a suite called TITLE with RESULTS in it."""
+    suite = Result(title, "ok" if all(each.good for each in results) else "failed",
+                   subtests=results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(_lines([suite], 0)) + "\n")

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where things stand: the source on one side, everything that is built on the other."""
+import os
+import pathlib
+
+RIG = pathlib.Path(__file__).resolve().parent.parent
+ROOT = RIG.parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("P2PDMA_BUILD", ROOT / "build")).resolve()
+
+TOPOLOGIES = RIG / "topologies"
+TESTS = RIG / "tests"
+MODULES = RIG / "modules"
+GUEST = RIG / "guest"
+SELFTESTS = ROOT / "tools/testing/selftests/p2pdma"
+
+SCRATCH = BUILD / "rig"
+RESULTS = BUILD / "results"
+BUILT_MODULES = BUILD / "modules"
+
+
+class RigError(Exception):
+    """Something that the person at the keyboard can put right; shown without a traceback."""

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One run of the emulated machine: start it, listen to it, talk to it, end it.
+
+Four streams come out of a guest: its serial console, QMP, the control channel to the agent
+inside it, and the trace of what its drives do. The first three are pumped by one loop, so that
+waiting for any of them notices at once that the guest panicked or that QEMU went away.
+"""
+import contextlib
+import json
+import os
+import re
+import selectors
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from . import build, topology as topologies
+from .paths import ROOT, SCRATCH, RigError
+
+PANIC = re.compile(r"Kernel panic - not syncing")
+BOOT_SECONDS = 180
+
+
+class GuestGone(Exception):
+    """The guest panicked, QEMU ended, or what was waited for did not come in time."""
+
+
+class Guest:
+    """A context manager around one QEMU process."""
+
+    def __init__(self, topology, kernel, mode="agent", console=None, append=()):
+        self.topology = topology
+        self.kernel = kernel
+        self.mode = mode
+        self.append = list(append)
+        self.console_path = console
+        self.console = []
+        self.events = []
+        self.panicked = False
+        self.process = None
+        self._messages = []
+        self._partial = {}
+        self._replies = {}
+        self._qmp_id = 0
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def __enter__(self):
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        self.directory = tempfile.mkdtemp(prefix="run-", dir=SCRATCH)
+        self.trace_path = os.path.join(self.directory, "trace")
+        self._log = open(self.console_path, "wb") if self.console_path else None
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            if self.process.poll() is None:
+                self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(GuestGone):
+            while self.process and self._pump(0):
+                pass
+        if self._log:
+            self._log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self):
+        command = self._command()
+        qmp, qmp_far = socket.socketpair()
+        control, control_far = socket.socketpair()
+        command += ["-chardev", f"socket,id=qmp,fd={qmp_far.fileno()}",
+                    "-mon", "chardev=qmp,mode=control",
+                    "-chardev", f"socket,id=control,fd={control_far.fileno()}",
+                    "-device", "virtserialport,chardev=control,name=p2pdma.rig",
+                    "-display", "none", "-serial", "stdio", "-monitor", "none"]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT,
+                                        pass_fds=(qmp_far.fileno(), control_far.fileno()))
+        qmp_far.close()
+        control_far.close()
+        self._qmp, self._control = qmp, control
+        self._selector = selectors.DefaultSelector()
+        for stream, handler in ((self.process.stdout, self._on_console), (qmp, self._on_qmp),
+                                (control, self._on_control)):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ, handler)
+        self.qmp("qmp_capabilities")
+
+    def images(self):
+        """Fresh copies of the drives' images, so that every boot starts from the same bytes."""
+        copies = {}
+        for drive in self.topology.drives.values():
+            copies[drive.name] = os.path.join(self.directory, drive.name + ".img")
+            shutil.copyfile(build.image(drive), copies[drive.name])
+        return copies
+
+    def _command(self):
+        append = ["console=ttyS0", "loglevel=8", "panic=-1", "printk.devkmsg=on",
+                  "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
+                  f"rig.mode={self.mode}", f"rig.root={ROOT}"]
+        append += self.topology.kernel + self.append
+        if self.mode != "kunit":
+            append.append("kunit.enable=0")
+        return [qemu_binary(), "-nodefaults", "-no-user-config", "-no-reboot",
+                "-accel", "tcg,thread=multi", "-smp", "2",
+                *topologies.qemu_arguments(self.topology, self.images()),
+                "-kernel", str(build.bzimage(self.kernel)), "-initrd", str(build.initramfs()),
+                "-append", " ".join(append),
+                "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,"
+                "multidevs=remap", "-device", "virtio-serial-pci",
+                "-trace", "enable=-*", "-D", self.trace_path]
+
+    def interactive(self):
+        """Hand the terminal to the guest; returns QEMU's exit status."""
+        with tempfile.TemporaryDirectory(prefix="run-", dir=SCRATCH) as self.directory:
+            self.trace_path = os.path.join(self.directory, "trace")
+            return subprocess.call(self._command() + ["-display", "none",
+                                                      "-serial", "mon:stdio"])
+
+    # -- streams ------------------------------------------------------------------------------
+
+    def _pump(self, seconds):
+        """Handle what has arrived, waiting up to SECONDS for something; False if nothing did."""
+        ready = self._selector.select(seconds)
+        for key, _ in ready:
+            try:
+                data = os.read(key.fd, 1 << 16)
+            except OSError:
+                data = b""
+            if not data:
+                self._selector.unregister(key.fileobj)
+                if not self._selector.get_map():
+                    raise GuestGone(self._why())
+                continue
+            *lines, rest = (self._partial.get(key.fd, b"") + data).split(b"\n")
+            self._partial[key.fd] = rest
+            for line in lines:
+                key.data(line)
+        return bool(ready)
+
+    def _on_console(self, line):
+        if self._log:
+            self._log.write(line + b"\n")
+            self._log.flush()
+        text = line.decode(errors="replace").rstrip("\r")
+        self.console.append(text)
+        self.panicked |= bool(PANIC.search(text))
+
+    def _on_qmp(self, line):
+        message = json.loads(line)
+        if "event" in message:
+            self.events.append(message)
+        elif "id" in message:
+            self._replies[message["id"]] = message
+
+    def _on_control(self, line):
+        self._messages.append(json.loads(line))
+
+    def _why(self):
+        if self.panicked:
+            return "the kernel panicked"
+        status = self.process.poll()
+        return "the guest ended" if status in (None, 0) else f"QEMU ended with status {status}"
+
+    def wait(self, condition, seconds, what):
+        """Pump until CONDITION() is true and return its value."""
+        deadline = time.monotonic() + seconds
+        while True:
+            value = condition()
+            if value:
+                return value
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise GuestGone(f"no {what} within {seconds} s")
+            self._pump(left)
+
+    # -- conversations ------------------------------------------------------------------------
+
+    def qmp(self, command, **arguments):
+        self._qmp_id += 1
+        ident = self._qmp_id
+        request = {"execute": command, "id": ident}
+        if arguments:
+            request["arguments"] = arguments
+        self._qmp.sendall(json.dumps(request).encode() + b"\n")
+        reply = self.wait(lambda: self._replies.pop(ident, None), 60, f"reply to {command}")
+        if "error" in reply:
+            raise RigError(f"QMP {command}: {reply['error']['desc']}")
+        return reply["return"]
+
+    def wait_event(self, name, seconds, **data):
+        """The first QMP event NAME whose data agree with DATA; it is consumed."""
+        def find():
+            for event in self.events:
+                seen = event.get("data", {})
+                if event["event"] == name and all(seen.get(k) == v for k, v in data.items()):
+                    self.events.remove(event)
+                    return event
+            return None
+        return self.wait(find, seconds, f"{name} event")
+
+    def send(self, message):
+        os.set_blocking(self._control.fileno(), True)
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+        os.set_blocking(self._control.fileno(), False)
+
+    def receive(self, seconds, what="answer from the guest"):
+        self.wait(lambda: self._messages or self.panicked, seconds, what)
+        if not self._messages:
+            raise GuestGone(self._why())
+        return self._messages.pop(0)
+
+    def wait_console(self, text, start, seconds=30):
+        """The index of the first console line at or after START that contains TEXT."""
+        position = start
+
+        def find():
+            nonlocal position
+            while position < len(self.console):
+                position += 1
+                if text in self.console[position - 1]:
+                    return position
+            return None
+        return self.wait(find, seconds, f"'{text}' on the console") - 1
+
+    def wait_end(self, seconds):
+        """Wait until QEMU has ended by itself."""
+        with contextlib.suppress(GuestGone):
+            self.wait(lambda: False, seconds, "end of the guest")
+        try:
+            return self.process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+    # -- devices and traces -------------------------------------------------------------------
+
+    def device_add(self, name):
+        drive = self.topology.drives.get(name)
+        if not drive:
+            raise RigError(f"topology {self.topology.name} has no drive '{name}'")
+        return self.qmp("device_add", **drive.properties)
+
+    def device_del(self, name):
+        self.qmp("device_del", id=name)
+        self.wait_event("DEVICE_DELETED", 60, device=name)
+
+    def throttle(self, name, bytes_per_second):
+        """Slow a drive down (0: as fast as it goes), to keep transfers in flight."""
+        self.qmp("block_set_io_throttle", id=name, bps=bytes_per_second, bps_rd=0, bps_wr=0,
+                 iops=0, iops_rd=0, iops_wr=0)
+
+    def trace(self, on):
+        for event in ("pci_nvme_map_addr*", "pci_nvme_io_cmd", "pci_nvme_admin_cmd"):
+            self.qmp("trace-event-set-state", name=event, enable=on)
+
+    def trace_size(self):
+        return os.path.getsize(self.trace_path) if os.path.exists(self.trace_path) else 0
+
+
+def qemu_binary():
+    found = shutil.which("qemu-system-x86_64")
+    if not found:
+        raise RigError("qemu-system-x86_64 is not here; install the package qemu-system-x86")
+    return found

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs guest tests: the cases of one topology share a boot, until one of them spoils it."""
+import collections
+import importlib
+import sys
+import time
+
+from guest import case as registry
+
+from . import build, ktap, splat, topology as topologies, trace
+from .paths import RESULTS, TESTS, RigError
+from .qemu import BOOT_SECONDS, Guest, GuestGone
+
+# A case has this much longer here than in the guest, where its hanging is explained better.
+GRACE_SECONDS = 60
+
+
+def cases():
+    """Every case by name, in the order of files and of cases in them."""
+    for path in sorted(TESTS.glob("[a-z]*.py")):
+        importlib.import_module(f"tests.{path.stem}")
+    return registry.CASES
+
+
+def select(wanted, short):
+    """Cases by NAME, file or topology; all of them when nothing is named."""
+    every = cases()
+    groups = collections.defaultdict(list)
+    known = set(every) | {case.file for case in every.values()} | set(topologies.names())
+    for name in wanted:
+        if name not in known:
+            raise RigError(f"no test, file or topology '{name}'; 'rig list' shows them all:\n  "
+                           + "\n  ".join(sorted(known)))
+    for case in every.values():
+        named = {case.name, case.file, case.topology} & set(wanted)
+        if named or (not wanted and (case.short or not short)):
+            groups[case.topology].append(case)
+    return groups
+
+
+class Boot:
+    """The cases of one topology on one kernel; several boots if one of them is spoilt."""
+
+    def __init__(self, kernel, topology, selected):
+        self.kernel = kernel
+        self.topology = topologies.load(topology)
+        self.pending = collections.deque(selected)
+        self.title = f"{kernel.name}.{topology}"
+        self.results = []
+        self.boots = 0
+
+    def run(self):
+        while self.pending:
+            try:
+                self._boot()
+            except (GuestGone, RigError) as error:
+                self._add(ktap.Result(f"boot_{self.boots}", "failed", str(error)))
+                self._drop(f"not run, as boot {self.boots} failed: {error}")
+        ktap.write(RESULTS / f"rig-{self.title}.ktap", self.title, self.results)
+        return self.results
+
+    def _add(self, result):
+        self.results.append(result)
+        word = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}[result.verdict]
+        print(f"  {word:7} {result.name}  {result.seconds:.1f} s"
+              + (f"  ({result.why.splitlines()[0]})" if result.verdict == "skipped" else ""),
+              flush=True)
+        for line in result.notes:
+            print(f"          {line}")
+        if result.verdict == "failed":
+            for line in result.why.splitlines():
+                print(f"        | {line}")
+        for each in result.subtests:
+            if not each.good:
+                print(f"        | {each.name}: {each.why}")
+
+    def _drop(self, why):
+        while self.pending:
+            self._add(ktap.Result(self.pending.popleft().name, "failed", why))
+
+    def _boot(self):
+        self.boots += 1
+        console = RESULTS / f"rig-{self.title}-{self.boots}.log"
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        print(f"{self.topology.name} on {self.kernel.name}, boot {self.boots}: "
+              f"{self.topology.summary}", flush=True)
+        started = time.monotonic()
+        with Guest(self.topology, self.kernel, console=console) as guest:
+            release = guest.receive(BOOT_SECONDS, "sign of the guest's agent")["ready"]
+            found = splat.find(guest.console)
+            if found:
+                raise GuestGone("the kernel complained while it booted:\n" + "\n".join(found))
+            guest.send({"do": "settle", "hung_seconds": 45})
+            print(f"  booted {release} in {time.monotonic() - started:.1f} s", flush=True)
+            while self.pending:
+                if not self._case(guest, self.pending.popleft()):
+                    return
+            self._inspect(guest)
+
+    def _case(self, guest, case):
+        """Run one case; False if what comes after it had better have a fresh boot."""
+        started = time.monotonic()
+        console = len(guest.console)
+        alive = True
+        try:
+            result = self._talk(guest, case, console)
+        except GuestGone as gone:
+            alive = False
+            result = ktap.Result(case.name, "failed", "\n".join(
+                [str(gone)] + [splat.strip(line) for line in guest.console[-30:]]))
+        except RigError as error:       # a module or selftest that does not build
+            result = ktap.Result(case.name, "failed", str(error))
+        found = splat.find(guest.console[console:], case.may_log)
+        if found:
+            result.verdict = "failed"
+            result.why = "\n".join(filter(None, [result.why, "the kernel complained:", *found]))
+            if result.subtests:
+                result.subtests.append(ktap.Result("kernel_log", "failed", result.why))
+        result.seconds = time.monotonic() - started
+        self._add(result)
+        return alive and result.good
+
+    def _talk(self, guest, case, console):
+        request = {"do": "case", "name": case.name, "file": case.file, "seconds": case.seconds,
+                   "modules": {name: str(build.module(self.kernel, name))
+                               for name in case.modules},
+                   "selftests": str(build.selftests(self.kernel)) if case.selftests else None}
+        guest.send(request)
+        services = Services(guest)
+        result = None
+        while True:
+            message = guest.receive(case.seconds + GRACE_SECONDS, f"end of {case.name}")
+            if "call" in message:
+                guest.send(services.answer(message))
+            elif "result" in message:
+                result = ktap.from_guest(case.name, message["result"])
+            elif "finished" in message:
+                break
+        # The log may lag behind the answer: what belongs to the case ends with its mark.
+        guest.wait_console(f"rig: end {case.name}", console)
+        if result is None:
+            return ktap.Result(case.name, "failed", "the case ended without a verdict")
+        if message["tainted"] and not case.may_log:
+            result.verdict = "failed"
+            result.why += "\nthe kernel is tainted by a warning or worse"
+        return result
+
+    def _inspect(self, guest):
+        """What can be said only at the end of a boot: leaks, and whether lockdep still looked."""
+        started = time.monotonic()
+        console = len(guest.console)
+        guest.send({"do": "inspect"})
+        answer = guest.receive(240, "end of the leak scan")["inspected"]
+        guest.send({"do": "end"})
+        ended = guest.wait_end(60)
+        result = ktap.Result("end_of_boot", "ok", seconds=time.monotonic() - started)
+        problems = []
+        if answer["leaks"]:
+            problems.append("memory was leaked:\n" + answer["leaks"])
+        if answer["lockdep"] is False:
+            problems.append("the lock checker had switched itself off")
+        if not ended:
+            problems.append("the guest did not come down")
+        # The leak scan itself reports through the log what is in the list above.
+        found = splat.find(guest.console[console:])
+        if found and not answer["leaks"]:
+            problems.append("\n".join(["the kernel complained:", *found]))
+        if problems:
+            result.verdict, result.why = "failed", "\n".join(problems)
+        self._add(result)
+
+
+class Services:
+    """What a case may ask of the host."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.trace_start = 0
+
+    def answer(self, message):
+        try:
+            service = getattr(self, "do_" + message["call"])
+            return {"value": service(**message["arguments"])}
+        except (AttributeError, TypeError, RigError) as error:
+            return {"error": str(error)}
+
+    def do_trace_begin(self):
+        self.trace_start = self.guest.trace_size()
+        self.guest.trace(True)
+
+    def do_trace_end(self, bar):
+        self.guest.trace(False)
+        lines = trace.window(self.guest.trace_path, self.trace_start, self.guest.trace_size())
+        return trace.parse(lines, bar).summary()
+
+    def do_device_add(self, name):
+        self.guest.device_add(name)
+
+    def do_device_del(self, name):
+        self.guest.device_del(name)
+
+    def do_throttle(self, name, bytes_per_second):
+        self.guest.throttle(name, bytes_per_second)
+
+
+def run(kernel, wanted, short=False):
+    """Run the selected cases on one kernel; every Result."""
+    results = []
+    for topology, selected in sorted(select(wanted, short).items()):
+        results += Boot(kernel, topology, selected).run()
+    if not results:
+        print(f"nothing to run on {kernel.name}", file=sys.stderr)
+    return results

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Evidence from the device's side: which addresses the emulated drives mastered for payload.
+
+QEMU traces every command that a drive takes up and, while it sets that command up, every piece
+of the host's memory that the command names for its data:
+
+    pci_nvme_io_cmd ... opname 'NVME_NVM_CMD_READ'
+    pci_nvme_map_addr addr 0x382000400000 len 4096
+    pci_nvme_map_addr_cmb addr ...        (also, when the memory is the drive's own)
+
+Drives take up one command at a time, so a mapping belongs to the command before it. Payload is
+what a read, write or compare names: queue entries and PRP lists are fetched without a mapping
+and never show here, and what an administrative command names (an identify page) is not payload.
+"""
+import dataclasses
+import re
+
+PAYLOAD = {"NVME_NVM_CMD_READ", "NVME_NVM_CMD_WRITE", "NVME_NVM_CMD_COMPARE"}
+LINE = re.compile(r"\bpci_nvme_(?P<event>io_cmd|admin_cmd|map_addr_cmb|map_addr)\b(?P<rest>.*)")
+MAPPING = re.compile(r"addr 0x(?P<addr>[0-9a-f]+) len (?P<len>\d+)")
+OPERATION = re.compile(r"opname '(?P<name>\w+)'")
+
+
+@dataclasses.dataclass
+class Evidence:
+    """Bytes that drives moved: through a peer's BAR, through their own, through anything else."""
+    peer: int = 0
+    own: int = 0
+    ram: int = 0
+    first_outside: str = None
+    peer_pages: set = dataclasses.field(default_factory=set)
+
+    def summary(self):
+        return {"peer": self.peer, "own": self.own, "ram": self.ram,
+                "first_outside": self.first_outside, "peer_pages": len(self.peer_pages)}
+
+
+def parse(lines, bar):
+    """Sort the payload in LINES by where it lies, BAR being the provider's first and last byte."""
+    first, last = bar
+    seen = Evidence()
+    operation, mapping = None, None
+
+    def settle(own):
+        nonlocal mapping
+        if mapping is None:
+            return
+        address, length = mapping
+        mapping = None
+        if operation not in PAYLOAD:
+            return
+        if first <= address and address + length - 1 <= last:
+            if own:
+                seen.own += length
+            else:
+                seen.peer += length
+                seen.peer_pages.update(range(address >> 12, (address + length + 4095) >> 12))
+        else:
+            seen.ram += length
+            seen.first_outside = seen.first_outside or hex(address)
+
+    for line in lines:
+        match = LINE.search(line)
+        if not match:
+            continue
+        event = match["event"]
+        settle(own=event == "map_addr_cmb")
+        if event in ("io_cmd", "admin_cmd"):
+            operation = OPERATION.search(match["rest"])["name"]
+        elif event == "map_addr":
+            found = MAPPING.search(match["rest"])
+            mapping = int(found["addr"], 16), int(found["len"])
+    settle(own=False)
+    return seen
+
+
+def window(path, start, end):
+    """The lines of the trace at PATH between two of its sizes."""
+    with open(path, "rb") as trace:
+        trace.seek(start)
+        return trace.read(end - start).decode(errors="replace").splitlines()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Copies from drive to peer memory to drive, judged by content and by what the drives mastered."""
+import mmap
+import os
+import subprocess
+import sys
+
+from guest import transfer
+from guest.case import case
+from guest.devices import Drive, provider
+
+SECTOR = 512
+# A sector, one that is not a page, a page, one across pages, what one command takes, more.
+SIZES = (SECTOR, 3 * SECTOR, 4096, 4096 + SECTOR, 64 << 10, (512 << 10) + SECTOR, 3 << 20)
+ALL_TOPOLOGIES = "switch amd-root-ports two-host-bridges viommu"
+
+
+def _copy(test, source, target, memory, length, offset, at, traced_by=None):
+    """Copy LENGTH bytes at disk offset AT by way of MEMORY[OFFSET:], and compare all of it."""
+    wanted = transfer.contents(source, length, at)
+    # Make the destination differ in every byte first: old equal data would prove nothing.
+    transfer.put(target, bytes(byte ^ 0xff for byte in wanted[:SECTOR]) * (length // SECTOR), at)
+    if traced_by:
+        with transfer.evidence(test, traced_by) as seen:
+            transfer.read_into(source, memory, length, at, offset)
+            transfer.write_from(target, memory, length, at, offset)
+        test.equal((seen.peer, seen.ram, seen.own), (2 * length, 0, 0),
+                   f"bytes in the peer's BAR, in RAM ({seen.first_outside}) and by the provider "
+                   f"itself, for a copy of {length}")
+    else:
+        transfer.read_into(source, memory, length, at, offset)
+        transfer.write_from(target, memory, length, at, offset)
+    test.check(transfer.contents(target, length, at) == wanted,
+               f"{length} bytes from {source.serial} to {target.serial} arrived changed")
+
+
+@case(ALL_TOPOLOGIES, short=True)
+def copy_sizes(test):
+    """Both directions, from one sector up, at offsets inside a page, with evidence."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    # Under an IOMMU the trace shows translated addresses: there contents alone must do.
+    traced = None if os.path.exists("/sys/class/iommu/dmar0") else peer.function
+    memory = peer.function.map(4 << 20)
+    for number, size in enumerate(SIZES):
+        offset = (number % 4) * SECTOR
+        _copy(test, alpha, beta, memory, size, offset, number * SECTOR, traced)
+        _copy(test, beta, alpha, memory, size, offset, (16 << 20) + number * SECTOR, traced)
+    memory.close()
+
+
+@case()
+def copy_whole_memory(test):
+    """One mapping of all that the provider has, filled and emptied by other drives."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    length = peer.function.available()
+    test.equal(length, peer.function.size(), "available, before anything is mapped")
+    memory = peer.function.map(length)
+    test.equal(peer.function.available(), 0, "available, with all of it mapped")
+    length = min(length, alpha.size)
+    with transfer.evidence(test, peer.function) as seen:
+        transfer.read_into(alpha, memory, length)
+        transfer.write_from(beta, memory, length)
+    test.equal((seen.peer, seen.ram), (2 * length, 0), "bytes in the peer's BAR and in RAM")
+    test.equal(seen.peer_pages, length // mmap.PAGESIZE, "different pages of the BAR")
+    memory.close()
+    test.equal(peer.function.available(), peer.function.size(), "available, after munmap")
+    for at in range(0, length, 8 << 20):
+        test.check(transfer.contents(alpha, 8 << 20, at) == transfer.contents(beta, 8 << 20, at),
+                   f"beta differs from alpha in the 8 MiB at {at}")
+
+
+@case(short=True)
+def evidence_sees_ram(test):
+    """The other half of the evidence: the same copy through system memory must show up there."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    memory, length = transfer.ram(1 << 20), 1 << 20
+    with transfer.evidence(test, peer.function) as seen:
+        transfer.read_into(alpha, memory, length)
+        transfer.write_from(beta, memory, length)
+    test.equal((seen.peer, seen.own, seen.ram), (0, 0, 2 * length),
+               "bytes in the peer's BAR, by the provider itself, and in RAM")
+    memory.close()
+
+
+@case()
+def evidence_sees_one_bounce(test):
+    """One sector through RAM among a peer-to-peer copy does not hide in it."""
+    peer, alpha = provider(), Drive("alpha")
+    memory, bounce = peer.function.map(1 << 20), transfer.ram(4096)
+    with transfer.evidence(test, peer.function) as seen:
+        transfer.read_into(alpha, memory, 1 << 20)
+        transfer.read_into(alpha, bounce, SECTOR)
+    test.equal((seen.peer, seen.ram), (1 << 20, SECTOR), "bytes in the peer's BAR and in RAM")
+    memory.close()
+
+
+@case("switch amd-root-ports intel-root-ports", short=True)
+def copy_by_the_provider_itself(test):
+    """A drive may always use its own memory, wherever it sits."""
+    peer = provider()
+    memory, length = peer.function.map(1 << 20), 1 << 20
+    wanted = transfer.contents(peer, length)
+    with transfer.evidence(test, peer.function) as seen:
+        transfer.read_into(peer, memory, length)
+        transfer.write_from(peer, memory, length, disk_offset=8 << 20)
+    test.equal((seen.own, seen.peer, seen.ram), (2 * length, 0, 0),
+               "bytes by the provider itself, by others and in RAM")
+    test.check(transfer.contents(peer, length, 8 << 20) == wanted, "the copy differs")
+    memory.close()
+
+
+@case("two-host-bridges viommu")
+def many_segments(test):
+    """One request over pages of peer memory and of RAM, each mapped in its own way."""
+    peer, alpha = provider(), Drive("alpha")
+    first, middle, last = peer.function.map(8192), transfer.ram(8192), peer.function.map(8192)
+    fd = alpha.open()
+    wanted = transfer.contents(alpha, 3 * 8192)
+    moved = os.preadv(fd, [first, middle, last], 0)
+    test.equal(moved, len(wanted), "bytes read into three places by one request")
+    test.check(first[:] + middle[:] + last[:] == wanted, "the three places hold other bytes")
+    test.equal(os.pwritev(fd, [last, middle, first], 1 << 20), len(wanted), "bytes written")
+    test.check(transfer.contents(alpha, 3 * 8192, 1 << 20) == wanted[16384:] +
+               wanted[8192:16384] + wanted[:8192], "the drive holds other bytes")
+    os.close(fd)
+
+
+@case(short=True)
+def python_program(test):
+    """What anybody can write: a program of a few lines that knows only paths."""
+    alpha, beta, peer = Drive("alpha"), Drive("beta"), provider()
+    program = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guest/p2pcopy.py")
+    wanted = transfer.contents(alpha, 2 << 20)
+    done = subprocess.run([sys.executable, program, alpha.path, beta.path,
+                           peer.function.allocate(), str(2 << 20)],
+                          capture_output=True, text=True)
+    test.equal(done.returncode, 0, f"exit status of the program ({done.stderr.strip()})")
+    test.check(transfer.contents(beta, 2 << 20) == wanted, "the program moved other bytes")
+    test.equal(peer.function.available(), peer.function.size(), "available, after it ended")

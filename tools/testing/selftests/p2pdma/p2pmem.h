@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the p2pdma selftests share: finding a provider of peer memory, and its files.
+ *
+ * The first provider in the machine is taken, or the one that P2PMEM_PROVIDER names (a full
+ * address such as 0000:03:00.0).
+ */
+#ifndef P2PMEM_SELFTEST_H
+#define P2PMEM_SELFTEST_H
+
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define P2PMEM_PATTERN	"/sys/bus/pci/devices/%s/p2pmem"
+
+struct p2pmem {
+	char dir[PATH_MAX];
+	long page;
+	long size;
+	int fd;
+};
+
+/* The number in one of the provider's files, or -1. */
+static inline long p2pmem_number(const struct p2pmem *mem, const char *name)
+{
+	char path[PATH_MAX + 32];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", mem->dir, name);
+	file = fopen(path, "r");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+static inline long p2pmem_available(const struct p2pmem *mem)
+{
+	return p2pmem_number(mem, "available");
+}
+
+/* Fill in @mem. Returns NULL, or why the test has to be skipped. */
+static inline const char *p2pmem_open(struct p2pmem *mem)
+{
+	const char *name = getenv("P2PMEM_PROVIDER");
+	char path[PATH_MAX + 32], pattern[PATH_MAX];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), P2PMEM_PATTERN, name ? name : "*");
+	if (glob(pattern, 0, NULL, &found))
+		return "no PCI function here provides peer memory";
+	snprintf(mem->dir, sizeof(mem->dir), "%s", found.gl_pathv[0]);
+	globfree(&found);
+
+	mem->page = sysconf(_SC_PAGESIZE);
+	mem->size = p2pmem_number(mem, "size");
+	snprintf(path, sizeof(path), "%s/allocate", mem->dir);
+	mem->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (mem->fd < 0)
+		return "the provider's allocate file cannot be opened (needs root)";
+	if (p2pmem_available(mem) < 16 * mem->page)
+		return "the provider has less than 16 free pages";
+	return NULL;
+}
+
+static inline void p2pmem_close(struct p2pmem *mem)
+{
+	close(mem->fd);
+}
+
+static inline void *p2pmem_map(const struct p2pmem *mem, size_t length)
+{
+	return mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, mem->fd, 0);
+}
+
+/*
+ * A mapping must be fresh: all zero. Reads are eight bytes wide, as peer memory lies in a BAR
+ * and a narrow read of it costs as much as a wide one.
+ */
+static inline int p2pmem_is_zero(const void *map, size_t length)
+{
+	const volatile unsigned long *word = map;
+	size_t i;
+
+	for (i = 0; i < length / sizeof(*word); i++) {
+		if (word[i])
+			return 0;
+	}
+	return 1;
+}
+
+#endif /* P2PMEM_SELFTEST_H */
