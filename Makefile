@@ -13,18 +13,18 @@ SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ' ## ' '/^## /{sub(/^## /, ""); print} \
+	@awk -F ' ## ' '/^##/{sub(/^## ?/, ""); print} \
 		/^[a-z-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' \
 		$(firstword $(MAKEFILE_LIST))
 
 ## See it work, and test it (in an emulated machine; nothing here touches your devices):
 ##
-demo: ## copy drive to drive through peer memory, with evidence (about 10 minutes at first)
+demo: ## copy drive to drive through peer memory, with the evidence
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel
 	@$(TOOLS)/rig demo
 
-test: ## check, KUnit and the emulated machines; ends with "N passed, N failed, N skipped"
+test: ## everything; ends with "N passed, N failed, N skipped"
 	@$(PACKAGES) build rig check integrate $(SOURCE)
 	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
 
@@ -33,7 +33,7 @@ kunit: ## only the KUnit suites, on the debug kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig kunit
 
-check: ## only the static checkers: checkpatch, kernel-doc, sparse, W=1, coccicheck and more
+check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
 	@$(BUILD) linux
 	@$(TOOLS)/check
