@@ -147,6 +147,7 @@ static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma, struc
 		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 
 	scoped_guard(rcu) {
+		/* Pairs with the release in p2pdma_cache_store(). */
 		if (smp_load_acquire(&cache->generation) == generation) {
 			entry = p2pdma_cache_find(cache, client);
 			if (entry)

@@ -19,7 +19,7 @@
  * @chunks: struct p2pdma_chunk
  */
 struct p2pdma_pool {
-	spinlock_t lock;
+	spinlock_t lock; /* chunks and all of their fields */
 	struct list_head chunks;
 };
 

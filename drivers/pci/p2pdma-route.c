@@ -7,15 +7,15 @@
  * The paths of provider and client towards the root meet somewhere. Section numbers are those of
  * the PCIe Base Specification, revision 6.0.
  *
- *	        host bridge
- *	             |
- *	         root port			a redirected transaction climbs through here,
- *	             |				and has to be forwarded upstream
- *	       upstream port			<- the shared parent
- *	        /         \
- *	  downstream   downstream		<- the divergence: client side, provider side
- *	      |            |
- *	   client       provider
+ *	          host bridge
+ *	               |
+ *	           root port			a redirected transaction climbs through here,
+ *	               |			and has to be forwarded upstream
+ *	     switch upstream port		<- the shared parent
+ *	         /           \
+ *	    port, down    port, down		<- the divergence: client side, provider side
+ *	        |             |
+ *	     client        provider
  *
  * Where they meet at a bridge, the switch or the bus below it routes the request between the two
  * (sec 1.3.3, and the PCI-to-PCI Bridge Architecture Specification r1.2, ch 4, for conventional

@@ -7,7 +7,7 @@
 #include <kunit/static_stub.h>
 #include <linux/io.h>
 #include <linux/mm.h>
-#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/sched/signal.h>
 #include <linux/sysfs.h>
 
@@ -149,7 +149,7 @@ static int allocate_mmap(struct file *file, struct kobject *kobj, struct bin_att
 	if (vma->vm_end - vma->vm_start > p2pdma_available(p2pdma))
 		return -ENOMEM;
 
-	/* The kernel's own mapping is uncached; two kinds of mapping of one page are not allowed. */
+	/* The kernel's own mapping is uncached; a page must not be mapped in two ways. */
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
 	return p2pmem_map(p2pdma, vma);

@@ -26,8 +26,6 @@
 #define P2PDMA_RESET_RETRY	1
 #define P2PDMA_RESET_BATCH	32
 
-#define p2pdma_compare(a, b)	(((a) > (b)) - ((a) < (b)))
-
 static DEFINE_MUTEX(p2pdma_mutex);
 static LIST_HEAD(p2pdma_providers);
 
@@ -612,6 +610,11 @@ int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, 
 EXPORT_SYMBOL_GPL(pci_p2pdma_distance_many);
 
 /* ---- find --------------------------------------------------------------------------------- */
+
+static int p2pdma_compare(s64 a, s64 b)
+{
+	return (a > b) - (a < b);
+}
 
 static int p2pdma_compare_address(struct pci_dev *a, struct pci_dev *b)
 {

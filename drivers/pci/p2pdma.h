@@ -163,7 +163,7 @@ void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdm
  */
 struct p2pdma_cache {
 	u64 generation;
-	spinlock_t lock;
+	spinlock_t lock; /* changes of the other two */
 	DECLARE_HASHTABLE(clients, P2PDMA_CACHE_BITS);
 };
 
@@ -198,7 +198,7 @@ struct pci_p2pdma {
 	struct list_head node;
 	struct llist_head resetting;
 	atomic_long_t nr_resetting;
-	spinlock_t reset_lock;
+	spinlock_t reset_lock; /* taking pages from resetting */
 	struct delayed_work reset_work;
 };
 
