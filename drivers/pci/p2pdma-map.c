@@ -8,7 +8,6 @@
  * something changes that routes depend on. Entries of another generation are dead, so a change
  * costs one increment and never has to find the entries that it concerns.
  */
-#include <linux/device/bus.h>
 #include <linux/dma-map-ops.h>
 #include <linux/hash.h>
 #include <linux/pci.h>
@@ -23,22 +22,6 @@ struct p2pdma_cache_entry {
 	struct pci_dev *client;
 	enum pci_p2pdma_map_type type;
 };
-
-static atomic64_t p2pdma_generation = ATOMIC64_INIT(1);
-
-/**
- * p2pdma_routes_changed - forget all routes
- *
- * To be called after a change of anything that p2pdma_route() reads. Mappings made before keep
- * the route that they were made with.
- *
- * Context: Any.
- */
-void p2pdma_routes_changed(void)
-{
-	/* Full ordering: who sees the new generation also sees the change. */
-	atomic64_inc_return(&p2pdma_generation);
-}
 
 /**
  * p2pdma_cache_init - prepare an empty cache
@@ -193,21 +176,3 @@ enum pci_p2pdma_map_type pci_p2pdma_map_segment(struct pci_p2pdma_map_state *sta
 	}
 	return state->map;
 }
-
-/* Any function that comes or goes may be a bridge, or stand where another one stood. */
-static int p2pdma_bus_event(struct notifier_block *nb, unsigned long action, void *data)
-{
-	if (action == BUS_NOTIFY_ADD_DEVICE || action == BUS_NOTIFY_REMOVED_DEVICE)
-		p2pdma_routes_changed();
-	return NOTIFY_OK;
-}
-
-static struct notifier_block p2pdma_bus_notifier = {
-	.notifier_call = p2pdma_bus_event,
-};
-
-static int __init p2pdma_map_init(void)
-{
-	return bus_register_notifier(&pci_bus_type, &p2pdma_bus_notifier);
-}
-postcore_initcall_sync(p2pdma_map_init);

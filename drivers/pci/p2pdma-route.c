@@ -28,9 +28,11 @@
  * Where they meet only at the host bridge, or where the transaction is redirected to it, the
  * root complex has to route, which the specification leaves open (sec 1.3.1).
  *
- * All of this is about untranslated requests. A request that carries an address translated by
- * ATS may be exempt from redirection (ACS Direct Translated P2P, sec 6.12.1.1); the verdict here
- * is the one for a device that does not use ATS, which is the stricter of the two.
+ * All of this is about untranslated requests. A request whose address the client had translated
+ * by ATS is exempt from redirection where ACS Direct Translated P2P is on (sec 6.12.1.1). It then
+ * carries a CPU address into the switch, which has to mean the same on the bus, or it goes astray.
+ *
+ * What the administrator decided comes after access control, which no policy can override.
  */
 #include <linux/bitfield.h>
 #include <linux/pci.h>
@@ -275,13 +277,75 @@ static void p2pdma_refuse(struct p2pdma_route *route, enum p2pdma_reason reason)
 	route->reason = reason;
 }
 
+/* Bridges from @bridge up, as long as they are below @until. */
+static bool p2pdma_policy_passes(struct pci_dev *bridge, const struct pci_dev *until,
+				 struct p2pdma_port_visitor *visitor)
+{
+	bool passes = true;
+
+	for (; bridge && bridge != until; bridge = pci_upstream_bridge(bridge)) {
+		if (p2pdma_policy(&bridge->dev) != P2PDMA_POLICY_DENY)
+			continue;
+		passes = false;
+		p2pdma_visit(visitor, bridge, P2PDMA_PORT_DENIED);
+	}
+	return passes;
+}
+
+/* Every bridge that the transaction passes: both sides, the shared one, and those above it. */
+static bool p2pdma_policy_allows(struct pci_dev *provider, struct pci_dev *client,
+				 const struct p2pdma_meeting *meeting, bool through_host,
+				 struct p2pdma_port_visitor *visitor)
+{
+	struct pci_dev *shared = meeting->bridge, *until = NULL;
+	bool passes = true;
+
+	if (meeting->client_side)
+		passes &= p2pdma_policy_passes(pci_upstream_bridge(client), shared, visitor);
+	if (meeting->provider_side)
+		passes &= p2pdma_policy_passes(pci_upstream_bridge(provider), shared, visitor);
+	if (shared && !through_host)
+		until = pci_upstream_bridge(shared);
+	return passes & p2pdma_policy_passes(shared, until, visitor);
+}
+
+/* Are there addresses that CPU and bus understand differently? */
+static bool p2pdma_host_translates(struct pci_host_bridge *host)
+{
+	struct resource_entry *window;
+
+	resource_list_for_each_entry(window, &host->windows)
+		if (resource_type(window->res) == IORESOURCE_MEM && window->offset)
+			return true;
+	return false;
+}
+
+/* A redirection that translated requests of the client do not follow, and where they go astray. */
+static bool p2pdma_bypassed(struct pci_dev *client, const struct p2pdma_meeting *meeting)
+{
+	u16 ctrl;
+
+	return p2pdma_uses_ats(client) && p2pdma_acs_control(meeting->client_side, &ctrl) &&
+	       ctrl & PCI_ACS_DT && p2pdma_host_translates(pci_find_host_bridge(client->bus));
+}
+
 /* @host on the way from or to @other: does it route? */
 static bool p2pdma_host_allows(struct pci_host_bridge *host, struct pci_host_bridge *other,
 			       struct p2pdma_route *route)
 {
 	enum p2pdma_capability capability = p2pdma_host_capability(host);
+	enum p2pdma_policy policy = p2pdma_policy(&host->dev);
 
 	route->host = host;
+	if (policy == P2PDMA_POLICY_DENY) {
+		p2pdma_refuse(route, P2PDMA_REASON_POLICY);
+		return false;
+	}
+	route->type = PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
+	if (policy == P2PDMA_POLICY_ALLOW) {
+		route->reason = P2PDMA_REASON_POLICY;
+		return true;
+	}
 	if (capability == P2PDMA_UNLISTED) {
 		p2pdma_refuse(route, P2PDMA_REASON_UNLISTED);
 		return false;
@@ -290,7 +354,6 @@ static bool p2pdma_host_allows(struct pci_host_bridge *host, struct pci_host_bri
 		p2pdma_refuse(route, P2PDMA_REASON_SAME_ONLY);
 		return false;
 	}
-	route->type = PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
 	route->reason = capability == P2PDMA_CPU ? P2PDMA_REASON_CPU : P2PDMA_REASON_LISTED;
 	return true;
 }
@@ -320,6 +383,7 @@ void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdm
 {
 	struct p2pdma_meeting meeting;
 	enum p2pdma_turn turn;
+	bool through_host;
 
 	p2pdma_meet(provider, client, &meeting);
 	*route = (struct p2pdma_route) {
@@ -341,11 +405,60 @@ void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdm
 		return p2pdma_refuse(route, P2PDMA_REASON_EGRESS);
 	if (turn == P2PDMA_TURN_UNREADABLE)
 		return p2pdma_refuse(route, P2PDMA_REASON_UNREADABLE);
-	if (meeting.bridge && turn == P2PDMA_TURN_DIRECT)
-		return;
 
-	route->redirected = meeting.bridge;
-	if (!p2pdma_forwarded(meeting.bridge, visitor))
+	route->redirected = turn == P2PDMA_TURN_REDIRECTED;
+	through_host = route->redirected || !meeting.bridge;
+	if (route->redirected && !p2pdma_forwarded(meeting.bridge, visitor))
 		return p2pdma_refuse(route, P2PDMA_REASON_NO_FORWARDING);
-	p2pdma_through_host(provider, client, route);
+	if (route->redirected && p2pdma_bypassed(client, &meeting))
+		return p2pdma_refuse(route, P2PDMA_REASON_TRANSLATED);
+	if (!p2pdma_policy_allows(provider, client, &meeting, through_host, visitor))
+		return p2pdma_refuse(route, P2PDMA_REASON_POLICY);
+	if (through_host)
+		p2pdma_through_host(provider, client, route);
+}
+
+/**
+ * p2pdma_verdict_word - the verdict in one word, as sysfs has it
+ * @route: a route
+ *
+ * Context: Any.
+ * Return: "direct", "host-bridge" or "none".
+ */
+const char *p2pdma_verdict_word(const struct p2pdma_route *route)
+{
+	switch (route->type) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		return "direct";
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		return "host-bridge";
+	default:
+		return "none";
+	}
+}
+
+/**
+ * p2pdma_reason_word - the reason in one word, as sysfs has it
+ * @route: a route
+ *
+ * Context: Any.
+ * Return: the word, see Documentation/ABI/testing/sysfs-bus-pci-p2pdma.
+ */
+const char *p2pdma_reason_word(const struct p2pdma_route *route)
+{
+	static const char * const words[] = {
+		[P2PDMA_REASON_SELF] = "self",
+		[P2PDMA_REASON_SPEC] = "spec",
+		[P2PDMA_REASON_LISTED] = "listed",
+		[P2PDMA_REASON_CPU] = "cpu",
+		[P2PDMA_REASON_POLICY] = "policy",
+		[P2PDMA_REASON_UNLISTED] = "unlisted",
+		[P2PDMA_REASON_SAME_ONLY] = "listed-same-bridge",
+		[P2PDMA_REASON_EGRESS] = "egress-control",
+		[P2PDMA_REASON_UNREADABLE] = "unreadable",
+		[P2PDMA_REASON_NO_FORWARDING] = "no-upstream-forwarding",
+		[P2PDMA_REASON_TRANSLATED] = "translated-requests",
+	};
+
+	return words[route->reason];
 }

@@ -493,7 +493,7 @@ static void p2pdma_list_redirecting(struct p2pdma_port_visitor *visitor, struct 
 static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
 			       const struct p2pdma_route *route)
 {
-	struct pci_dev *host;
+	u32 identity;
 
 	switch (route->reason) {
 	case P2PDMA_REASON_EGRESS:
@@ -508,11 +508,19 @@ static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
 		pci_warn(client, "requests to the provider (%s) are redirected, but a port above does not forward them upstream\n",
 			 pci_name(provider));
 		break;
+	case P2PDMA_REASON_TRANSLATED:
+		pci_warn(client, "translated requests to the provider (%s) would bypass the redirection\n",
+			 pci_name(provider));
+		break;
+	case P2PDMA_REASON_POLICY:
+		pci_warn(client, "policy denies peer-to-peer DMA to the provider (%s)\n",
+			 pci_name(provider));
+		break;
 	default:
-		host = p2pdma_host_device(route->host);
-		if (host)
-			pci_warn(host, "Host bridge not in P2PDMA whitelist: %04x:%04x\n",
-				 host->vendor, host->device);
+		identity = p2pdma_host_identity(route->host);
+		if (identity)
+			dev_warn(&route->host->dev, "Host bridge not in P2PDMA whitelist: %04x:%04x\n",
+				 identity >> 16, identity & U16_MAX);
 		break;
 	}
 	pci_warn(client, "cannot be used for peer-to-peer DMA as the client and provider (%s) do not share an upstream bridge or whitelisted host bridge\n",

@@ -8,7 +8,7 @@
  *	p2pdma.c					registration, allocation, find, teardown
  *	p2pdma-map.c					DMA mapping, the only cache of routes
  *	p2pdma-route.c		p2pdma-pool.c		verdicts; pages
- *	p2pdma-bridge.c					what a host bridge can do
+ *	p2pdma-bridge.c					what bridges can do, and policy
  *
  * Lifetime
  *
@@ -63,7 +63,7 @@ bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size);
 size_t p2pdma_pool_size(struct p2pdma_pool *pool);
 size_t p2pdma_pool_available(struct p2pdma_pool *pool);
 
-/* ---- p2pdma-bridge.c: what a host bridge can do ------------------------------------------- */
+/* ---- p2pdma-bridge.c: what bridges can do, and policy ------------------------------------- */
 
 /**
  * enum p2pdma_capability - what is known of a host bridge's peer routing
@@ -79,9 +79,38 @@ enum p2pdma_capability {
 	P2PDMA_CPU,
 };
 
+/**
+ * enum p2pdma_policy - what the administrator decided about a bridge
+ * @P2PDMA_POLICY_AUTO: nothing, what is known decides
+ * @P2PDMA_POLICY_ALLOW: a host bridge routes, whatever is known
+ * @P2PDMA_POLICY_DENY: no peer-to-peer transaction is to pass
+ */
+enum p2pdma_policy {
+	P2PDMA_POLICY_AUTO,
+	P2PDMA_POLICY_ALLOW,
+	P2PDMA_POLICY_DENY,
+};
+
+/* Goes up with every change of something that routes depend on. */
+extern atomic64_t p2pdma_generation;
+
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host);
-struct pci_dev *p2pdma_host_device(struct pci_host_bridge *host);
+u32 p2pdma_host_identity(struct pci_host_bridge *host);
+enum p2pdma_policy p2pdma_policy(struct device *bridge);
 bool p2pdma_cpu_routes(void);
+void p2pdma_routes_changed(void);
+
+#ifdef CONFIG_PCI_ATS
+static inline bool p2pdma_uses_ats(const struct pci_dev *dev)
+{
+	return dev->ats_enabled;
+}
+#else
+static inline bool p2pdma_uses_ats(const struct pci_dev *dev)
+{
+	return false;
+}
+#endif
 
 /* ---- p2pdma-route.c: verdicts ------------------------------------------------------------- */
 
@@ -91,22 +120,27 @@ bool p2pdma_cpu_routes(void);
  * @P2PDMA_REASON_SPEC: they share a bridge that the specification obliges to route
  * @P2PDMA_REASON_LISTED: the host bridge is known to route
  * @P2PDMA_REASON_CPU: the host bridge is part of a processor that is known to route
+ * @P2PDMA_REASON_POLICY: the administrator vouches for a host bridge, or denies a bridge
  * @P2PDMA_REASON_UNLISTED: nothing is known of a host bridge on the way
  * @P2PDMA_REASON_SAME_ONLY: two host bridges, and one of them routes only within itself
  * @P2PDMA_REASON_EGRESS: egress control blocks the request
  * @P2PDMA_REASON_UNREADABLE: access control could not be read, so it is taken for blocking
  * @P2PDMA_REASON_NO_FORWARDING: redirected below a port that does not forward upstream
+ * @P2PDMA_REASON_TRANSLATED: requests that the client translated would not be redirected, and
+ *	CPU addresses mean something else on the bus
  */
 enum p2pdma_reason {
 	P2PDMA_REASON_SELF,
 	P2PDMA_REASON_SPEC,
 	P2PDMA_REASON_LISTED,
 	P2PDMA_REASON_CPU,
+	P2PDMA_REASON_POLICY,
 	P2PDMA_REASON_UNLISTED,
 	P2PDMA_REASON_SAME_ONLY,
 	P2PDMA_REASON_EGRESS,
 	P2PDMA_REASON_UNREADABLE,
 	P2PDMA_REASON_NO_FORWARDING,
+	P2PDMA_REASON_TRANSLATED,
 };
 
 /**
@@ -128,20 +162,22 @@ struct p2pdma_route {
 };
 
 /**
- * enum p2pdma_port_effect - what access control of one port does to a route
+ * enum p2pdma_port_effect - what one port does to a route
  * @P2PDMA_PORT_REDIRECTS: sends requests or completions upstream
  * @P2PDMA_PORT_BLOCKS: refuses requests, or cannot be read
  * @P2PDMA_PORT_NO_FORWARDING: does not forward upstream what was redirected below it
+ * @P2PDMA_PORT_DENIED: policy lets nothing pass
  */
 enum p2pdma_port_effect {
 	P2PDMA_PORT_REDIRECTS,
 	P2PDMA_PORT_BLOCKS,
 	P2PDMA_PORT_NO_FORWARDING,
+	P2PDMA_PORT_DENIED,
 };
 
 /**
- * struct p2pdma_port_visitor - is told of every port whose access control bears on a route
- * @visit: called once a port: the client's side, the provider's side, then upwards
+ * struct p2pdma_port_visitor - is told of every port that bears on a route
+ * @visit: called for the client's side, the provider's side, then upwards
  */
 struct p2pdma_port_visitor {
 	void (*visit)(struct p2pdma_port_visitor *self, struct pci_dev *port,
@@ -150,6 +186,8 @@ struct p2pdma_port_visitor {
 
 void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdma_route *route,
 		  struct p2pdma_port_visitor *visitor);
+const char *p2pdma_verdict_word(const struct p2pdma_route *route);
+const char *p2pdma_reason_word(const struct p2pdma_route *route);
 
 /* ---- p2pdma-map.c: mapping and the cache of routes ---------------------------------------- */
 
@@ -169,7 +207,6 @@ struct p2pdma_cache {
 
 void p2pdma_cache_init(struct p2pdma_cache *cache);
 void p2pdma_cache_flush(struct p2pdma_cache *cache);
-void p2pdma_routes_changed(void);
 struct pci_dev *p2pdma_client_function(struct device *client);
 
 /* ---- p2pdma.c: registration and teardown -------------------------------------------------- */

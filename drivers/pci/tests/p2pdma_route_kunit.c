@@ -16,6 +16,7 @@
 
 #include "../p2pdma.h"
 #include "mock_pci.h"
+#include "p2pdma_kunit.h"
 
 #define RR	PCI_ACS_RR
 #define CR	PCI_ACS_CR
@@ -131,16 +132,6 @@ struct route_case {
 
 /* ---- walking ------------------------------------------------------------------------------ */
 
-static bool cpu_routes(void)
-{
-	return true;
-}
-
-static bool cpu_does_not_route(void)
-{
-	return false;
-}
-
 static struct pci_dev *function_at(struct mock_pci *mock, u16 ref)
 {
 	if (ref >> 8)
@@ -230,16 +221,15 @@ static void walk(struct kunit *test, const struct mock_pci_row *rows, unsigned i
 	struct mock_pci *mock;
 	unsigned int i;
 
-	tweaked = kunit_kmalloc_array(test, nr, sizeof(*rows), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, tweaked);
-	memcpy(tweaked, rows, nr * sizeof(*rows));
+	tweaked = mock_pci_copy(test, rows, nr);
 	for (i = 0; i < MAX_TWEAKS && c->tweaks[i].row; i++)
 		apply_tweak(&tweaked[c->tweaks[i].row], &c->tweaks[i]);
 	mock = mock_pci_add(test, tweaked, nr);
 
 	/* The verdicts must not depend on the machine that the test runs on. */
 	kunit_activate_static_stub(test, p2pdma_cpu_routes,
-				   c->cpu ? cpu_routes : cpu_does_not_route);
+				   c->cpu ? p2pdma_kunit_cpu_routes :
+					    p2pdma_kunit_cpu_does_not_route);
 	check_route(test, mock, c->client, c->provider, &c->there, "there");
 	check_route(test, mock, c->provider, c->client, &c->back, "back");
 }
@@ -773,13 +763,12 @@ static void route_of_virtual_functions(struct kunit *test)
 /* A VF's own access control counts against its PF: the port that redirects is the VF. */
 static void route_of_vf_that_redirects(struct kunit *test)
 {
-	struct mock_pci_row rows[VF_NR];
+	struct mock_pci_row *rows = mock_pci_copy(test, sriov_rows, VF_NR);
 	struct visited visited = { .visitor.visit = visit };
 	struct pci_dev *pf, *vf;
 	struct p2pdma_route route;
 	struct mock_pci *mock;
 
-	memcpy(rows, sriov_rows, sizeof(rows));
 	rows[VF_PF0].vf_acs = (struct mock_pci_acs)MOCK_PCI_ACS(RR);
 	mock = mock_pci_add(test, rows, VF_NR);
 	pf = mock_pci_dev(mock, VF_PF0);
@@ -1052,9 +1041,9 @@ static void host_is_known(struct kunit *test)
 	struct mock_pci *mock = mock_pci_add(test, rows, ARRAY_SIZE(rows));
 	struct pci_host_bridge *host = mock_pci_host(mock, HOST);
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
 	KUNIT_EXPECT_EQ(test, p2pdma_host_capability(host), c->capability);
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
 	KUNIT_EXPECT_EQ(test, p2pdma_host_capability(host), P2PDMA_CPU);
 }
 
@@ -1066,8 +1055,8 @@ static void host_without_devices(struct kunit *test)
 	};
 	struct mock_pci *mock = mock_pci_add(test, rows, ARRAY_SIZE(rows));
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, cpu_does_not_route);
-	KUNIT_EXPECT_NULL(test, p2pdma_host_device(mock_pci_host(mock, HOST)));
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	KUNIT_EXPECT_EQ(test, p2pdma_host_identity(mock_pci_host(mock, HOST)), 0);
 	KUNIT_EXPECT_EQ(test, p2pdma_host_capability(mock_pci_host(mock, HOST)),
 			P2PDMA_UNLISTED);
 }
@@ -1152,7 +1141,7 @@ static void distance_sums_up(struct kunit *test)
 		&provider->dev, &mock_pci_dev(mock, SW_EP3)->dev,
 	};
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, clients[0], true), 4);
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, clients[2], true), 0);
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance_many(provider, clients, 3, true), 8);
@@ -1160,7 +1149,7 @@ static void distance_sums_up(struct kunit *test)
 	KUNIT_EXPECT_LT(test, pci_p2pdma_distance_many(provider, clients, 4, true), 0);
 	KUNIT_EXPECT_LT(test, pci_p2pdma_distance_many(provider, clients, 4, false), 0);
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance_many(provider, clients, 4, true), 14);
 }
 
