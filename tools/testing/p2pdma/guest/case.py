@@ -139,7 +139,7 @@ class Test:
         try:
             with self._undo:
                 function(self)
-        except Failed as failure:
+        except (Failed, TimeoutError) as failure:
             verdict, why = "failed", str(failure)
         except Skipped as skipped:
             verdict, why = "skipped", str(skipped)

@@ -3,6 +3,7 @@
 import mmap
 import os
 import pathlib
+import re
 import time
 
 DEVICES = pathlib.Path("/sys/bus/pci/devices")
@@ -96,7 +97,10 @@ class Provider(Function):
 
 
 class Drive:
-    """An NVMe drive, known by its serial number: the topology's name for it."""
+    """An NVMe drive, known by its serial number: the topology's name for it.
+
+    One that a fabric brings has no PCI function, and is otherwise the same.
+    """
 
     def __init__(self, serial, seconds=30):
         self.serial = serial
@@ -105,7 +109,6 @@ class Drive:
     def find(self, seconds=30):
         """Look it up, also after it went and came back; wait until its disk can be opened."""
         self.controller = until(self._controller, seconds, f"drive {self.serial}")
-        # With multipath in the kernel the disk hangs below the subsystem: match the name.
         self.disk = until(self._disk, seconds, f"disk of drive {self.serial}")
         self.function = Provider((self.controller / "device").resolve().name)
         self.path = f"/dev/{self.disk}"
@@ -123,10 +126,12 @@ class Drive:
         return None
 
     def _disk(self):
-        for disk in self.controller.glob("nvme*n*"):
-            size = pathlib.Path(f"/sys/class/block/{disk.name}/size")
-            if os.path.exists(f"/dev/{disk.name}") and size.exists() and int(size.read_text()):
-                return disk.name
+        for path in self.controller.glob("nvme*n*"):
+            # One of possibly several paths (nvme1c2n1) to a disk (nvme1n1), or the disk.
+            disk = re.sub(r"c\d+n", "n", path.name)
+            size = pathlib.Path(f"/sys/class/block/{disk}/size")
+            if os.path.exists(f"/dev/{disk}") and size.exists() and int(size.read_text()):
+                return disk
         return None
 
     def open(self, flags=os.O_RDWR | os.O_DIRECT):

@@ -113,8 +113,9 @@ class Guest:
                 *topologies.qemu_arguments(self.topology, self.images()),
                 "-kernel", str(build.bzimage(self.kernel)), "-initrd", str(build.initramfs()),
                 "-append", " ".join(append),
-                "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,"
-                "multidevs=remap", "-device", "virtio-serial-pci",
+                "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+                "-device", "virtio-9p-pci,bus=pcie.0,addr=0x1d,fsdev=root,mount_tag=host",
+                "-device", "virtio-serial-pci,bus=pcie.0,addr=0x1e",
                 "-trace", "enable=-*", "-D", self.trace_path]
 
     def interactive(self):
@@ -166,8 +167,12 @@ class Guest:
     def _why(self):
         if self.panicked:
             return "the kernel panicked"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
         status = self.process.poll()
-        return "the guest ended" if status in (None, 0) else f"QEMU ended with status {status}"
+        if status in (None, 0):
+            return "the guest ended"
+        return "\n".join([f"QEMU ended with status {status}", *self.console[-5:]])
 
     def wait(self, condition, seconds, what):
         """Pump until CONDITION() is true and return its value."""

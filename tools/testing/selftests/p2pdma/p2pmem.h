@@ -83,16 +83,26 @@ static inline void *p2pmem_map(const struct p2pmem *mem, size_t length)
 }
 
 /*
- * A mapping must be fresh: all zero. Reads are eight bytes wide, as peer memory lies in a BAR
- * and a narrow read of it costs as much as a wide one.
+ * Single accesses that the compiler neither drops nor splits. They are as wide as the bus likes
+ * them: peer memory lies in a BAR, and there a narrow read costs as much as a wide one.
  */
+static inline unsigned long peek(const void *at)
+{
+	return __atomic_load_n((const unsigned long *)at, __ATOMIC_RELAXED);
+}
+
+static inline void poke(void *at, unsigned long value)
+{
+	__atomic_store_n((unsigned long *)at, value, __ATOMIC_RELAXED);
+}
+
+/* A mapping must be fresh, that is zero everywhere. */
 static inline int p2pmem_is_zero(const void *map, size_t length)
 {
-	const volatile unsigned long *word = map;
-	size_t i;
+	size_t at;
 
-	for (i = 0; i < length / sizeof(*word); i++) {
-		if (word[i])
+	for (at = 0; at < length; at += sizeof(unsigned long)) {
+		if (peek(map + at))
 			return 0;
 	}
 	return 1;

@@ -41,7 +41,10 @@ TEST_F(p2pmem, file_modes)
 		const char *name;
 		mode_t mode;
 	} files[] = {
-		{ "size", 0444 }, { "available", 0444 }, { "published", 0444 }, { "allocate", 0660 },
+		{ "size", 0444 },
+		{ "available", 0444 },
+		{ "published", 0444 },
+		{ "allocate", 0660 },
 	};
 	char path[PATH_MAX + 32];
 	struct stat st;
@@ -150,7 +153,7 @@ TEST_F(p2pmem, no_old_bytes_anywhere)
 
 	ASSERT_NE(map, MAP_FAILED);
 	for (at = 0; at < self->before; at += self->mem.page)
-		*(volatile unsigned long *)(map + at) = ~0UL;
+		poke(map + at, ~0UL);
 	munmap(map, self->before);
 
 	map = p2pmem_map(&self->mem, length);
@@ -166,10 +169,10 @@ TEST_F(p2pmem, mappings_are_distinct)
 
 	ASSERT_NE((void *)one, MAP_FAILED);
 	ASSERT_NE((void *)two, MAP_FAILED);
-	*(volatile unsigned long *)one = 0x1111;
-	*(volatile unsigned long *)two = 0x2222;
-	EXPECT_EQ(*(volatile unsigned long *)one, 0x1111);
-	EXPECT_EQ(*(volatile unsigned long *)two, 0x2222);
+	poke(one, 0x1111);
+	poke(two, 0x2222);
+	EXPECT_EQ(peek(one), 0x1111);
+	EXPECT_EQ(peek(two), 0x2222);
 	munmap(one, self->mem.page);
 	munmap(two, self->mem.page);
 }
@@ -183,8 +186,8 @@ TEST_F(p2pmem, memory_outlives_the_file)
 	map = p2pmem_map(&mem, mem.page);
 	ASSERT_NE((void *)map, MAP_FAILED);
 	close(mem.fd);
-	*(volatile unsigned long *)map = 42;
-	EXPECT_EQ(*(volatile unsigned long *)map, 42);
+	poke(map, 42);
+	EXPECT_EQ(peek(map), 42);
 	EXPECT_EQ(p2pmem_available(&mem), self->before - mem.page);
 	munmap(map, mem.page);
 }
@@ -196,15 +199,15 @@ TEST_F(p2pmem, munmap_of_a_part)
 	long available;
 
 	ASSERT_NE((void *)map, MAP_FAILED);
-	map[0] = 1;
-	map[7 * page] = 7;
+	poke(map, 1);
+	poke(map + 7 * page, 7);
 	munmap(map + 2 * page, 4 * page);
 	/* The four may come back now or with the rest, but never more than they. */
 	available = p2pmem_available(&self->mem);
 	EXPECT_GE(available, self->before - 8 * page);
 	EXPECT_LE(available, self->before - 4 * page);
-	EXPECT_EQ(*(volatile char *)map, 1);
-	EXPECT_EQ(*(volatile char *)(map + 7 * page), 7);
+	EXPECT_EQ(peek(map), 1);
+	EXPECT_EQ(peek(map + 7 * page), 7);
 	munmap(map, 2 * page);
 	munmap(map + 6 * page, 2 * page);
 }
@@ -220,7 +223,7 @@ TEST_F(p2pmem, exit_gives_back)
 
 		if (map == MAP_FAILED)
 			_exit(1);
-		map[0] = 1;
+		poke(map, 1);
 		_exit(p2pmem_available(&self->mem) == self->before - 8 * self->mem.page ? 0 : 2);
 	}
 	ASSERT_EQ(waitpid(pid, &status, 0), pid);
@@ -239,7 +242,7 @@ TEST_F(p2pmem, fork_keeps)
 
 	ASSERT_NE((void *)map, MAP_FAILED);
 	ASSERT_EQ(pipe(go), 0);
-	map[0] = 1;
+	poke(map, 1);
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
@@ -247,12 +250,12 @@ TEST_F(p2pmem, fork_keeps)
 		close(go[1]);
 		if (read(go[0], &byte, 1) != 0)
 			_exit(1);
-		if (*(volatile char *)map != 2)
+		if (peek(map) != 2)
 			_exit(2);
 		_exit(p2pmem_available(&self->mem) == self->before - 4 * page ? 0 : 3);
 	}
 	close(go[0]);
-	*(volatile char *)map = 2;
+	poke(map, 2);
 	munmap(map, 4 * page);
 	EXPECT_EQ(p2pmem_available(&self->mem), self->before - 4 * page);
 	close(go[1]);
@@ -272,12 +275,12 @@ TEST_F(p2pmem, kill_gives_back)
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
-		volatile char *map = p2pmem_map(&self->mem, 8 * self->mem.page);
+		char *map = p2pmem_map(&self->mem, 8 * self->mem.page);
 
 		if (map == MAP_FAILED || write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
-			map[0]++;
+			poke(map, peek(map) + 1);
 	}
 	close(ready[1]);
 	ASSERT_EQ(read(ready[0], &byte, 1), 1);

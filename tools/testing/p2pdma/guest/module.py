@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kernel modules of ours, loaded for as long as a case needs them."""
+import pathlib
+import subprocess
+
+
+class Module:
+    """A loaded module and its parameters."""
+
+    def __init__(self, test, name, *parameters):
+        self.name = name
+        done = subprocess.run(["insmod", test.module(name), *parameters],
+                              capture_output=True, text=True)
+        test.equal(done.returncode, 0, f"status of insmod {name} ({done.stderr.strip()})")
+        test.later(self.unload)
+
+    def _file(self, parameter):
+        return pathlib.Path("/sys/module", self.name, "parameters", parameter)
+
+    def set(self, parameter, text):
+        self._file(parameter).write_text(text)
+
+    def get(self, parameter):
+        return self._file(parameter).read_text().strip()
+
+    def unload(self):
+        subprocess.run(["rmmod", self.name], check=True)

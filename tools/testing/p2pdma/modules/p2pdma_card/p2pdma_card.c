@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A provider under remote control: binds to any function that is told to take it and registers
+ * what it is asked to, so that a test can ask for the impossible.
+ *
+ *	cd /sys/bus/pci/devices/0000:06:00.0
+ *	echo p2pdma_card > driver_override
+ *	echo 0000:06:00.0 > /sys/bus/pci/drivers/p2pdma_card/bind
+ *	echo 2 0 0 > add_range		# BAR, size, offset; the write fails as the call did
+ *	echo 1 > publish
+ */
+#include <linux/module.h>
+#include <linux/pci-p2pdma.h>
+
+static ssize_t add_range_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			       size_t count)
+{
+	unsigned long long offset;
+	size_t size;
+	int bar, ret;
+
+	if (sscanf(buf, "%d %zi %lli", &bar, &size, &offset) != 3)
+		return -EBADMSG;
+	/*
+	 * Registration wants the device lock, as probe has it. Unbinding holds it while it waits
+	 * for this file to be left, so it may only be tried.
+	 */
+	if (!device_trylock(dev))
+		return -EAGAIN;
+	ret = pci_p2pdma_add_resource(to_pci_dev(dev), bar, size, offset);
+	device_unlock(dev);
+	return ret ?: count;
+}
+static DEVICE_ATTR_WO(add_range);
+
+static ssize_t publish_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			     size_t count)
+{
+	bool publish;
+	int ret;
+
+	ret = kstrtobool(buf, &publish);
+	if (ret)
+		return ret;
+	pci_p2pmem_publish(to_pci_dev(dev), publish);
+	return count;
+}
+static DEVICE_ATTR_WO(publish);
+
+static struct attribute *card_attrs[] = {
+	&dev_attr_add_range.attr,
+	&dev_attr_publish.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(card);
+
+static int card_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	return pcim_enable_device(pdev);
+}
+
+static struct pci_driver card_driver = {
+	.name = "p2pdma_card",
+	.probe = card_probe,
+	.dev_groups = card_groups,
+};
+module_pci_driver(card_driver);
+
+MODULE_DESCRIPTION("Registers any BAR as PCI peer memory, for tests");
+MODULE_LICENSE("GPL");

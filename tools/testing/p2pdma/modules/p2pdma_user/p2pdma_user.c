@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An orchestrator in miniature: asks for distances, and holds peer memory on request.
+ *
+ *	cd /sys/module/p2pdma_user/parameters
+ *	echo 0000:03:00.0 0000:04:00.0 > ask	# provider, client; the kernel log says why not
+ *	cat ask					# the distance, or a negative number
+ *	echo 0000:03:00.0 65536 > hold		# allocate so many bytes of that provider's memory
+ *	echo 0 > hold				# and give them back
+ *
+ * Names that stock Linux 6.12 has are the only ones used, so it loads there, too.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cleanup.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci-p2pdma.h>
+
+static DEFINE_MUTEX(user_mutex);
+static int user_distance = -ENODATA;
+
+static struct {
+	struct pci_dev *provider;
+	void *memory;
+	size_t size;
+} user_held;
+
+/* The function of an address that is written as 0000:03:00.0, with a reference. */
+static struct pci_dev *user_function(const char *name)
+{
+	unsigned int domain, bus, slot, func;
+
+	if (sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+		return NULL;
+	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
+}
+
+static int user_ask(const char *text, const struct kernel_param *param)
+{
+	struct pci_dev *provider, *client;
+	char names[2][32];
+	int ret = -ENODEV;
+
+	if (sscanf(text, "%31s %31s", names[0], names[1]) != 2)
+		return -EINVAL;
+	provider = user_function(names[0]);
+	client = user_function(names[1]);
+	if (provider && client) {
+		guard(mutex)(&user_mutex);
+		user_distance = pci_p2pdma_distance(provider, &client->dev, true);
+		ret = 0;
+	}
+	pci_dev_put(provider);
+	pci_dev_put(client);
+	return ret;
+}
+
+static int user_answer(char *text, const struct kernel_param *param)
+{
+	guard(mutex)(&user_mutex);
+	return sysfs_emit(text, "%d\n", user_distance);
+}
+
+static const struct kernel_param_ops user_ask_ops = {
+	.set = user_ask,
+	.get = user_answer,
+};
+module_param_cb(ask, &user_ask_ops, NULL, 0600);
+MODULE_PARM_DESC(ask, "write provider and client, read the distance");
+
+static void user_release(void)
+{
+	if (!user_held.memory)
+		return;
+	pci_free_p2pmem(user_held.provider, user_held.memory, user_held.size);
+	pci_dev_put(user_held.provider);
+	user_held.memory = NULL;
+	user_held.size = 0;
+}
+
+static int user_take(const char *name, size_t size)
+{
+	struct pci_dev *provider = user_function(name);
+
+	if (!provider)
+		return -ENODEV;
+	user_held.memory = pci_alloc_p2pmem(provider, size);
+	if (!user_held.memory) {
+		pci_dev_put(provider);
+		return -ENOMEM;
+	}
+	user_held.provider = provider;
+	user_held.size = size;
+	return 0;
+}
+
+static int user_hold(const char *text, const struct kernel_param *param)
+{
+	char name[32];
+	size_t size;
+
+	guard(mutex)(&user_mutex);
+	if (sysfs_streq(text, "0")) {
+		user_release();
+		return 0;
+	}
+	if (sscanf(text, "%31s %zu", name, &size) != 2)
+		return -EINVAL;
+	return user_held.memory ? -EBUSY : user_take(name, size);
+}
+
+static int user_holds(char *text, const struct kernel_param *param)
+{
+	guard(mutex)(&user_mutex);
+	return sysfs_emit(text, "%zu\n", user_held.size);
+}
+
+static const struct kernel_param_ops user_hold_ops = {
+	.set = user_hold,
+	.get = user_holds,
+};
+module_param_cb(hold, &user_hold_ops, NULL, 0600);
+MODULE_PARM_DESC(hold, "write provider and bytes, or 0; read the bytes held");
+
+static int __init user_init(void)
+{
+	return 0;
+}
+module_init(user_init);
+
+static void __exit user_exit(void)
+{
+	user_release();
+}
+module_exit(user_exit);
+
+MODULE_DESCRIPTION("Asks about and holds PCI peer memory, for tests");
+MODULE_LICENSE("GPL");

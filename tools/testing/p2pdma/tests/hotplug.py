@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Provider and client go and come back, in every way and in every state.
+
+Who goes:   the provider of the memory, or a client that transfers to it
+How:        its driver is unbound; the function is removed through sysfs, as after a surprise;
+            the device is unplugged and plugged in again from outside
+Meanwhile:  nothing is mapped; memory is mapped; transfers are running
+"""
+import errno
+import os
+import threading
+
+from guest import transfer
+from guest.case import case
+from guest.devices import Drive, provider, rescan, until
+from guest.module import Module
+from guest.worker import Worker, read_forever, touch
+
+LENGTH = 1 << 20
+
+
+# -- ways to go, and to come back -------------------------------------------------------------
+
+def _unbind(test, drive):
+    drive.function.unbind()
+    return drive.function.bind
+
+
+def _remove(test, drive):
+    drive.function.remove()
+    test.check(not drive.function.exists(), f"{drive.serial} is there after its removal")
+    return rescan
+
+
+def _unplug(test, drive):
+    test.host("device_del", name=drive.serial)
+    until(lambda: not drive.function.exists(), 30, f"removal of {drive.serial}")
+    return lambda: test.host("device_add", name=drive.serial)
+
+
+WAYS = {"unbind": _unbind, "remove": _remove, "unplug": _unplug}
+
+
+# -- states to be in, and what is left of them ------------------------------------------------
+
+def _idle(test, peer, client):
+    return lambda gone: None
+
+
+def _mapped(test, peer, client):
+    memory = peer.function.map(LENGTH)
+    transfer.read_into(client, memory, LENGTH)
+    wanted = memory[:]
+
+    def after(gone):
+        if gone is peer:
+            worker = Worker(test, touch, memory)
+            test.equal(worker.wait(), "SIGBUS", "end of a process that touches what is gone")
+            test.refused(errno.EFAULT, transfer.read_into, Drive("beta"), memory, 4096)
+        else:
+            test.check(memory[:] == wanted, "memory changed when a client went")
+        memory.close()
+    return after
+
+
+def _busy(test, peer, client):
+    memory = peer.function.map(LENGTH)
+    worker = Worker(test, read_forever, client, memory)
+    memory.close()
+    worker.busy()
+
+    def after(_gone):
+        outcome = worker.wait()
+        test.check(outcome in ("EFAULT", "EREMOTEIO", "EIO", "ENODEV", "ENXIO", "SIGBUS"),
+                   f"a process that was transferring ended with {outcome}")
+        test.note(f"the process that was transferring ended with {outcome}")
+    return after
+
+
+STATES = {"idle": _idle, "mapped": _mapped, "busy": _busy}
+
+
+# -- the cases --------------------------------------------------------------------------------
+
+def _works_again(test, peer, client):
+    """Everything is as new: all memory there, zeroed, and transfers arrive."""
+    peer.find()
+    client.find()
+    beta = Drive("beta")
+    test.equal(peer.function.available(), peer.function.size(), "available, after it came back")
+    memory = peer.function.map(LENGTH)
+    test.check(memory[:] == bytes(LENGTH), "the memory is not zeroed")
+    with transfer.evidence(test, peer.function) as seen:
+        transfer.read_into(client, memory, LENGTH)
+        transfer.write_from(beta, memory, LENGTH, disk_offset=4 << 20)
+    memory.close()
+    test.equal((seen.peer, seen.ram), (2 * LENGTH, 0), "bytes in the peer's BAR and in RAM")
+    test.check(transfer.contents(beta, LENGTH, 4 << 20) == transfer.contents(client, LENGTH),
+               "a copy afterwards moved other bytes")
+
+
+def _define(who, way, state):
+    def goes(test):
+        peer, client = provider(), Drive("alpha")
+        gone = peer if who == "provider" else client
+        after = STATES[state](test, peer, client)
+        come_back = WAYS[way](test, gone)
+        after(gone)
+        come_back()
+        _works_again(test, peer, client)
+
+    goes.__name__ = f"{who}_{way}_{state}"
+    goes.__doc__ = f"{who}: {way} while {state}, and back"
+    case(short=(way, state) == ("unbind", "busy"), seconds=120)(goes)
+
+
+for _who in ("provider", "client"):
+    for _way in WAYS:
+        for _state in STATES:
+            _define(_who, _way, _state)
+
+
+@case(seconds=120)
+def new_drive_plugged_in(test):
+    """A drive that was never there before reaches the memory as soon as it is plugged in."""
+    peer = provider()
+    test.host("device_add", name="guest")
+    guest = Drive("guest")
+    _works_again(test, peer, guest)
+    test.host("device_del", name="guest")
+    until(lambda: not guest.function.exists(), 30, "removal of the drive")
+
+
+# -- pages that are held ----------------------------------------------------------------------
+
+class _Unbinding(threading.Thread):
+    """Unbinds a function, which may take a while."""
+
+    def __init__(self, function):
+        super().__init__(daemon=True)
+        self.function = function
+        self.start()
+
+    def run(self):
+        self.function.unbind()
+
+
+HELD = "pages of peer-to-peer DMA memory are in use"
+
+
+@case(seconds=120)
+def unbind_waits_for_slow_io(test):
+    """A transfer of some seconds is under way: the log says what is held, and nothing hangs."""
+    peer, alpha = provider(), Drive("alpha")
+    memory = peer.function.map(4 << 20)
+    test.later(test.host, "throttle", name="alpha", bytes_per_second=0)
+    test.host("throttle", name="alpha", bytes_per_second=384 << 10)
+    # One request that the drive takes some ten seconds for.
+    worker = Worker(test, _read_once, alpha, memory)
+    memory.close()
+    until(lambda: _in_flight(alpha), 30, "start of the transfer")
+    unbinding = _Unbinding(peer.function)
+    until(lambda: test.logged(HELD), 30, "word in the log about pages that are held")
+    test.check(unbinding.is_alive(), "unbinding did not wait for the transfer")
+    unbinding.join(60)
+    test.check(not unbinding.is_alive(), "unbinding hangs though the transfer has ended")
+    test.note(f"the transfer ended with {worker.wait()}")
+    test.host("throttle", name="alpha", bytes_per_second=0)
+    peer.function.bind()
+    _works_again(test, peer, alpha)
+
+
+def _read_once(_worker, drive, memory):
+    """One request, so that the kernel takes hold of all of the memory before it waits."""
+    fd = drive.open()
+    os.preadv(fd, [memory], 0)
+
+
+def _in_flight(drive):
+    with open(f"/sys/class/block/{drive.disk}/inflight") as inflight:
+        return any(int(number) for number in inflight.read().split())
+
+
+@case(modules=("p2pdma_user",), seconds=120)
+def unbind_waits_for_an_orchestrator(test):
+    """A driver holds memory: unbinding waits, says so with the number of pages, then goes on."""
+    peer, alpha = provider(), Drive("alpha")
+    user = Module(test, "p2pdma_user")
+    user.set("hold", f"{peer.bdf} {7 * 4096}")
+    test.equal(peer.function.available(), peer.function.size() - 7 * 4096, "available")
+    unbinding = _Unbinding(peer.function)
+    until(lambda: test.logged(f"7 {HELD}"), 30, "word in the log about 7 pages that are held")
+    test.check(unbinding.is_alive(), "unbinding did not wait")
+    test.refused(errno.ENOENT, peer.function.map, 4096)
+    user.set("hold", "0")
+    unbinding.join(30)
+    test.check(not unbinding.is_alive(), "unbinding hangs though the memory was given back")
+    peer.function.bind()
+    _works_again(test, peer, alpha)

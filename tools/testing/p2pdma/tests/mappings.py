@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Mappings of peer memory as fio and Python programs make them; the kselftests have the rest."""
+import errno
+import mmap
+import os
+import subprocess
+
+from guest import transfer
+from guest.case import case
+from guest.devices import Drive, provider
+
+
+def fio(drive, *options, iomem="mmapshared", allocate):
+    """Run fio on DRIVE with its buffers in peer memory; the finished process."""
+    return subprocess.run(
+        ["fio", "--name=rig", f"--filename={drive.path}", "--direct=1", "--size=2m",
+         f"--iomem={iomem}:{allocate}", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/tmp")
+
+
+@case("switch amd-root-ports viommu", short=True, seconds=180)
+def fio_verify(test):
+    """Write, read back and verify through peer memory, with each of the I/O engines."""
+    peer, alpha = provider(), Drive("alpha")
+    translated = os.path.exists("/sys/class/iommu/dmar0")
+    before = peer.function.available()
+    for engine, depth in (("psync", 1), ("libaio", 4), ("io_uring", 4)):
+        with transfer.evidence(test, peer.function) as seen:
+            done = fio(alpha, f"--ioengine={engine}", f"--iodepth={depth}", "--rw=randwrite",
+                       "--bs=32k", "--verify=crc32c", "--verify_fatal=1",
+                       allocate=peer.function.allocate())
+        test.equal(done.returncode, 0, f"exit status of fio with {engine}:\n{done.stdout}")
+        if not translated:
+            # Written once and read once; fio's look at the start of the disk is not payload.
+            test.check(seen.peer >= 4 << 20, f"{engine}: only {seen.peer} bytes in the BAR")
+            test.check(seen.ram <= 4096, f"{engine}: {seen.ram} bytes of payload in RAM, the "
+                                         f"first at {seen.first_outside}")
+        test.equal(peer.function.available(), before, f"available, after fio with {engine}")
+
+
+@case()
+def fio_private_is_refused(test):
+    peer, alpha = provider(), Drive("alpha")
+    done = fio(alpha, "--rw=read", iomem="mmap", allocate=peer.function.allocate())
+    test.check(done.returncode and os.strerror(errno.EINVAL) in done.stdout,
+               f"fio with a private mapping ended with {done.returncode}:\n{done.stdout}")
+
+
+@case()
+def fio_too_large_is_refused(test):
+    peer, alpha = provider(), Drive("alpha")
+    done = fio(alpha, "--rw=read", "--bs=2m", "--ioengine=libaio", "--iodepth=64",
+               allocate=peer.function.allocate())
+    test.check(done.returncode and os.strerror(errno.ENOMEM) in done.stdout,
+               f"fio with 128 MiB of buffers ended with {done.returncode}:\n{done.stdout}")
+
+
+@case()
+def fio_when_exhausted(test):
+    """Nothing left: refused at once. Something back: works again."""
+    peer, alpha = provider(), Drive("alpha")
+    before = peer.function.available()
+    hog = peer.function.map(before)
+    done = fio(alpha, "--rw=read", allocate=peer.function.allocate())
+    test.check(done.returncode and os.strerror(errno.ENOMEM) in done.stdout,
+               f"fio without memory ended with {done.returncode}:\n{done.stdout}")
+    hog.close()
+    test.equal(peer.function.available(), before, "available, after munmap")
+    done = fio(alpha, "--rw=read", allocate=peer.function.allocate())
+    test.equal(done.returncode, 0, f"exit status of fio with memory again:\n{done.stdout}")
+
+
+@case(short=True)
+def python_mappings(test):
+    """What Python is told when it asks for what cannot be."""
+    function = provider().function
+    test.refused(errno.EINVAL, function.map, 4096, flags=mmap.MAP_PRIVATE)
+    test.refused(errno.EINVAL, function.map, 4096, offset=4096)
+    test.refused(errno.ENOMEM, function.map, function.size() + 4096)
+    test.equal(function.available(), function.size(), "available, after three refusals")
+
+
+@case(short=True)
+def second_mapping_sees_zeros(test):
+    """What a drive put there for one owner is not there for the next."""
+    peer, alpha = provider(), Drive("alpha")
+    length = 2 << 20
+    memory = peer.function.map(length)
+    test.check(memory[:] == bytes(length), "a first mapping is not zeroed")
+    transfer.read_into(alpha, memory, length)
+    test.check(memory[:] == transfer.contents(alpha, length), "the drive's data did not arrive")
+    memory.close()
+    for again in range(3):
+        memory = peer.function.map(length)
+        test.check(memory[:] == bytes(length), f"mapping {again + 2} sees its predecessor's data")
+        memory.close()

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The interface for drivers: a module of somebody else's, wrong arguments, and failing allocations."""
+import errno
+import os
+import pathlib
+
+from guest.case import case
+from guest.devices import Drive, Provider, provider
+from guest.module import Module
+
+CARD = (0x1af4, 0x1110)         # an ivshmem: its BAR 2 is memory
+PROBE = (0x1b36, 0x0005)        # BAR 0 is tiny, BAR 1 has I/O ports, BAR 2 is not there
+MIB = 1 << 20
+DRIVER = pathlib.Path("/sys/bus/pci/drivers/p2pdma_card")
+
+
+@case(modules=("p2pdma_api",), short=True)
+def out_of_tree_module(test):
+    """It loads only if both spellings of the whole interface do what they have to."""
+    peer, alpha = provider(), Drive("alpha")
+    Module(test, "p2pdma_api", f"provider={peer.bdf}", f"client={alpha.bdf}")
+    test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
+
+
+@case("switch amd-root-ports two-host-bridges", modules=("p2pdma_user",), short=True)
+def distances(test):
+    """Known machines have known distances."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    user = Module(test, "p2pdma_user")
+    for client in (alpha, beta):
+        user.set("ask", f"{peer.bdf} {client.bdf}")
+        # Up to the switch's (or the host's) side and down again: two steps for each of them.
+        test.equal(int(user.get("ask")), 4, f"distance to {client.serial}")
+    user.set("ask", f"{peer.bdf} {peer.bdf}")
+    test.equal(int(user.get("ask")), 0, "distance to itself")
+
+
+def _bind(test, identity):
+    """Bind a function to the driver that registers whatever it is asked to."""
+    function = Provider.by_id(*identity)
+    override = function.path / "driver_override"
+    override.write_text("p2pdma_card")
+    function.bind("p2pdma_card")
+    test.later(override.write_text, "\n")
+    test.later(lambda: function.driver() and function.unbind())
+    return function
+
+
+def _add(function, bar, size=0, offset=0):
+    with open(function.path / "add_range", "w") as file:
+        file.write(f"{bar} {size:#x} {offset:#x}")
+
+
+def _nothing_registered(test, function):
+    test.check(not (function.path / "p2pmem").exists(), "something was registered")
+
+
+@case(modules=("p2pdma_card",))
+def bad_bars(test):
+    """A BAR that is none, has ports, is empty or too small: EINVAL, and nothing registered."""
+    Module(test, "p2pdma_card")
+    probe = _bind(test, PROBE)
+    test.check(int(probe.text("resource").splitlines()[1].split()[2], 16) & 0x100,
+               "BAR 1 of the test device has no I/O ports")
+    test.equal(probe.bar(2), (0, 0), "BAR 2 of the test device")
+    for bar in (-1, 6, 7, 17, 0x7fffffff, -0x80000000, 1, 2, 5, 0):
+        test.refused(errno.EINVAL, _add, probe, bar)
+        test.refused(errno.EINVAL, _add, probe, bar, 2 * MIB)
+        _nothing_registered(test, probe)
+
+
+@case(modules=("p2pdma_card",))
+def bad_ranges(test):
+    """A range that wraps, reaches beyond the BAR or is not aligned: EINVAL."""
+    Module(test, "p2pdma_card")
+    card = _bind(test, CARD)
+    whole = card.bar(2)[1] - card.bar(2)[0] + 1
+    top = 1 << 64
+    for size, offset in ((top - 2 * MIB, 2 * MIB), (2 * MIB, top - 2 * MIB), (top - 4096, 8192),
+                         (whole, 2 * MIB), (whole + 2 * MIB, 0), (0, whole), (0, whole + 2 * MIB),
+                         (2 * MIB, whole), (top - 1, 1), (4096, 0), (2 * MIB, 4096),
+                         (2 * MIB + 1, 0)):
+        test.refused(errno.EINVAL, _add, card, 2, size, offset)
+        _nothing_registered(test, card)
+
+
+@case(modules=("p2pdma_card",))
+def taken_ranges(test):
+    """What is registered is not registered again, nor does an attempt hurt it."""
+    Module(test, "p2pdma_card")
+    card = _bind(test, CARD)
+    _add(card, 2, 4 * MIB, 4 * MIB)
+    memory = card.map(64 << 10)
+    memory[0] = 42
+    for size, offset in ((4 * MIB, 4 * MIB), (0, 0), (2 * MIB, 6 * MIB), (4 * MIB, 2 * MIB),
+                         (8 * MIB, 2 * MIB), (2 * MIB, 4 * MIB)):
+        test.refused(errno.EBUSY, _add, card, 2, size, offset)
+        test.equal(card.size(), 4 * MIB, "size, after a refusal")
+    test.equal(memory[0], 42, "a byte of a mapping, after the refusals")
+    memory.close()
+    # Neighbours on both sides are something else.
+    _add(card, 2, 4 * MIB, 0)
+    _add(card, 2, 0, 8 * MIB)
+    test.equal(card.size(), 16 * MIB, "size, with all three ranges")
+    test.equal(card.available(), 16 * MIB, "available, with all three ranges")
+    pages = [card.map(2 * MIB) for _ in range(8)]
+    test.equal(card.available(), 0, "available, with all of it mapped")
+    for page in pages:
+        page.close()
+    card.unbind()
+    _nothing_registered(test, card)
+
+
+@case(modules=("p2pdma_card",), seconds=300)
+def failing_allocations(test):
+    """Let each allocation of a registration fail in turn: it unwinds, and the next one works."""
+    if not os.path.exists("/proc/self/fail-nth"):
+        test.skip("this kernel has no fault injection")
+    _aim_at_slab(test)
+    Module(test, "p2pdma_card")
+    card = _bind(test, CARD)
+    card.unbind()
+    failed = _each_point(test, card)
+    test.note(f"{failed} allocations were made to fail")
+    test.check(failed >= 10, f"only {failed} points of failure: the injection does not work")
+    card.bind("p2pdma_card")
+    _add(card, 2)
+    test.equal(card.available(), card.size(), "available, without injection")
+
+
+def _aim_at_slab(test):
+    """Every kind of slab allocation may fail, quietly; page allocations are left alone."""
+    debug = pathlib.Path("/sys/kernel/debug")
+    for name, value in (("failslab/ignore-gfp-wait", "0"), ("failslab/verbose", "0"),
+                        ("failslab/cache-filter", "0"), ("fail_page_alloc/min-order", "32")):
+        file = debug / name
+        if file.exists():
+            test.later(file.write_text, file.read_text())
+            file.write_text(value)
+    test.check((debug / "failslab").exists(), "fault injection without failslab")
+
+
+def _each_point(test, card):
+    """Fail allocation 1, 2, ... of a registration until one goes through without a failure."""
+    nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
+    for point in range(1, 1000):
+        card.bind("p2pdma_card")
+        add = os.open(card.path / "add_range", os.O_WRONLY)
+        error = None
+        os.pwrite(nth, str(point).encode(), 0)
+        try:
+            os.write(add, b"2 0 0")
+        except OSError as caught:
+            error = caught
+        # What is left of the count says whether the failure took place.
+        untouched = int(os.pread(nth, 32, 0).split(b"\0")[0])
+        os.pwrite(nth, b"0", 0)
+        os.close(add)
+        _judge_point(test, card, point, error)
+        card.unbind()
+        _nothing_registered(test, card)
+        if untouched:
+            os.close(nth)
+            return point - 1
+    raise RuntimeError("a registration that allocates for ever")
+
+
+def _judge_point(test, card, point, error):
+    """All or nothing: an error leaves nothing behind, success leaves a working provider."""
+    if error:
+        test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
+        _nothing_registered(test, card)
+    else:
+        memory = card.map(64 << 10)
+        memory[0] = 1
+        memory.close()
+        test.equal(card.available(), card.size(), f"available, with allocation {point} failing")

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Everything at once, for a few seconds."""
+import time
+
+from guest import transfer
+from guest.case import case
+from guest.devices import Drive, provider
+from guest.worker import Worker, map_and_read
+
+SECONDS = 8
+
+
+def _readings(worker, function):
+    """Read every attribute, whether it is there just now or not."""
+    while True:
+        for name in ("size", "available", "published"):
+            try:
+                function.text(f"p2pmem/{name}")
+            except OSError:
+                pass
+        worker.tick()
+
+
+@case(short=True, seconds=120)
+def stress_provider(test):
+    """Mappings, transfers and readers while the provider is unbound and bound again."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    workers = [Worker(test, map_and_read, peer.function, alpha),
+               Worker(test, map_and_read, peer.function, beta, 1 << 20),
+               Worker(test, map_and_read, peer.function, alpha, 4096),
+               Worker(test, _readings, peer.function)]
+    rounds, end = 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        for worker in workers:
+            worker.busy(1)
+        peer.function.unbind()
+        peer.function.bind()
+        peer.find()
+        rounds += 1
+    for worker in workers:
+        test.check(not worker.ended(), "a worker ended early")
+        worker.kill()
+    test.note(f"{rounds} times unbound, {sum(worker.ticks() for worker in workers)} rounds of work")
+    test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
+    memory = peer.function.map(1 << 20)
+    transfer.read_into(alpha, memory, 1 << 20)
+    test.check(memory[:] == transfer.contents(alpha, 1 << 20), "a transfer moved other bytes")
+    memory.close()
+
+
+@case(seconds=120)
+def stress_client(test):
+    """One client goes and comes while another one works with the same memory."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    workers = [Worker(test, map_and_read, peer.function, beta),
+               Worker(test, map_and_read, peer.function, beta, 256 << 10)]
+    rounds, end = 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        for worker in workers:
+            worker.busy(1)
+        memory = peer.function.map(64 << 10)
+        transfer.read_into(alpha, memory, 64 << 10)
+        alpha.function.unbind()
+        memory.close()
+        alpha.function.bind()
+        alpha.find()
+        rounds += 1
+    for worker in workers:
+        test.check(not worker.ended(), "a worker ended early")
+        worker.kill()
+    test.note(f"{rounds} times unbound")
+    test.equal(peer.function.available(), peer.function.size(), "available, afterwards")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The NVMe-oF target's p2pmem attribute, and a namespace that uses it."""
+import errno
+import subprocess
+
+from guest import nvmet, transfer
+from guest.case import case
+from guest.devices import Drive, provider
+
+# What is written, and what must be read back.
+WORDS = (("0", "0"), ("1", "1"), ("n", "0"), ("y", "1"), ("off", "0"), ("on", "1"),
+         ("N", "0"), ("Y", "1"), ("1\n", "1"), ("0\n", "0"))
+GARBAGE = ("nonsense", "2", "10", "01", "0x1", "1 ", "0000", "0000:", "0000:zz:00.0", "0:",
+           "00:00.0", "y0000:00:00.0", "-1", " ")
+NO_DEVICE = ("0000:7f:00.0", "0001:00:00.0")
+
+
+@case(short=True)
+def target_words(test):
+    """Every word is taken for what it says, and reads back as that."""
+    peer, alpha = provider(), Drive("alpha")
+    with nvmet.Namespace("words", alpha.path) as namespace:
+        for word, meaning in (*WORDS, (peer.bdf, peer.bdf), (peer.bdf + "\n", peer.bdf)):
+            namespace.set("p2pmem", "0" if meaning != "0" else "1")
+            namespace.set("p2pmem", word)
+            test.equal(namespace.get("p2pmem"), meaning, f"what is read after '{word.strip()}'")
+
+
+@case(short=True)
+def target_refusals(test):
+    """What is neither a word nor a provider is refused, and changes nothing."""
+    peer, alpha = provider(), Drive("alpha")
+    with nvmet.Namespace("refusals", alpha.path) as namespace:
+        for kept in ("0", "1", peer.bdf):
+            namespace.set("p2pmem", kept)
+            for word in GARBAGE:
+                test.refused((errno.EINVAL, errno.ENODEV), namespace.set, "p2pmem", word)
+                test.equal(namespace.get("p2pmem"), kept, f"what is read after '{word}'")
+            for word in (*NO_DEVICE, alpha.bdf):
+                test.refused(errno.ENODEV, namespace.set, "p2pmem", word)
+                test.equal(namespace.get("p2pmem"), kept, f"what is read after '{word}'")
+
+
+@case()
+def target_busy_while_enabled(test):
+    peer, alpha = provider(), Drive("alpha")
+    with nvmet.Namespace("busy", alpha.path) as namespace:
+        namespace.set("p2pmem", peer.bdf)
+        namespace.set("enable", "1")
+        for word in ("0", "1", "y", "n", "on", "off", peer.bdf, alpha.bdf, "nonsense"):
+            test.refused(errno.EBUSY, namespace.set, "p2pmem", word)
+            test.equal(namespace.get("p2pmem"), peer.bdf, f"what is read after '{word}'")
+        namespace.set("enable", "0")
+        namespace.set("p2pmem", "0")
+        test.equal(namespace.get("p2pmem"), "0", "what is read after it was disabled")
+
+
+@case("switch amd-root-ports", short=True, seconds=180)
+def target_over_loop(test):
+    """A namespace that was told to use peer memory serves reads and writes."""
+    peer, beta = provider(), Drive("beta")
+    before = peer.function.available()
+    for choice in (peer.bdf, "1"):
+        with nvmet.Namespace("loop", beta.path) as namespace:
+            namespace.set("p2pmem", choice)
+            namespace.set("enable", "1")
+            test.equal(namespace.get("enable"), "1", f"enabled, with p2pmem {choice}")
+            with namespace.connected() as remote:
+                wanted = transfer.contents(beta, 1 << 20)
+                test.check(transfer.contents(remote, 1 << 20) == wanted,
+                           "the target serves other bytes than its disk holds")
+                done = subprocess.run(
+                    ["fio", "--name=rig", f"--filename={remote.path}", "--direct=1",
+                     "--size=2m", "--bs=32k", "--rw=randwrite", "--verify=crc32c",
+                     "--ioengine=libaio", "--iodepth=4"],
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/tmp")
+                test.equal(done.returncode, 0, f"exit status of fio:\n{done.stdout}")
+    test.equal(peer.function.available(), before, "available, afterwards")
+
+
+@case()
+def target_keeps_its_provider(test):
+    """A provider that a namespace names can be unbound and come back: nothing stale is used."""
+    peer, beta = provider(), Drive("beta")
+    with nvmet.Namespace("keeps", beta.path) as namespace:
+        namespace.set("p2pmem", peer.bdf)
+        peer.function.unbind()
+        test.later(lambda: peer.function.driver() or peer.function.bind())
+        test.refused(errno.ENODEV, namespace.set, "p2pmem", peer.bdf)
+        test.equal(namespace.get("p2pmem"), peer.bdf, "what is read after that")
+        peer.function.bind()
+        peer.find()
+        namespace.set("enable", "1")
