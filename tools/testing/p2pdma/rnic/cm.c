@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Connections, for the iWARP connection manager.
+ *
+ * A connection is one object with two ends. It is made by the active end's connect, becomes
+ * known to the passive end by the identifier that travels with the request, and is freed the
+ * moment it ends: refused, given up, or closed by either end. So whoever comes late with an
+ * identifier or a queue pair finds nothing, and nothing has to be counted. iw_cm's cm_ids are
+ * referenced for as long as an end of a connection, or a listener, points at them.
+ *
+ * An active end that is not answered would wait for ever, and so would whoever destroys it.
+ * The answer can get lost if the listener goes away or if iw_cm has no memory for a new cm_id;
+ * hence the end of a listener and a timer answer for it.
+ */
+#include <linux/in6.h>
+#include <linux/slab.h>
+#include <net/ipv6.h>
+
+#include "rnic.h"
+
+#define RNIC_ANSWER_TIMEOUT	(10 * HZ)
+
+enum { RNIC_ACTIVE, RNIC_PASSIVE };
+
+/**
+ * struct rnic_listener - somebody who accepts connections
+ * @list: in rnic.listeners
+ * @cm_id: iw_cm's
+ */
+struct rnic_listener {
+	struct list_head list;
+	struct iw_cm_id *cm_id;
+};
+
+/**
+ * struct rnic_end - one end of a connection
+ * @cm_id: iw_cm's, referenced
+ * @qp: queue pair; it points back at the connection
+ */
+struct rnic_end {
+	struct iw_cm_id *cm_id;
+	struct rnic_qp *qp;
+};
+
+/**
+ * struct rnic_conn - a connection, or the request for one
+ * @list: in rnic.conns
+ * @id: what the passive end knows it by
+ * @established: both ends are there
+ * @deadline: when the request is given up
+ * @listener: who was asked; only while it is a request
+ * @ends: RNIC_ACTIVE and RNIC_PASSIVE
+ */
+struct rnic_conn {
+	struct list_head list;
+	u32 id;
+	bool established;
+	unsigned long deadline;
+	struct rnic_listener *listener;
+	struct rnic_end ends[2];
+};
+
+/* -- events -- */
+
+static int rnic_event(struct rnic *rnic, struct iw_cm_id *cm_id, struct iw_cm_event *event)
+{
+	int ret = cm_id->event_handler(cm_id, event);
+
+	if (ret)
+		ibdev_warn(&rnic->ib, "event %d is lost: %d\n", event->event, ret);
+	return ret;
+}
+
+static void rnic_set_addresses(struct iw_cm_event *event, const struct sockaddr_storage *local,
+			       const struct sockaddr_storage *remote)
+{
+	event->local_addr = *local;
+	event->remote_addr = *remote;
+}
+
+/* Answer the active end. It has to get one, if need be without what came with it. */
+static int rnic_reply(struct rnic *rnic, struct rnic_conn *conn, int status,
+		      const struct iw_cm_conn_param *param)
+{
+	struct iw_cm_id *cm_id = conn->ends[RNIC_ACTIVE].cm_id;
+	struct iw_cm_event event = {
+		.event = IW_CM_EVENT_CONNECT_REPLY,
+		.status = status,
+	};
+	int ret;
+
+	rnic_set_addresses(&event, &cm_id->m_local_addr, &cm_id->m_remote_addr);
+	if (param) {
+		event.private_data = (void *)param->private_data;
+		event.private_data_len = param->private_data_len;
+		event.ird = param->ird;
+		event.ord = param->ord;
+	}
+	ret = rnic_event(rnic, cm_id, &event);
+	if (ret && event.private_data_len) {
+		event.private_data_len = 0;
+		event.status = status ?: -ECONNRESET;
+		rnic_event(rnic, cm_id, &event);
+	}
+	return ret;
+}
+
+/* -- the end of a connection, all with conn_lock held -- */
+
+static void rnic_conn_free(struct rnic_conn *conn)
+{
+	struct rnic_end *end;
+
+	for (end = conn->ends; end < conn->ends + ARRAY_SIZE(conn->ends); end++) {
+		if (end->qp)
+			end->qp->conn = NULL;
+		if (end->cm_id)
+			end->cm_id->rem_ref(end->cm_id);
+	}
+	list_del(&conn->list);
+	kfree(conn);
+}
+
+/* A request comes to nothing. */
+static void rnic_conn_refuse(struct rnic *rnic, struct rnic_conn *conn, int status,
+			     const struct iw_cm_conn_param *param)
+{
+	lockdep_assert_held(&rnic->conn_lock);
+	rnic_reply(rnic, conn, status, param);
+	rnic_conn_free(conn);
+}
+
+static void rnic_conn_close(struct rnic *rnic, struct rnic_conn *conn)
+{
+	struct iw_cm_event event = {
+		.event = IW_CM_EVENT_CLOSE,
+	};
+	struct rnic_end *end;
+
+	lockdep_assert_held(&rnic->conn_lock);
+	for (end = conn->ends; end < conn->ends + ARRAY_SIZE(conn->ends); end++) {
+		if (end->qp->state == IB_QPS_RTS)
+			WRITE_ONCE(end->qp->state, IB_QPS_ERR);
+		queue_work(rnic->wq, &end->qp->work);
+		rnic_set_addresses(&event, &end->cm_id->m_local_addr, &end->cm_id->m_remote_addr);
+		rnic_event(rnic, end->cm_id, &event);
+	}
+	rnic_conn_free(conn);
+}
+
+static void rnic_conn_end(struct rnic *rnic, struct rnic_conn *conn, int status)
+{
+	if (conn->established)
+		rnic_conn_close(rnic, conn);
+	else
+		rnic_conn_refuse(rnic, conn, status, NULL);
+}
+
+/**
+ * rnic_conn_close_all() - the copy engine is dead, and so is every connection
+ * @rnic: the device
+ */
+void rnic_conn_close_all(struct rnic *rnic)
+{
+	struct rnic_conn *conn, *next;
+
+	guard(spinlock_irqsave)(&rnic->conn_lock);
+	list_for_each_entry_safe(conn, next, &rnic->conns, list)
+		rnic_conn_end(rnic, conn, -ECONNRESET);
+}
+
+/**
+ * rnic_conn_expire() - give up requests that were not answered
+ * @work: rnic.conn_expiry
+ */
+void rnic_conn_expire(struct work_struct *work)
+{
+	struct rnic *rnic = container_of(to_delayed_work(work), struct rnic, conn_expiry);
+	struct rnic_conn *conn, *next;
+	bool more = false;
+
+	guard(spinlock_irqsave)(&rnic->conn_lock);
+	list_for_each_entry_safe(conn, next, &rnic->conns, list) {
+		if (conn->established)
+			continue;
+		if (time_after_eq(jiffies, conn->deadline))
+			rnic_conn_refuse(rnic, conn, -ETIMEDOUT, NULL);
+		else
+			more = true;
+	}
+	if (more)
+		queue_delayed_work(rnic->wq, &rnic->conn_expiry, RNIC_ANSWER_TIMEOUT / 10);
+}
+
+/* -- queue pairs and their connection -- */
+
+/**
+ * rnic_peer_get() - the far end's queue pair, for use of its memory and receive queue
+ * @qp: our end
+ *
+ * Return: the queue pair, whose @inbound the caller has to count down; NULL if there is none.
+ */
+struct rnic_qp *rnic_peer_get(struct rnic_qp *qp)
+{
+	struct rnic_qp *peer;
+
+	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
+	if (!qp->conn || !qp->conn->established)
+		return NULL;
+	peer = qp->conn->ends[!qp->side].qp;
+	atomic_inc(&peer->inbound);
+	return peer;
+}
+
+/**
+ * rnic_peer_kick() - have the far end's worker look again
+ * @qp: our end
+ */
+void rnic_peer_kick(struct rnic_qp *qp)
+{
+	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
+	if (qp->conn && qp->conn->established)
+		queue_work(qp->rnic->wq, &qp->conn->ends[!qp->side].qp->work);
+}
+
+/**
+ * rnic_qp_leave() - a queue pair is not connected any more
+ * @qp: the queue pair
+ * @state: its new state, error or reset
+ */
+void rnic_qp_leave(struct rnic_qp *qp, enum ib_qp_state state)
+{
+	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
+	WRITE_ONCE(qp->state, state);
+	if (qp->conn)
+		rnic_conn_end(qp->rnic, qp->conn, -ECONNRESET);
+}
+
+/**
+ * rnic_qp_fail() - put a queue pair into the error state and have it flushed
+ * @qp: the queue pair
+ */
+void rnic_qp_fail(struct rnic_qp *qp)
+{
+	rnic_qp_leave(qp, IB_QPS_ERR);
+	queue_work(qp->rnic->wq, &qp->work);
+}
+
+static int rnic_qp_advance(struct rnic_qp *qp, enum ib_qp_state from, enum ib_qp_state to)
+{
+	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
+	if (qp->state != from && qp->state != to)
+		return -EINVAL;
+	WRITE_ONCE(qp->state, to);
+	return 0;
+}
+
+/**
+ * rnic_qp_set_state() - what a consumer or iw_cm asks for
+ * @qp: the queue pair
+ * @state: new state
+ *
+ * Only a connection makes a queue pair ready to send. SQD is iw_cm's word for an orderly
+ * disconnect; the far end gets no more than what had been delivered before.
+ *
+ * Return: 0, -EINVAL for a step that does not exist, -EOPNOTSUPP for a state that does not.
+ */
+int rnic_qp_set_state(struct rnic_qp *qp, enum ib_qp_state state)
+{
+	switch (state) {
+	case IB_QPS_INIT:
+		return rnic_qp_advance(qp, IB_QPS_RESET, IB_QPS_INIT);
+	case IB_QPS_RTR:
+		return rnic_qp_advance(qp, IB_QPS_INIT, IB_QPS_RTR);
+	case IB_QPS_RTS:
+		return rnic_qp_advance(qp, IB_QPS_RTS, IB_QPS_RTS);
+	case IB_QPS_SQD:
+	case IB_QPS_ERR:
+		rnic_qp_fail(qp);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static bool rnic_qp_can_connect(const struct rnic_qp *qp)
+{
+	return !qp->conn && (qp->state == IB_QPS_INIT || qp->state == IB_QPS_RTR);
+}
+
+static void rnic_conn_bind(struct rnic_conn *conn, unsigned int side, struct iw_cm_id *cm_id,
+			   struct rnic_qp *qp)
+{
+	cm_id->add_ref(cm_id);
+	conn->ends[side].cm_id = cm_id;
+	conn->ends[side].qp = qp;
+	qp->conn = conn;
+	qp->side = side;
+}
+
+/* -- listening -- */
+
+static int rnic_create_listen(struct iw_cm_id *cm_id, int backlog)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	struct rnic_listener *listener;
+
+	listener = kzalloc(sizeof(*listener), GFP_KERNEL);
+	if (!listener)
+		return -ENOMEM;
+	cm_id->add_ref(cm_id);
+	cm_id->provider_data = listener;
+	listener->cm_id = cm_id;
+	guard(spinlock_irqsave)(&rnic->conn_lock);
+	list_add_tail(&listener->list, &rnic->listeners);
+	return 0;
+}
+
+static int rnic_destroy_listen(struct iw_cm_id *cm_id)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	struct rnic_listener *listener = cm_id->provider_data;
+	struct rnic_conn *conn, *next;
+
+	scoped_guard(spinlock_irqsave, &rnic->conn_lock) {
+		list_del(&listener->list);
+		list_for_each_entry_safe(conn, next, &rnic->conns, list)
+			if (conn->listener == listener)
+				rnic_conn_refuse(rnic, conn, -ECONNREFUSED, NULL);
+	}
+	cm_id->rem_ref(cm_id);
+	kfree(listener);
+	return 0;
+}
+
+static bool rnic_listens_at(const struct sockaddr_storage *listen,
+			    const struct sockaddr_storage *wanted)
+{
+	const struct sockaddr_in *a4 = (const void *)listen, *b4 = (const void *)wanted;
+	const struct sockaddr_in6 *a6 = (const void *)listen, *b6 = (const void *)wanted;
+
+	if (listen->ss_family != wanted->ss_family)
+		return false;
+	if (listen->ss_family == AF_INET)
+		return a4->sin_port == b4->sin_port &&
+		       (a4->sin_addr.s_addr == htonl(INADDR_ANY) ||
+			a4->sin_addr.s_addr == b4->sin_addr.s_addr);
+	return a6->sin6_port == b6->sin6_port &&
+	       (ipv6_addr_any(&a6->sin6_addr) || ipv6_addr_equal(&a6->sin6_addr, &b6->sin6_addr));
+}
+
+static struct rnic_listener *rnic_find_listener(struct rnic *rnic,
+						const struct sockaddr_storage *wanted)
+{
+	struct rnic_listener *listener;
+
+	lockdep_assert_held(&rnic->conn_lock);
+	list_for_each_entry(listener, &rnic->listeners, list)
+		if (rnic_listens_at(&listener->cm_id->m_local_addr, wanted))
+			return listener;
+	return NULL;
+}
+
+/* -- connecting -- */
+
+/* What the active end may have outstanding is what the passive end must be able to answer. */
+static int rnic_request(struct rnic *rnic, struct rnic_conn *conn,
+			const struct iw_cm_conn_param *param)
+{
+	struct iw_cm_id *cm_id = conn->ends[RNIC_ACTIVE].cm_id;
+	struct iw_cm_event event = {
+		.event = IW_CM_EVENT_CONNECT_REQUEST,
+		.provider_data = (void *)(unsigned long)conn->id,
+		.private_data = (void *)param->private_data,
+		.private_data_len = param->private_data_len,
+		.ird = param->ird,
+		.ord = param->ord,
+	};
+
+	rnic_set_addresses(&event, &cm_id->m_remote_addr, &cm_id->m_local_addr);
+	return rnic_event(rnic, conn->listener->cm_id, &event);
+}
+
+static int rnic_connect_locked(struct rnic *rnic, struct rnic_conn *conn, struct iw_cm_id *cm_id,
+			       const struct iw_cm_conn_param *param)
+{
+	struct rnic_qp *qp = xa_load(&rnic->qps, param->qpn);
+
+	if (engine_is_dead(rnic->engine))
+		return -ENETDOWN;
+	if (!qp || !rnic_qp_can_connect(qp))
+		return -EINVAL;
+	conn->id = rnic->next_conn++;
+	conn->deadline = jiffies + RNIC_ANSWER_TIMEOUT;
+	list_add_tail(&conn->list, &rnic->conns);
+	rnic_conn_bind(conn, RNIC_ACTIVE, cm_id, qp);
+	conn->listener = rnic_find_listener(rnic, &cm_id->m_remote_addr);
+	/* From here on the answer is an event, also if it is no. */
+	if (!conn->listener || rnic_request(rnic, conn, param))
+		rnic_conn_refuse(rnic, conn, -ECONNREFUSED, NULL);
+	return 0;
+}
+
+static int rnic_connect(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	struct rnic_conn *conn;
+	int ret;
+
+	/* Events carry the length in eight bits. */
+	if (param->private_data_len > U8_MAX)
+		return -EINVAL;
+	conn = kzalloc(sizeof(*conn), GFP_KERNEL);
+	if (!conn)
+		return -ENOMEM;
+	scoped_guard(spinlock_irqsave, &rnic->conn_lock)
+		ret = rnic_connect_locked(rnic, conn, cm_id, param);
+	if (ret)
+		kfree(conn);
+	else
+		queue_delayed_work(rnic->wq, &rnic->conn_expiry, RNIC_ANSWER_TIMEOUT / 10);
+	return ret;
+}
+
+static struct rnic_conn *rnic_find_request(struct rnic *rnic, const struct iw_cm_id *cm_id)
+{
+	u32 id = (unsigned long)cm_id->provider_data;
+	struct rnic_conn *conn;
+
+	lockdep_assert_held(&rnic->conn_lock);
+	list_for_each_entry(conn, &rnic->conns, list)
+		if (conn->id == id && !conn->established)
+			return conn;
+	return NULL;
+}
+
+static void rnic_establish(struct rnic *rnic, struct rnic_conn *conn,
+			   const struct iw_cm_conn_param *param)
+{
+	struct iw_cm_id *cm_id = conn->ends[RNIC_PASSIVE].cm_id;
+	struct iw_cm_event event = {
+		.event = IW_CM_EVENT_ESTABLISHED,
+		.ird = param->ird,
+		.ord = param->ord,
+	};
+
+	conn->established = true;
+	conn->listener = NULL;
+	WRITE_ONCE(conn->ends[RNIC_ACTIVE].qp->state, IB_QPS_RTS);
+	WRITE_ONCE(conn->ends[RNIC_PASSIVE].qp->state, IB_QPS_RTS);
+	rnic_set_addresses(&event, &cm_id->m_local_addr, &cm_id->m_remote_addr);
+	rnic_event(rnic, cm_id, &event);
+}
+
+static int rnic_accept(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	struct rnic_conn *conn;
+	struct rnic_qp *qp;
+
+	if (param->private_data_len > U8_MAX)
+		return -EINVAL;
+	guard(spinlock_irqsave)(&rnic->conn_lock);
+	conn = rnic_find_request(rnic, cm_id);
+	if (!conn)
+		return -ECONNRESET;
+	qp = xa_load(&rnic->qps, param->qpn);
+	if (!qp || !rnic_qp_can_connect(qp)) {
+		rnic_conn_refuse(rnic, conn, -ECONNRESET, NULL);
+		return -EINVAL;
+	}
+	/* The answer may need memory. Should that fail, the active end knows of no connection. */
+	if (rnic_reply(rnic, conn, 0, param)) {
+		rnic_conn_free(conn);
+		return -ENOMEM;
+	}
+	rnic_conn_bind(conn, RNIC_PASSIVE, cm_id, qp);
+	rnic_establish(rnic, conn, param);
+	return 0;
+}
+
+static int rnic_reject(struct iw_cm_id *cm_id, const void *private_data, u8 length)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	struct iw_cm_conn_param param = {
+		.private_data = private_data,
+		.private_data_len = length,
+	};
+	struct rnic_conn *conn;
+
+	guard(spinlock_irqsave)(&rnic->conn_lock);
+	conn = rnic_find_request(rnic, cm_id);
+	if (!conn)
+		return -ECONNRESET;
+	rnic_conn_refuse(rnic, conn, -ECONNREFUSED, &param);
+	return 0;
+}
+
+const struct ib_device_ops rnic_cm_ops = {
+	.iw_accept = rnic_accept,
+	.iw_connect = rnic_connect,
+	.iw_create_listen = rnic_create_listen,
+	.iw_destroy_listen = rnic_destroy_listen,
+	.iw_reject = rnic_reject,
+};

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory: regions, keys, and the checks before anything is copied.
+ *
+ * A region is a list of the DMA addresses of its pages, as the consumer mapped them for our
+ * function. What they are, system RAM or another function's memory, is nobody's business here.
+ */
+#include <linux/log2.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include "rnic.h"
+
+/* -- regions as the consumer sees them -- */
+
+static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_pages)
+{
+	struct rnic *rnic = to_rnic(pd->device);
+	struct rnic_mr *mr;
+	u32 index;
+	int ret;
+
+	if (type != IB_MR_TYPE_MEM_REG)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (!max_pages || max_pages > RNIC_MAX_PAGES)
+		return ERR_PTR(-EINVAL);
+	mr = kzalloc(sizeof(*mr), GFP_KERNEL);
+	if (!mr)
+		return ERR_PTR(-ENOMEM);
+	mr->max_pages = max_pages;
+	mr->pages = kcalloc(max_pages, sizeof(*mr->pages), GFP_KERNEL);
+	if (!mr->pages) {
+		ret = -ENOMEM;
+		goto err_free;
+	}
+	/* The RDMA core fills in the rest later; nobody has the key before that. */
+	mr->ib.pd = pd;
+	ret = xa_alloc(&rnic->mrs, &index, mr, XA_LIMIT(1, RNIC_MAX_MR), GFP_KERNEL);
+	if (ret)
+		goto err_free;
+	mr->key = index << RNIC_KEY_SHIFT;
+	mr->ib.lkey = mr->key;
+	mr->ib.rkey = mr->key;
+	return &mr->ib;
+
+err_free:
+	kfree(mr->pages);
+	kfree(mr);
+	return ERR_PTR(ret);
+}
+
+static int rnic_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
+{
+	struct rnic *rnic = to_rnic(ib->device);
+	struct rnic_mr *mr = to_rnic_mr(ib);
+
+	scoped_guard(spinlock, &rnic->mr_lock) {
+		mr->valid = false;
+		xa_erase(&rnic->mrs, mr->key >> RNIC_KEY_SHIFT);
+	}
+	wait_var_event(&mr->users, !atomic_read(&mr->users));
+	kfree(mr->pages);
+	kfree(mr);
+	return 0;
+}
+
+static int rnic_set_page(struct ib_mr *ib, u64 addr)
+{
+	struct rnic_mr *mr = to_rnic_mr(ib);
+
+	if (mr->nr_pages == mr->max_pages)
+		return -ENOMEM;
+	mr->pages[mr->nr_pages++] = addr;
+	return 0;
+}
+
+static int rnic_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents,
+			  unsigned int *sg_offset)
+{
+	struct rnic_mr *mr = to_rnic_mr(ib);
+
+	/* A copy that is still under way would follow the new list. */
+	if (atomic_read(&mr->users))
+		return -EBUSY;
+	if (ib->page_size < SZ_4K || !is_power_of_2(ib->page_size))
+		return -EINVAL;
+	mr->nr_pages = 0;
+	return ib_sg_to_pages(ib, sg, sg_nents, sg_offset, rnic_set_page);
+}
+
+/* All of memory for the far end: nobody who tests needs that. */
+static struct ib_mr *rnic_get_dma_mr(struct ib_pd *pd, int access)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static struct ib_mr *rnic_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u64 virt_addr,
+				      int access, struct ib_udata *udata)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+const struct ib_device_ops rnic_mr_ops = {
+	.alloc_mr = rnic_alloc_mr,
+	.dereg_mr = rnic_dereg_mr,
+	.get_dma_mr = rnic_get_dma_mr,
+	.map_mr_sg = rnic_map_mr_sg,
+	.reg_user_mr = rnic_reg_user_mr,
+};
+
+/* -- registration and invalidation, as work requests -- */
+
+static u64 rnic_mr_first_byte(const struct rnic_mr *mr)
+{
+	return mr->iova & (mr->ib.page_size - 1);
+}
+
+/**
+ * rnic_mr_register() - make a region valid
+ * @qp: on behalf of whom
+ * @request: the work request
+ *
+ * Return: status for the completion.
+ */
+enum ib_wc_status rnic_mr_register(struct rnic_qp *qp, const struct rnic_request *request)
+{
+	struct rnic_mr *mr = to_rnic_mr(request->mr);
+	u64 room;
+
+	if (mr->ib.pd != qp->ib.pd || (request->rkey ^ mr->key) >> RNIC_KEY_SHIFT)
+		return IB_WC_LOC_PROT_ERR;
+	guard(spinlock)(&qp->rnic->mr_lock);
+	if (mr->valid)
+		return IB_WC_MW_BIND_ERR;
+	mr->iova = mr->ib.iova;
+	mr->length = mr->ib.length;
+	room = (u64)mr->nr_pages * mr->ib.page_size;
+	if (rnic_mr_first_byte(mr) + mr->length > room)
+		return IB_WC_MW_BIND_ERR;
+	mr->key = request->rkey;
+	mr->access = request->access;
+	mr->valid = true;
+	atomic64_inc(&qp->rnic->counters.registrations);
+	return IB_WC_SUCCESS;
+}
+
+static struct rnic_mr *rnic_mr_find(struct rnic *rnic, struct ib_pd *pd, u32 key)
+{
+	struct rnic_mr *mr = xa_load(&rnic->mrs, key >> RNIC_KEY_SHIFT);
+
+	lockdep_assert_held(&rnic->mr_lock);
+	return mr && mr->ib.pd == pd && mr->key == key ? mr : NULL;
+}
+
+/**
+ * rnic_mr_invalidate() - make a region invalid, and wait until nothing uses it
+ * @rnic: the device
+ * @pd: protection domain that the request came through
+ * @key: the region's key
+ *
+ * Invalidating a region that is not valid is not an error.
+ *
+ * Return: status for the completion.
+ */
+enum ib_wc_status rnic_mr_invalidate(struct rnic *rnic, struct ib_pd *pd, u32 key)
+{
+	struct rnic_mr *mr;
+
+	scoped_guard(spinlock, &rnic->mr_lock) {
+		mr = rnic_mr_find(rnic, pd, key);
+		if (!mr)
+			return IB_WC_LOC_PROT_ERR;
+		mr->valid = false;
+	}
+	wait_var_event(&mr->users, !atomic_read(&mr->users));
+	atomic64_inc(&rnic->counters.invalidations);
+	return IB_WC_SUCCESS;
+}
+
+/* -- source and destination of a copy -- */
+
+static struct rnic_mr *rnic_mr_use(struct rnic *rnic, struct ib_pd *pd, u64 addr, u32 length,
+				   u32 key, int access)
+{
+	struct rnic_mr *mr;
+
+	guard(spinlock)(&rnic->mr_lock);
+	mr = rnic_mr_find(rnic, pd, key);
+	if (!mr || !mr->valid || (mr->access & access) != access)
+		return NULL;
+	if (addr < mr->iova || length > mr->length || addr - mr->iova > mr->length - length)
+		return NULL;
+	atomic_inc(&mr->users);
+	return mr;
+}
+
+/**
+ * rnic_memory_add() - check a range and add it to a source or destination
+ * @rnic: the device
+ * @memory: the source or destination
+ * @pd: protection domain of the queue pair whose memory it is
+ * @addr: address as the region counts
+ * @length: number of bytes
+ * @key: key of the region
+ * @access: rights that are needed
+ *
+ * Return: whether the range can be used.
+ */
+bool rnic_memory_add(struct rnic *rnic, struct rnic_memory *memory, struct ib_pd *pd, u64 addr,
+		     u32 length, u32 key, int access)
+{
+	struct rnic_piece *piece = &memory->pieces[memory->count];
+	struct rnic_mr *mr;
+
+	if (memory->count == RNIC_MAX_SGE || length > RNIC_MAX_MESSAGE - memory->length)
+		return false;
+	mr = rnic_mr_use(rnic, pd, addr, length, key, access);
+	if (!mr)
+		return false;
+	piece->mr = mr;
+	piece->addr = addr - mr->iova + rnic_mr_first_byte(mr);
+	piece->length = length;
+	memory->length += length;
+	memory->count++;
+	return true;
+}
+
+/* The local DMA key stands for all of memory, by DMA address and with every local right. */
+static bool rnic_memory_add_dma(struct rnic_memory *memory, const struct ib_sge *sge)
+{
+	if (memory->count == RNIC_MAX_SGE || sge->length > RNIC_MAX_MESSAGE - memory->length ||
+	    sge->addr + sge->length < sge->addr)
+		return false;
+	memory->pieces[memory->count++] = (struct rnic_piece) {
+		.addr = sge->addr,
+		.length = sge->length,
+	};
+	memory->length += sge->length;
+	return true;
+}
+
+/**
+ * rnic_memory_add_local() - check and add all local memory of a work request
+ * @rnic: the device
+ * @memory: the source or destination
+ * @pd: protection domain of the queue pair that the request was posted to
+ * @request: the work request
+ * @access: rights that are needed
+ *
+ * Return: whether all of it can be used.
+ */
+bool rnic_memory_add_local(struct rnic *rnic, struct rnic_memory *memory, struct ib_pd *pd,
+			   const struct rnic_request *request, int access)
+{
+	const struct ib_sge *sge;
+	bool good = true;
+
+	for (sge = request->sge; good && sge < request->sge + request->num_sge; sge++)
+		good = sge->lkey == RNIC_LOCAL_DMA_LKEY ?
+		       rnic_memory_add_dma(memory, sge) :
+		       rnic_memory_add(rnic, memory, pd, sge->addr, sge->length, sge->lkey,
+				       access);
+	return good;
+}
+
+/* From an offset into a region's pages: the DMA address, and how far it is contiguous. */
+static u32 rnic_mr_run(const struct rnic_mr *mr, u64 offset, u32 max, dma_addr_t *addr)
+{
+	u32 page_size = mr->ib.page_size;
+	u32 page = offset / page_size;
+	u32 run = page_size - offset % page_size;
+
+	*addr = mr->pages[page] + offset % page_size;
+	while (run < max && ++page < mr->nr_pages && mr->pages[page] == *addr + run)
+		run += page_size;
+	return min(run, max);
+}
+
+static u32 rnic_memory_next(struct engine_cursor *cursor, u32 max, dma_addr_t *addr)
+{
+	struct rnic_memory *memory = container_of(cursor, struct rnic_memory, cursor);
+	const struct rnic_piece *piece = &memory->pieces[memory->at];
+	u32 length;
+
+	while (memory->at < memory->count && memory->offset == piece->length) {
+		memory->offset = 0;
+		memory->at++;
+		piece++;
+	}
+	if (memory->at == memory->count)
+		return 0;
+	length = min(max, piece->length - memory->offset);
+	if (piece->mr)
+		length = rnic_mr_run(piece->mr, piece->addr + memory->offset, length, addr);
+	else
+		*addr = piece->addr + memory->offset;
+	memory->offset += length;
+	return length;
+}
+
+/**
+ * rnic_memory_init() - an empty source or destination
+ * @memory: it
+ */
+void rnic_memory_init(struct rnic_memory *memory)
+{
+	memory->cursor.next = rnic_memory_next;
+	memory->count = 0;
+	memory->length = 0;
+	memory->at = 0;
+	memory->offset = 0;
+}
+
+/**
+ * rnic_memory_release() - the copy is over: let go of the regions
+ * @memory: the source or destination
+ */
+void rnic_memory_release(struct rnic_memory *memory)
+{
+	unsigned int i;
+
+	for (i = 0; i < memory->count; i++)
+		if (memory->pieces[i].mr)
+			rnic_count_down(&memory->pieces[i].mr->users);
+	memory->count = 0;
+}

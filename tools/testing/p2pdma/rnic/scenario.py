@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""NVMe over RDMA by way of the test RNIC, inside a guest, in steps.
+
+usage: scenario.py STEP [ARGUMENT...]
+
+  up MODULE [p2pmem]   load the RNIC, export the drive "target", connect to it. P2PMEM is what
+                       the namespace's attribute of that name is set to; without it, the
+                       provider. Prints what happened, and a line of JSON with the facts.
+  fio MIB              random reads and writes with verification over the connection
+  stats                what the RNIC has counted
+  down                 disconnect, take the target and the RNIC away
+
+Both ends run in this one machine. The drives are known by their serial numbers.
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+PCI = pathlib.Path("/sys/bus/pci")
+NVMET = pathlib.Path("/sys/kernel/config/nvmet")
+DEBUG = pathlib.Path("/sys/kernel/debug/p2pdma_test_rnic")
+MODULE = "p2pdma_test_rnic"
+NQN = "nqn.2024-01.test.p2pdma:rnic"
+ADDRESS, PORT = "192.0.2.1", "4420"     # RFC 5737: an address for documentation
+
+
+def until(condition, seconds, what):
+    """Poll for something that announces itself nowhere; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def run(*command):
+    """Run a command that has to succeed; what it says goes where ours goes."""
+    print("+", *command, flush=True)
+    subprocess.run(command, check=True)
+
+
+def write(path, text):
+    """Write an attribute, and say so."""
+    print(f"+ echo {text} > {path}", flush=True)
+    path.write_text(f"{text}\n")
+
+
+# -- drives -----------------------------------------------------------------------------------
+
+def find_controller(serial):
+    """The NVMe controller (a directory in sysfs) with this serial number."""
+    for path in pathlib.Path("/sys/class/nvme").glob("nvme*"):
+        if (path / "serial").read_text().strip() == serial:
+            return path
+    return None
+
+
+def find_function(serial):
+    """The PCI function of a drive."""
+    controller = until(lambda: find_controller(serial), 30, f"drive {serial}")
+    return (controller / "device").resolve()
+
+
+def find_disk(controller):
+    """The disk of a controller once it can be opened; a path may stand for the disk."""
+    for path in controller.glob("nvme*n*"):
+        disk = pathlib.Path("/dev") / re.sub(r"c\d+n", "n", path.name)
+        if disk.exists():
+            return disk
+    return None
+
+
+def disk_of(serial):
+    controller = until(lambda: find_controller(serial), 30, f"drive {serial}")
+    return until(lambda: find_disk(controller), 30, f"disk of {serial}")
+
+
+def find_connection():
+    """The controller that the connection brought."""
+    for path in pathlib.Path("/sys/class/nvme").glob("nvme*"):
+        if (path / "subsysnqn").read_text().strip() == NQN and find_disk(path):
+            return path
+    return None
+
+
+# -- the RNIC ---------------------------------------------------------------------------------
+
+def rnic_up(module):
+    """Load the module, give it the drive "engine", and its interface an address."""
+    function = find_function("engine")
+    run("insmod", module)
+    write(function / "driver/unbind", function.name)
+    write(function / "driver_override", MODULE)
+    write(PCI / "drivers_probe", function.name)
+    driver = function / "driver"
+    if not driver.exists() or driver.resolve().name != MODULE:
+        raise RuntimeError(f"{function.name} was not bound to {MODULE}; the log says why")
+    interface = next((function / "net").iterdir()).name
+    run("busybox", "ip", "addr", "add", ADDRESS + "/24", "dev", interface)
+    run("busybox", "ip", "link", "set", interface, "up")
+    return function
+
+
+def rnic_down():
+    run("rmmod", MODULE)
+
+
+# -- the target -------------------------------------------------------------------------------
+
+def target_up(disk, p2pmem):
+    """A subsystem with one namespace, exported at one port."""
+    subsystem = NVMET / "subsystems" / NQN
+    subsystem.mkdir()
+    write(subsystem / "attr_allow_any_host", 1)
+    namespace = subsystem / "namespaces/1"
+    namespace.mkdir()
+    write(namespace / "device_path", disk)
+    write(namespace / "p2pmem", p2pmem)
+    write(namespace / "enable", 1)
+    port = NVMET / "ports/1"
+    port.mkdir()
+    for name, value in (("addr_trtype", "rdma"), ("addr_adrfam", "ipv4"),
+                        ("addr_traddr", ADDRESS), ("addr_trsvcid", PORT),
+                        # Otherwise small writes travel inside the command, to system RAM.
+                        ("param_inline_data_size", 0)):
+        write(port / name, value)
+    (port / "subsystems" / NQN).symlink_to(subsystem)
+
+
+def target_down():
+    (NVMET / "ports/1/subsystems" / NQN).unlink()
+    (NVMET / "ports/1").rmdir()
+    (NVMET / "subsystems" / NQN / "namespaces/1").rmdir()
+    (NVMET / "subsystems" / NQN).rmdir()
+
+
+# -- steps ------------------------------------------------------------------------------------
+
+def up(module, p2pmem=None):
+    provider = find_function("provider")
+    disk = disk_of("target")
+    rnic_up(module)
+    target_up(disk, p2pmem or provider.name)
+    run("nvme", "connect", "-t", "rdma", "-a", ADDRESS, "-s", PORT, "-n", NQN, "-i", "2")
+    connection = until(find_connection, 30, "disk behind the connection")
+    start, end, _ = (int(word, 16)
+                     for word in (provider / "resource").read_text().splitlines()[2].split())
+    print(json.dumps({"bar": [start, end], "disk": str(find_disk(connection)),
+                      "available": int((provider / "p2pmem/available").read_text())}))
+
+
+def fio(mib):
+    disk = find_disk(find_connection())
+    run("fio", "--name=over_rdma", f"--filename={disk}", "--direct=1", "--ioengine=libaio",
+        "--rw=randrw", "--rwmixwrite=70", f"--size={mib}M", "--bsrange=512-128k", "--iodepth=8",
+        "--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--randseed=1",
+        "--output-format=terse", "--terse-version=3")
+
+
+def stats():
+    for path in DEBUG.glob("*/stats"):
+        print(path.read_text(), end="")
+
+
+def down():
+    run("nvme", "disconnect", "-n", NQN)
+    target_down()
+    rnic_down()
+
+
+def main():
+    steps = {"up": up, "fio": fio, "stats": stats, "down": down}
+    if len(sys.argv) < 2 or sys.argv[1] not in steps:
+        sys.exit(__doc__.strip())
+    steps[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
