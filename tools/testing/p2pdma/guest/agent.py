@@ -88,7 +88,7 @@ def _child(host, request):
     os.setsid()
     try:
         from guest import case
-        importlib.import_module(f"tests.{request['file']}")
+        importlib.import_module(request["file"])
         test = case.Test(host, request)
         result = test.run(case.CASES[request["name"]].function)
     except Exception:

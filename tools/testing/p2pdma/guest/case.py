@@ -42,8 +42,8 @@ def case(topology="switch", seconds=90, short=False, modules=(), selftests=False
             tag = function.__name__ + (f"_{name.replace('-', '_')}" if len(several) > 1 else "")
             if tag in CASES:
                 raise ValueError(f"two cases are called {tag}")
-            CASES[tag] = Case(tag, function, function.__module__.rpartition(".")[2], name,
-                              seconds, short, tuple(modules), selftests, tuple(may_log))
+            CASES[tag] = Case(tag, function, function.__module__, name, seconds, short,
+                              tuple(modules), selftests, tuple(may_log))
         return function
     return register
 

@@ -67,7 +67,7 @@ class Evidence:
     """What the drives mastered while it was collected, split by where the addresses lie."""
 
     def __init__(self):
-        self.peer = self.own = self.ram = 0
+        self.peer = self.peer_written = self.peer_read = self.own = self.ram = 0
         self.first_outside = None
 
 

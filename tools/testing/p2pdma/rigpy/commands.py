@@ -141,6 +141,6 @@ def list(_arguments):   # pylint: disable=redefined-builtin
         print(f"  {name:18} {topologies.load(name).summary}")
     print("Tests (* also in the short pass)")
     for name, case in runner.cases().items():
-        print(f"  {name:46}{'*' if case.short else ' '} {case.topology:18} {case.file}.py")
+        print(f"  {name:46}{'*' if case.short else ' '} {case.topology:18} {case.file.replace('.', '/')}.py")
     print("Modules\n  " + "\n  ".join(build.module_names()))
     return 0

@@ -26,13 +26,13 @@ def select(wanted, short):
     """Cases by NAME, file or topology; all of them when nothing is named."""
     every = cases()
     groups = collections.defaultdict(list)
-    known = set(every) | {case.file for case in every.values()} | set(topologies.names())
+    known = set(every) | {case.file.partition(".")[2] for case in every.values()} | set(topologies.names())
     for name in wanted:
         if name not in known:
             raise RigError(f"no test, file or topology '{name}'; 'rig list' shows them all:\n  "
                            + "\n  ".join(sorted(known)))
     for case in every.values():
-        named = {case.name, case.file, case.topology} & set(wanted)
+        named = {case.name, case.file.partition(".")[2], case.topology} & set(wanted)
         if named or (not wanted and (case.short or not short)):
             groups[case.topology].append(case)
     return groups
@@ -103,47 +103,17 @@ class Boot:
         console = len(guest.console)
         alive = True
         try:
-            result = self._talk(guest, case, console)
+            result = run_case(guest, self.kernel, case, Services(guest))
         except GuestGone as gone:
             alive = False
             result = ktap.Result(case.name, "failed", "\n".join(
                 [str(gone)] + [splat.strip(line) for line in guest.console[-30:]]))
         except RigError as error:       # a module or selftest that does not build
             result = ktap.Result(case.name, "failed", str(error))
-        found = splat.find(guest.console[console:], case.may_log)
-        if found:
-            result.verdict = "failed"
-            result.why = "\n".join(filter(None, [result.why, "the kernel complained:", *found]))
-            if result.subtests:
-                result.subtests.append(ktap.Result("kernel_log", "failed", result.why))
+        blame(result, splat.find(guest.console[console:], case.may_log))
         result.seconds = time.monotonic() - started
         self._add(result)
         return alive and result.good
-
-    def _talk(self, guest, case, console):
-        request = {"do": "case", "name": case.name, "file": case.file, "seconds": case.seconds,
-                   "modules": {name: str(build.module(self.kernel, name))
-                               for name in case.modules},
-                   "selftests": str(build.selftests(self.kernel)) if case.selftests else None}
-        guest.send(request)
-        services = Services(guest)
-        result = None
-        while True:
-            message = guest.receive(case.seconds + GRACE_SECONDS, f"end of {case.name}")
-            if "call" in message:
-                guest.send(services.answer(message))
-            elif "result" in message:
-                result = ktap.from_guest(case.name, message["result"])
-            elif "finished" in message:
-                break
-        # The log may lag behind the answer: what belongs to the case ends with its mark.
-        guest.wait_console(f"rig: end {case.name}", console)
-        if result is None:
-            return ktap.Result(case.name, "failed", "the case ended without a verdict")
-        if message["tainted"] and not case.may_log:
-            result.verdict = "failed"
-            result.why += "\nthe kernel is tainted by a warning or worse"
-        return result
 
     def _inspect(self, guest):
         """What can be said only at the end of a boot: leaks, and whether lockdep still looked."""
@@ -168,6 +138,41 @@ class Boot:
         if problems:
             result.verdict, result.why = "failed", "\n".join(problems)
         self._add(result)
+
+
+def blame(result, found):
+    """A case that made the kernel complain has failed, whatever it thinks itself."""
+    if not found:
+        return
+    result.verdict = "failed"
+    result.why = "\n".join(filter(None, [result.why, "the kernel complained:", *found]))
+    if result.subtests:
+        result.subtests.append(ktap.Result("kernel_log", "failed", result.why))
+
+
+def run_case(guest, kernel, case, services):
+    """Have the guest run CASE, with SERVICES at its call; the Result."""
+    console = len(guest.console)
+    guest.send({"do": "case", "name": case.name, "file": case.file, "seconds": case.seconds,
+                "modules": {name: str(build.module(kernel, name)) for name in case.modules},
+                "selftests": str(build.selftests(kernel)) if case.selftests else None})
+    result = None
+    while True:
+        message = guest.receive(case.seconds + GRACE_SECONDS, f"end of {case.name}")
+        if "call" in message:
+            guest.send(services.answer(message))
+        elif "result" in message:
+            result = ktap.from_guest(case.name, message["result"])
+        elif "finished" in message:
+            break
+    # The log may lag behind the answer: what belongs to the case ends with its mark.
+    guest.wait_console(f"rig: end {case.name}", console)
+    if result is None:
+        return ktap.Result(case.name, "failed", "the case ended without a verdict")
+    if message["tainted"] and not case.may_log:
+        result.verdict = "failed"
+        result.why += "\nthe kernel is tainted by a warning or worse"
+    return result
 
 
 class Services:

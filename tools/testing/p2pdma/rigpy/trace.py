@@ -23,51 +23,54 @@ OPERATION = re.compile(r"opname '(?P<name>\w+)'")
 
 @dataclasses.dataclass
 class Evidence:
-    """Bytes that drives moved: through a peer's BAR, through their own, through anything else."""
-    peer: int = 0
+    """Bytes that drives moved: to and from a peer's BAR, their own, and anything else."""
+    peer_written: int = 0
+    peer_read: int = 0
     own: int = 0
     ram: int = 0
     first_outside: str = None
     peer_pages: set = dataclasses.field(default_factory=set)
 
     def summary(self):
-        return {"peer": self.peer, "own": self.own, "ram": self.ram,
+        return {"peer": self.peer_written + self.peer_read, "peer_written": self.peer_written,
+                "peer_read": self.peer_read, "own": self.own, "ram": self.ram,
                 "first_outside": self.first_outside, "peer_pages": len(self.peer_pages)}
+
+    def add(self, operation, address, length, bar, own):
+        """Count one piece of payload."""
+        if address < bar[0] or address + length - 1 > bar[1]:
+            self.ram += length
+            self.first_outside = self.first_outside or hex(address)
+        elif own:
+            self.own += length
+        else:
+            # A drive that executes a read writes to memory, and the other way round.
+            if operation == "NVME_NVM_CMD_READ":
+                self.peer_written += length
+            else:
+                self.peer_read += length
+            self.peer_pages.update(range(address >> 12, (address + length + 4095) >> 12))
 
 
 def parse(lines, bar):
     """Sort the payload in LINES by where it lies, BAR being the provider's first and last byte."""
-    first, last = bar
     seen = Evidence()
     operation, mapping = None, None
 
     def settle(own):
-        nonlocal mapping
-        if mapping is None:
-            return
-        address, length = mapping
-        mapping = None
-        if operation not in PAYLOAD:
-            return
-        if first <= address and address + length - 1 <= last:
-            if own:
-                seen.own += length
-            else:
-                seen.peer += length
-                seen.peer_pages.update(range(address >> 12, (address + length + 4095) >> 12))
-        else:
-            seen.ram += length
-            seen.first_outside = seen.first_outside or hex(address)
+        if mapping and operation in PAYLOAD:
+            seen.add(operation, *mapping, bar, own)
 
     for line in lines:
         match = LINE.search(line)
         if not match:
             continue
-        event = match["event"]
-        settle(own=event == "map_addr_cmb")
-        if event in ("io_cmd", "admin_cmd"):
+        # Only the event after it says whether a mapping was of the drive's own memory.
+        settle(own=match["event"] == "map_addr_cmb")
+        mapping = None
+        if match["event"] in ("io_cmd", "admin_cmd"):
             operation = OPERATION.search(match["rest"])["name"]
-        elif event == "map_addr":
+        elif match["event"] == "map_addr":
             found = MAPPING.search(match["rest"])
             mapping = int(found["addr"], 16), int(found["len"])
     settle(own=False)
