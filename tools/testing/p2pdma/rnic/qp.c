@@ -162,6 +162,21 @@ static int rnic_write(struct rnic_qp *qp, struct rnic_qp *peer, const struct rni
 	return rnic_copy(qp, &rnic->counters.writes);
 }
 
+/*
+ * The region to invalidate after a read is the one it was read into. The RDMA core's READ and
+ * WRITE helpers note its key before they count the consumer's part of it on, so only the index
+ * can be compared.
+ */
+static enum ib_wc_status rnic_invalidate_sink(struct rnic_qp *qp,
+					      const struct rnic_request *request)
+{
+	u32 key = request->num_sge ? request->sge[0].lkey : request->inv_key;
+
+	if ((key ^ request->inv_key) >> RNIC_KEY_SHIFT)
+		return IB_WC_LOC_PROT_ERR;
+	return rnic_mr_invalidate(qp->rnic, qp->ib.pd, key);
+}
+
 static int rnic_read(struct rnic_qp *qp, struct rnic_qp *peer, const struct rnic_request *request)
 {
 	struct rnic *rnic = qp->rnic;
@@ -181,7 +196,7 @@ static int rnic_read(struct rnic_qp *qp, struct rnic_qp *peer, const struct rnic
 		return status;
 	/* Our own use of the region ends before the wait for all uses of it. */
 	rnic_memory_release(&qp->to);
-	return rnic_mr_invalidate(rnic, qp->ib.pd, request->inv_key);
+	return rnic_invalidate_sink(qp, request);
 }
 
 /* The receive request is taken and must be completed; the sender's status is the result. */
