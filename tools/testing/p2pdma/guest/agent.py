@@ -77,9 +77,9 @@ def run_case(host, request):
     status = _wait(child, request["seconds"])
     mark(f"end {request['name']}")
     if status is None:
-        host.send({"result": {"verdict": "failed", "why": "hung; the blocked tasks are in the log"}})
+        _report_failure(host, "hung; the blocked tasks are in the log")
     elif status:
-        host.send({"result": {"verdict": "failed", "why": _ended(status)}})
+        _report_failure(host, _ended(status))
     host.send({"finished": request["name"], "tainted": bool(tainted())})
 
 
@@ -95,6 +95,10 @@ def _child(host, request):
         result = {"verdict": "failed", "why": traceback.format_exc()}
     host.send({"result": result})
     return 0
+
+
+def _report_failure(host, why):
+    host.send({"result": {"verdict": "failed", "why": why}})
 
 
 def _ended(status):

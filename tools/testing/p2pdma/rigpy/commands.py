@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 
-from . import build, ktap, runner, splat, topology as topologies
+from . import build, ktap, runner, selfcheck, splat, topology as topologies
 from .paths import BUILD, RESULTS, RigError
 from .qemu import BOOT_SECONDS, Guest, GuestGone
 
@@ -16,14 +16,17 @@ def _kernel(given, default):
 
 
 def test(arguments):
+    runner.select(arguments.names, False)      # a wrong name is told before anything is done
     passes = [(build.kernel(given), arguments.short) for given in arguments.kernel or ()]
     if not passes:
-        passes = [(_kernel(None, "kernel-debug"), arguments.short), (_kernel(None, "kernel"), True)]
-    runner.select(arguments.names, False)      # a wrong name is told before anything is deleted
+        passes = [(_kernel(None, "kernel-debug"), arguments.short),
+                  (_kernel(None, "kernel"), True)]
     if not arguments.names:
         _forget("rig-*")
     started = time.monotonic()
-    results = []
+    results = selfcheck.run()
+    ktap.write(RESULTS / "rig-itself.ktap", "rig-itself", results)
+    print(f"the rig itself: {sum(each.good for each in results)} of {len(results)} checks hold")
     for kernel, short in passes:
         results += runner.run(kernel, arguments.names, short)
     passed, failed, skipped = (sum(each.count(verdict) for each in results)
@@ -48,7 +51,9 @@ def kunit(arguments):
         raise RigError(f"{kernel.name} has no KUnit built in")
     RESULTS.mkdir(parents=True, exist_ok=True)
     _forget("kunit*")
-    append = ["kunit.enable=1"] + ([f"kunit.filter_glob={arguments.glob}"] if arguments.glob else [])
+    append = ["kunit.enable=1"]
+    if arguments.glob:
+        append.append(f"kunit.filter_glob={arguments.glob}")
     why = ""
     print(f"KUnit on {kernel.name}; the console goes to {RESULTS / 'kunit.log'}", flush=True)
     with Guest(topologies.load("kunit"), kernel, "kunit", RESULTS / "kunit.log", append) as guest:
@@ -135,12 +140,13 @@ def run(arguments):
     return message["status"] or (1 if found else 0)
 
 
-def list(_arguments):   # pylint: disable=redefined-builtin
+def show_list(_arguments):
     print("Topologies")
     for name in topologies.names():
         print(f"  {name:18} {topologies.load(name).summary}")
     print("Tests (* also in the short pass)")
     for name, case in runner.cases().items():
-        print(f"  {name:46}{'*' if case.short else ' '} {case.topology:18} {case.file.replace('.', '/')}.py")
+        mark, file = "*" if case.short else " ", case.file.replace(".", "/") + ".py"
+        print(f"  {name:46}{mark} {case.topology:18} {file}")
     print("Modules\n  " + "\n  ".join(build.module_names()))
     return 0

@@ -27,7 +27,8 @@ class Narrator(runner.Services):
     def do_progress(self, done, whole):
         """One line that grows on a terminal; elsewhere a line for every quarter."""
         filled = BAR_WIDTH * done // whole
-        line = f"   [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done >> 20:3} of {whole >> 20} MiB"
+        meter = "#" * filled + "." * (BAR_WIDTH - filled)
+        line = f"   [{meter}] {done >> 20:3} of {whole >> 20} MiB"
         if sys.stdout.isatty():
             print("\r" + line, end="\n" if done == whole else "", flush=True)
         elif done * 4 % whole == 0:

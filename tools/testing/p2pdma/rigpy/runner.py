@@ -26,7 +26,8 @@ def select(wanted, short):
     """Cases by NAME, file or topology; all of them when nothing is named."""
     every = cases()
     groups = collections.defaultdict(list)
-    known = set(every) | {case.file.partition(".")[2] for case in every.values()} | set(topologies.names())
+    files = {case.file.partition(".")[2] for case in every.values()}
+    known = set(every) | files | set(topologies.names())
     for name in wanted:
         if name not in known:
             raise RigError(f"no test, file or topology '{name}'; 'rig list' shows them all:\n  "

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The interface for drivers: a module of somebody else's, wrong arguments, and failing allocations."""
+"""The interface for drivers: somebody else's module, wrong arguments, failing allocations."""
 import errno
 import os
 import pathlib
 
+from guest import transfer
 from guest.case import case
 from guest.devices import Drive, Provider, provider
 from guest.module import Module
@@ -111,67 +112,152 @@ def taken_ranges(test):
     _nothing_registered(test, card)
 
 
-@case(modules=("p2pdma_card",), seconds=300)
-def failing_allocations(test):
-    """Let each allocation of a registration fail in turn: it unwinds, and the next one works."""
-    if not os.path.exists("/proc/self/fail-nth"):
-        test.skip("this kernel has no fault injection")
-    _aim_at_slab(test)
-    Module(test, "p2pdma_card")
-    card = _bind(test, CARD)
-    card.unbind()
-    failed = _each_point(test, card)
-    test.note(f"{failed} allocations were made to fail")
-    test.check(failed >= 10, f"only {failed} points of failure: the injection does not work")
-    card.bind("p2pdma_card")
-    _add(card, 2)
-    test.equal(card.available(), card.size(), "available, without injection")
+# -- failing allocations ----------------------------------------------------------------------
 
+class Injection:
+    """Makes the Nth slab allocation of a call fail, for every N that the call gets to."""
 
-def _aim_at_slab(test):
-    """Every kind of slab allocation may fail, quietly; page allocations are left alone."""
-    debug = pathlib.Path("/sys/kernel/debug")
-    for name, value in (("failslab/ignore-gfp-wait", "0"), ("failslab/verbose", "0"),
-                        ("failslab/cache-filter", "0"), ("fail_page_alloc/min-order", "32")):
-        file = debug / name
-        if file.exists():
-            test.later(file.write_text, file.read_text())
-            file.write_text(value)
-    test.check((debug / "failslab").exists(), "fault injection without failslab")
+    def __init__(self, test):
+        if not os.path.exists("/proc/self/fail-nth"):
+            test.skip("this kernel has no fault injection")
+        self._aim_at_slab(test)
+        self._nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
+        test.later(os.close, self._nth)
 
+    @staticmethod
+    def _aim_at_slab(test):
+        """Every kind of slab allocation may fail, quietly; page allocations are left alone."""
+        debug = pathlib.Path("/sys/kernel/debug")
+        test.check((debug / "failslab").exists(), "fault injection without failslab")
+        for name, value in (("failslab/ignore-gfp-wait", "0"), ("failslab/verbose", "0"),
+                            ("failslab/cache-filter", "0"), ("fail_page_alloc/min-order", "32")):
+            file = debug / name
+            if file.exists():
+                test.later(file.write_text, file.read_text())
+                file.write_text(value)
 
-def _each_point(test, card):
-    """Fail allocation 1, 2, ... of a registration until one goes through without a failure."""
-    nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR)
-    for point in range(1, 1000):
-        card.bind("p2pdma_card")
-        add = os.open(card.path / "add_range", os.O_WRONLY)
+    def call(self, point, function, *args):
+        """Call FUNCTION with its allocation POINT failing: (took place, OSError or None)."""
         error = None
-        os.pwrite(nth, str(point).encode(), 0)
+        os.pwrite(self._nth, str(point).encode(), 0)
         try:
-            os.write(add, b"2 0 0")
+            function(*args)
         except OSError as caught:
             error = caught
         # What is left of the count says whether the failure took place.
-        untouched = int(os.pread(nth, 32, 0).split(b"\0")[0])
-        os.pwrite(nth, b"0", 0)
+        left = int(os.pread(self._nth, 32, 0).split(b"\0")[0])
+        os.pwrite(self._nth, b"0", 0)
+        return not left, error
+
+    def each(self, test, attempt):
+        """Call attempt(point) for 1, 2, ... until nothing fails any more."""
+        for point in range(1, 1000):
+            if not attempt(point):
+                test.note(f"{point - 1} allocations were made to fail")
+                return point - 1
+        raise RuntimeError("a call that allocates for ever")
+
+
+def _prepared_card(test):
+    injection = Injection(test)
+    Module(test, "p2pdma_card")
+    card = _bind(test, CARD)
+    card.unbind()
+    return injection, card
+
+
+@case(modules=("p2pdma_card",), seconds=300)
+def failing_registration(test):
+    """Let each allocation of a registration fail: all or nothing, and the next one works."""
+    injection, card = _prepared_card(test)
+
+    def attempt(point):
+        card.bind("p2pdma_card")
+        add = os.open(card.path / "add_range", os.O_WRONLY)
+        failed, error = injection.call(point, os.write, add, b"2 0 0")
         os.close(add)
-        _judge_point(test, card, point, error)
+        if error:
+            test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
+            _nothing_registered(test, card)
+        else:
+            card.map(64 << 10).close()
+            test.equal(card.available(), card.size(), f"available, after failure {point}")
         card.unbind()
         _nothing_registered(test, card)
-        if untouched:
-            os.close(nth)
-            return point - 1
-    raise RuntimeError("a registration that allocates for ever")
+        return failed
+
+    count = injection.each(test, attempt)
+    test.check(count >= 10, f"only {count} points of failure: the injection does not work")
 
 
-def _judge_point(test, card, point, error):
-    """All or nothing: an error leaves nothing behind, success leaves a working provider."""
-    if error:
-        test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
-        _nothing_registered(test, card)
-    else:
+@case(modules=("p2pdma_card",), seconds=300)
+def failing_teardown(test):
+    """Teardown cannot fail, whatever it allocates on the way."""
+    injection, card = _prepared_card(test)
+
+    def attempt(point):
+        card.bind("p2pdma_card")
+        _add(card, 2)
         memory = card.map(64 << 10)
-        memory[0] = 1
+        unbind = os.open(card.path / "driver/unbind", os.O_WRONLY)
+        failed, error = injection.call(point, os.write, unbind, card.bdf.encode())
+        os.close(unbind)
         memory.close()
-        test.equal(card.available(), card.size(), f"available, with allocation {point} failing")
+        # The file's own buffer may be what failed: then nothing has been unbound.
+        if error:
+            test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
+            test.equal(card.available(), card.size(), "available, after no unbinding")
+            card.unbind()
+        test.equal(card.driver(), None, "driver, after unbinding")
+        _nothing_registered(test, card)
+        return failed
+
+    injection.each(test, attempt)
+
+
+@case(modules=("p2pdma_card",), seconds=300)
+def failing_mapping(test):
+    """A mapping that fails on the way has taken nothing."""
+    injection, card = _prepared_card(test)
+    card.bind("p2pdma_card")
+    _add(card, 2)
+
+    def attempt(point):
+        mapped = []
+        failed, error = injection.call(point, lambda: mapped.append(card.map(64 << 10)))
+        if error:
+            test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
+        for memory in mapped:
+            test.check(memory[:] == bytes(64 << 10), "the memory is not zeroed")
+            memory.close()
+        test.equal(card.available(), card.size(), f"available, after failure {point}")
+        return failed
+
+    count = injection.each(test, attempt)
+    test.check(count >= 3, f"only {count} points of failure: the injection does not work")
+
+
+@case(seconds=300)
+def failing_transfer(test):
+    """A transfer over a route that is not cached yet arrives, or fails for want of memory."""
+    injection, peer, alpha = Injection(test), provider(), Drive("alpha")
+    length = 64 << 10
+    wanted = transfer.contents(alpha, length)
+    fd = alpha.open()
+    test.later(os.close, fd)
+
+    def attempt(point):
+        memory = peer.function.map(length)
+        failed, error = injection.call(point, os.preadv, fd, [memory], 0)
+        if error:
+            test.check(error.errno in (errno.ENOMEM, errno.EAGAIN), f"{error}, at {point}")
+        else:
+            test.check(memory[:] == wanted, f"other bytes arrived, with allocation {point} failing")
+        memory.close()
+        # A provider that is registered anew knows no routes yet.
+        peer.function.unbind()
+        peer.function.bind()
+        peer.find()
+        return failed
+
+    injection.each(test, attempt)

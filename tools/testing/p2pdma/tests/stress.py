@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Everything at once, for a few seconds."""
+import errno
 import time
 
 from guest import transfer
 from guest.case import case
 from guest.devices import Drive, provider
+from guest.module import Module
 from guest.worker import Worker, map_and_read
 
 SECONDS = 8
@@ -21,13 +23,27 @@ def _readings(worker, function):
         worker.tick()
 
 
-@case(short=True, seconds=120)
+def _orchestrate(worker, user, function):
+    """Allocate and give back through a driver; without memory, or a provider, that fails."""
+    while True:
+        try:
+            user.set("hold", f"{function.bdf} {256 << 10}")
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+        user.set("hold", "0")
+        worker.tick()
+
+
+@case(short=True, seconds=120, modules=("p2pdma_user",))
 def stress_provider(test):
-    """Mappings, transfers and readers while the provider is unbound and bound again."""
+    """Mappings, transfers, a driver and readers while the provider is unbound and bound again."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    user = Module(test, "p2pdma_user")
     workers = [Worker(test, map_and_read, peer.function, alpha),
                Worker(test, map_and_read, peer.function, beta, 1 << 20),
                Worker(test, map_and_read, peer.function, alpha, 4096),
+               Worker(test, _orchestrate, user, peer.function),
                Worker(test, _readings, peer.function)]
     rounds, end = 0, time.monotonic() + SECONDS
     while time.monotonic() < end:

@@ -109,7 +109,7 @@ def copy_by_the_provider_itself(test):
     memory.close()
 
 
-@case("two-host-bridges viommu")
+@case(ALL_TOPOLOGIES)
 def many_segments(test):
     """One request over pages of peer memory and of RAM, each mapped in its own way."""
     peer, alpha = provider(), Drive("alpha")
@@ -123,6 +123,26 @@ def many_segments(test):
     test.check(transfer.contents(alpha, 3 * 8192, 1 << 20) == wanted[16384:] +
                wanted[8192:16384] + wanted[:8192], "the drive holds other bytes")
     os.close(fd)
+
+
+@case("amd-root-ports", short=True)
+def memory_shared_with_queues(test):
+    """The provider's own queues live in its memory, too: both get along, and come and go."""
+    peer, alpha = provider(), Drive("alpha")
+    left = peer.function.available()
+    test.check(0 < left < peer.function.size(), f"{left} available: there are no queues in it")
+    for _ in range(2):
+        memory = peer.function.map(left)
+        transfer.read_into(alpha, memory, 4 << 20)
+        test.check(memory[:4 << 20] == transfer.contents(alpha, 4 << 20), "other bytes arrived")
+        # The provider's disk works through queues that are in the same memory.
+        test.equal(len(transfer.contents(peer, 1 << 20)), 1 << 20, "bytes of the provider's disk")
+        memory.close()
+        test.equal(peer.function.available(), left, "available, after munmap")
+        peer.function.unbind()
+        peer.function.bind()
+        peer.find()
+        test.equal(peer.function.available(), left, "available, after unbind and bind")
 
 
 @case(short=True)

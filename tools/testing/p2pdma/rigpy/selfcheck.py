@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of the rig itself that need no guest: does it notice what it is there to notice?"""
+import io
+import pathlib
+import tempfile
+import unittest
+
+from . import ktap, splat, topology as topologies, trace
+from .paths import RigError
+
+BAR = (0xf4000000, 0xf7ffffff)
+
+# Shapes of real complaints, each with a line that merely looks like one.
+COMPLAINTS = (
+    ("[   12.000001] WARNING: CPU: 0 PID: 7 at mm/memremap.c:184 memremap_pages+0x4a4/0x5a0",
+     "[   12.000001] nvme nvme0: warning: the temperature is high"),
+    ("[   12.000001] BUG: KASAN: slab-use-after-free in p2pdma_pool_alloc+0x1/0x2",
+     "[   12.000001] debug: nothing"),
+    ("[   12.000001] UBSAN: array-index-out-of-bounds in drivers/pci/p2pdma.c:1:2",
+     "[   12.000001] kasan: KernelAddressSanitizer initialized"),
+    ("[   12.000001][   T12] INFO: task kworker/0:1:7 blocked for more than 45 seconds.",
+     "[   12.000001][   T12] INFO: nothing is blocked"),
+    ("[   12.000001] WARNING: possible circular locking dependency detected",
+     "[   12.000001] rig: begin provider_unbind_busy"),
+    ("[   12.000001] WARNING: suspicious RCU usage", "[   12.000001] rcu: Hierarchical RCU"),
+    ("[   12.000001] Kernel panic - not syncing: Fatal exception",
+     "[   12.000001] Kernel command line: panic=-1"),
+    ("[   12.000001] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+     "[   12.000001] kmemleak: Kernel memory leak detector initialized"),
+    ("[   12.000001] DMAR: [DMA Write NO_PASID] Request device [02:00.0] fault addr 0x1000",
+     "[   12.000001] DMAR: Intel(R) Virtualization Technology for Directed I/O"),
+)
+
+
+class Splats(unittest.TestCase):
+    def test_complaints_are_found(self):
+        for line, _ in COMPLAINTS:
+            with self.subTest(line):
+                self.assertTrue(splat.find(["before", line, "after"]))
+
+    def test_harmless_lines_are_not(self):
+        for _, line in COMPLAINTS:
+            with self.subTest(line):
+                self.assertEqual(splat.find(["before", line, "after"]), [])
+
+    def test_only_what_is_wanted_is_forgiven(self):
+        log = ["WARNING: CPU: 0 PID: 7 at a.c:1 wanted", "Call Trace:", " a+0x1/0x2",
+               "WARNING: CPU: 0 PID: 7 at b.c:1 other", "Call Trace:"]
+        self.assertEqual(splat.find(log[:3], [r"a\.c:1 wanted"]), [])
+        self.assertTrue(splat.find(log[:3]))
+        self.assertIn(log[3], splat.find(log, [r"a\.c:1 wanted"]))
+
+    def test_a_trace_alone_is_not_forgiven(self):
+        self.assertTrue(splat.find(["Call Trace:"], [r"a\.c:1 wanted"]))
+
+
+def _io(name):
+    return f"pci_nvme_io_cmd cid 1 nsid 0x1 sqid 1 opc 0x2 opname 'NVME_NVM_CMD_{name}'"
+
+
+def _map(address, length):
+    return f"pci_nvme_map_addr addr {address:#x} len {length}"
+
+
+class Traces(unittest.TestCase):
+    def parse(self, *lines):
+        return trace.parse(lines, BAR).summary()
+
+    def test_directions(self):
+        seen = self.parse(_io("READ"), _map(BAR[0], 4096), _io("WRITE"), _map(BAR[0], 512))
+        self.assertEqual((seen["peer_written"], seen["peer_read"], seen["ram"]), (4096, 512, 0))
+
+    def test_edges_of_the_bar(self):
+        inside = self.parse(_io("READ"), _map(BAR[0], 4096), _map(BAR[1] - 4095, 4096))
+        self.assertEqual((inside["peer"], inside["ram"]), (8192, 0))
+        outside = self.parse(_io("READ"), _map(BAR[0] - 1, 4096), _map(BAR[1] - 4094, 4096))
+        self.assertEqual((outside["peer"], outside["ram"]), (0, 8192))
+        self.assertEqual(outside["first_outside"], hex(BAR[0] - 1))
+
+    def test_own_memory_is_told_apart(self):
+        seen = self.parse(_io("READ"), _map(BAR[0], 4096), "pci_nvme_map_addr_cmb addr 0x1 len 9",
+                          _map(BAR[0] + 4096, 512))
+        self.assertEqual((seen["own"], seen["peer"]), (4096, 512))
+
+    def test_administration_is_no_payload(self):
+        seen = self.parse("pci_nvme_admin_cmd cid 1 sqid 0 opc 0x6 opname 'NVME_ADM_CMD_IDENTIFY'",
+                          _map(0x1000, 4096), _io("FLUSH"), _map(0x1000, 4096))
+        self.assertEqual((seen["peer"], seen["ram"]), (0, 0))
+
+    def test_ram_is_seen_at_the_end(self):
+        self.assertEqual(self.parse(_io("WRITE"), _map(0x1000, 512))["ram"], 512)
+
+    def test_pages_are_counted_once(self):
+        seen = self.parse(_io("READ"), _map(BAR[0] + 512, 4096), _io("WRITE"), _map(BAR[0], 4096))
+        self.assertEqual(seen["peer_pages"], 2)
+
+
+class Results(unittest.TestCase):
+    def written(self, results):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "x.ktap")
+            ktap.write(path, "suite", results)
+            return path.read_text()
+
+    def test_failure_reaches_the_suite(self):
+        text = self.written([ktap.Result("a", "ok"), ktap.Result("b", "failed", "why\nso")])
+        self.assertIn("    ok 1 a\n", text)
+        self.assertIn("    # b: so\n    not ok 2 b\n", text)
+        self.assertTrue(text.endswith("\nnot ok 1 suite\n"))
+
+    def test_skips_say_why(self):
+        self.assertIn("ok 1 a # SKIP no drive\n", self.written([ktap.Result("a", "skipped",
+                                                                            "no drive")]))
+
+    def test_failure_beside_subtests_counts(self):
+        result = ktap.from_guest("a", {"verdict": "failed", "why": "left over",
+                                       "subtests": [["one", "ok", ""]]})
+        self.assertEqual(result.count("failed"), 1)
+        self.assertIn("        not ok 2 the_case_around_them\n", self.written([result]))
+
+    def test_selftest_output(self):
+        text = ("TAP version 13\n1..3\n# Starting 3 tests\nok 1 p.a\n# p.b: broken\n"
+                "not ok 2 p.b\nok 3 p.c # SKIP no provider\n# Totals: pass:1 fail:1 skip:1\n")
+        self.assertEqual([(name, verdict) for name, verdict, _ in ktap.parse_flat(text)],
+                         [("p.a", "ok"), ("p.b", "failed"), ("p.c", "skipped")])
+
+
+class Topologies(unittest.TestCase):
+    def test_all_load(self):
+        for name in topologies.names():
+            with self.subTest(name):
+                self.assertTrue(topologies.load(name).summary)
+
+    def test_a_wrong_name_lists_the_right_ones(self):
+        with self.assertRaisesRegex(RigError, "switch"):
+            topologies.load("swich")
+
+    def test_spare_drives_stay_out(self):
+        topology = topologies.load("switch")
+        images = {name: name for name in topology.drives}
+        devices = [word for word in topologies.qemu_arguments(topology, images)
+                   if word.startswith("nvme,")]
+        self.assertTrue(any("serial=alpha" in device for device in devices))
+        self.assertFalse(any("serial=guest" in device for device in devices))
+
+
+def run():
+    """Every test above as a Result."""
+    results = []
+    suite = unittest.defaultTestLoader.loadTestsFromModule(__import__(__name__, fromlist=["x"]))
+    for group in suite:
+        for test in group:
+            report = unittest.TextTestRunner(stream=io.StringIO()).run(test)
+            bad = report.failures + report.errors
+            _, _, name = test.id().rpartition(".")
+            results.append(ktap.Result(f"{type(test).__name__.lower()}_{name[5:]}",
+                                       "failed" if bad else "ok", "\n".join(b[1] for b in bad)))
+    return results
