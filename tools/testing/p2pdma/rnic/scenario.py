@@ -4,9 +4,12 @@
 
 usage: scenario.py STEP [ARGUMENT...]
 
-  up MODULE [p2pmem]   load the RNIC, export the drive "target", connect to it. P2PMEM is what
+  rnic MODULE          load the RNIC, give it the drive "engine" and an address
+  unload               take it away
+  up MODULE [P2PMEM]   the same, export the drive "target" and connect to it. P2PMEM is what
                        the namespace's attribute of that name is set to; without it, the
                        provider. Prints what happened, and a line of JSON with the facts.
+  verbs MODULE         the cases of the second module, over the RNIC
   fio MIB              random reads and writes with verification over the connection
   stats                what the RNIC has counted
   down                 disconnect, take the target and the RNIC away
@@ -154,6 +157,12 @@ def up(module, p2pmem=None):
                       "available": int((provider / "p2pmem/available").read_text())}))
 
 
+def verbs(module):
+    """Run the cases; loading fails if one does, and the module's text is the kernel log's."""
+    run("insmod", module, f"address={ADDRESS}")
+    run("rmmod", "p2pdma_test_rnic_verbs")
+
+
 def fio(mib):
     disk = find_disk(find_connection())
     run("fio", "--name=over_rdma", f"--filename={disk}", "--direct=1", "--ioengine=libaio",
@@ -174,7 +183,7 @@ def down():
 
 
 def main():
-    steps = {"up": up, "fio": fio, "stats": stats, "down": down}
+    steps = {"rnic": rnic_up, "unload": rnic_down, "up": up, "verbs": verbs, "fio": fio, "stats": stats, "down": down}
     if len(sys.argv) < 2 or sys.argv[1] not in steps:
         sys.exit(__doc__.strip())
     steps[sys.argv[1]](*sys.argv[2:])
