@@ -33,6 +33,7 @@
 
 #include "p2pdma.h"
 #include "p2pdma-hosts.h"
+#include "p2pdma_trace.h"
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "p2pdma."
@@ -202,6 +203,7 @@ static int p2pdma_set_policy(struct device *bridge, enum p2pdma_policy policy)
 	if (xa_is_err(old))
 		return xa_err(old);
 	p2pdma_routes_changed();
+	trace_p2pdma_policy(bridge, p2pdma_policy_words[policy]);
 
 	if (risky) {
 		dev_warn(bridge, "peer-to-peer DMA through this host bridge is allowed although nothing is known of it: if it does not route, data is corrupted in silence\n");

@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 
 #include "p2pdma.h"
+#include "p2pdma_trace.h"
 
 struct p2pdma_cache_entry {
 	struct hlist_node node;
@@ -118,9 +119,9 @@ struct pci_dev *p2pdma_client_function(struct device *client)
 	return NULL;
 }
 
-static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma, struct device *dev)
+static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
+						struct pci_dev *client)
 {
-	struct pci_dev *client = p2pdma_client_function(dev);
 	struct p2pdma_cache *cache = &p2pdma->cache;
 	u64 generation = atomic64_read_acquire(&p2pdma_generation);
 	struct p2pdma_cache_entry *entry;
@@ -139,8 +140,24 @@ static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma, struc
 	}
 
 	p2pdma_route(p2pdma->pdev, client, &route, NULL);
+	trace_p2pdma_route(p2pdma->pdev, client, &route);
 	p2pdma_cache_store(cache, client, route.type, generation);
 	return route.type;
+}
+
+static enum pci_p2pdma_map_type p2pdma_map_region(struct pci_p2pdma *p2pdma, struct device *dev)
+{
+	struct pci_dev *client = p2pdma_client_function(dev);
+	enum pci_p2pdma_map_type type = p2pdma_map_type(p2pdma, client);
+
+	if (type == PCI_P2PDMA_MAP_BUS_ADDR)
+		this_cpu_inc(p2pdma->counters->mapped_bus);
+	else if (type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
+		this_cpu_inc(p2pdma->counters->mapped_host);
+	else
+		this_cpu_inc(p2pdma->counters->map_refused);
+	trace_p2pdma_map(p2pdma->pdev, client, type);
+	return type;
 }
 
 /**
@@ -165,7 +182,7 @@ enum pci_p2pdma_map_type pci_p2pdma_map_segment(struct pci_p2pdma_map_state *sta
 		struct p2pdma_region *region = p2pdma_region_of(pgmap);
 
 		state->pgmap = pgmap;
-		state->map = p2pdma_map_type(region->provider, dev);
+		state->map = p2pdma_map_region(region->provider, dev);
 		state->bus_off = region->bus_offset;
 	}
 

@@ -16,10 +16,14 @@
 /**
  * struct p2pdma_pool - a page allocator
  * @lock: for everything below; taken with interrupts off, pages come and go in any context
+ * @nr_held: pages that are allocated
+ * @nr_peak: the largest value of @nr_held so far
  * @chunks: struct p2pdma_chunk
  */
 struct p2pdma_pool {
 	spinlock_t lock; /* chunks and all of their fields */
+	unsigned long nr_held;
+	unsigned long nr_peak;
 	struct list_head chunks;
 };
 
@@ -166,6 +170,8 @@ static void *p2pdma_chunk_alloc(struct p2pdma_chunk *chunk, unsigned long nr)
 		return NULL;
 	bitmap_set(chunk->held, first, nr);
 	chunk->nr_held += nr;
+	chunk->pool->nr_held += nr;
+	chunk->pool->nr_peak = max(chunk->pool->nr_peak, chunk->pool->nr_held);
 	return (void *)(chunk->addr + (first << PAGE_SHIFT));
 }
 
@@ -206,6 +212,7 @@ static bool p2pdma_chunk_free(struct p2pdma_chunk *chunk, unsigned long addr, un
 		return false;
 	bitmap_clear(chunk->held, first, nr);
 	chunk->nr_held -= nr;
+	chunk->pool->nr_held -= nr;
 	if (chunk->closed && !chunk->nr_held)
 		complete(chunk->idle);
 	return true;
@@ -280,4 +287,16 @@ size_t p2pdma_pool_available(struct p2pdma_pool *pool)
 			pages += chunk->nr_pages - chunk->nr_held;
 	spin_unlock_irqrestore(&pool->lock, flags);
 	return pages << PAGE_SHIFT;
+}
+
+/**
+ * p2pdma_pool_peak - the most that was ever allocated at once
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: bytes.
+ */
+size_t p2pdma_pool_peak(struct p2pdma_pool *pool)
+{
+	return READ_ONCE(pool->nr_peak) << PAGE_SHIFT;
 }

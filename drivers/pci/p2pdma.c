@@ -19,6 +19,9 @@
 
 #include "p2pdma.h"
 
+#define CREATE_TRACE_POINTS
+#include "p2pdma_trace.h"
+
 /* How long the wait for pages may take before the log says what it waits for, and says it again. */
 #define P2PDMA_WAIT_REPORT	(5 * HZ)
 
@@ -116,7 +119,10 @@ VISIBLE_IF_KUNIT struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev)
 	if (!p2pdma)
 		return NULL;
 	p2pdma->pool = p2pdma_pool_create();
-	if (!p2pdma->pool) {
+	p2pdma->counters = alloc_percpu(struct p2pdma_counters);
+	if (!p2pdma->pool || !p2pdma->counters) {
+		free_percpu(p2pdma->counters);
+		p2pdma_pool_destroy(p2pdma->pool);
 		kfree(p2pdma);
 		return NULL;
 	}
@@ -135,6 +141,7 @@ static void p2pdma_provider_free(struct pci_p2pdma *p2pdma)
 	cancel_delayed_work_sync(&p2pdma->reset_work);
 	p2pdma_cache_flush(&p2pdma->cache);
 	p2pdma_pool_destroy(p2pdma->pool);
+	free_percpu(p2pdma->counters);
 	kfree(p2pdma);
 }
 
@@ -575,6 +582,7 @@ static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev, bo
 		p2pdma_route_verbose(provider, client, &route);
 	else
 		p2pdma_route(provider, client, &route, NULL);
+	trace_p2pdma_route(provider, client, &route);
 
 	score->distance += route.distance;
 	score->through_host += route.type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
@@ -704,6 +712,19 @@ void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
 }
 
 /**
+ * p2pdma_alloc_failed - count an allocation that failed
+ * @p2pdma: the provider
+ * @size: what it was asked for, in bytes
+ *
+ * Context: Any.
+ */
+void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size)
+{
+	this_cpu_inc(p2pdma->counters->alloc_failed);
+	trace_p2pmem_alloc_failed(p2pdma->pdev, size);
+}
+
+/**
  * p2pdma_available - how much memory of a provider can be allocated
  * @p2pdma: the provider
  *
@@ -730,10 +751,18 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 void *pci_p2pmem_alloc(struct pci_dev *pdev, size_t size)
 {
 	struct pci_p2pdma *p2pdma;
+	void *addr;
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(pdev->p2pdma);
-	return p2pdma ? p2pdma_alloc(p2pdma, size) : NULL;
+	if (!p2pdma)
+		return NULL;
+	addr = p2pdma_alloc(p2pdma, size);
+	if (addr)
+		trace_p2pmem_alloc(pdev, addr, size);
+	else
+		p2pdma_alloc_failed(p2pdma, size);
+	return addr;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
 
@@ -751,6 +780,7 @@ void pci_p2pmem_free(struct pci_dev *pdev, void *addr, size_t size)
 
 	if (!addr)
 		return;
+	trace_p2pmem_free(pdev, addr, size);
 	guard(rcu)();
 	p2pdma = rcu_dereference(pdev->p2pdma);
 	WARN(!p2pdma || !p2pdma_pool_free(p2pdma->pool, addr, size),

@@ -43,6 +43,7 @@
 #include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/pci.h>
+#include <linux/percpu.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -62,6 +63,7 @@ void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size);
 bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size);
 size_t p2pdma_pool_size(struct p2pdma_pool *pool);
 size_t p2pdma_pool_available(struct p2pdma_pool *pool);
+size_t p2pdma_pool_peak(struct p2pdma_pool *pool);
 
 /* ---- p2pdma-bridge.c: what bridges can do, and policy ------------------------------------- */
 
@@ -212,10 +214,25 @@ struct pci_dev *p2pdma_client_function(struct device *client);
 /* ---- p2pdma.c: registration and teardown -------------------------------------------------- */
 
 /**
+ * struct p2pdma_counters - operations on a provider's memory since registration
+ * @alloc_failed: allocations for which there was no memory
+ * @mapped_bus: scatterlists, once a region, mapped by bus address
+ * @mapped_host: likewise, through the host bridge
+ * @map_refused: likewise, for want of a route
+ */
+struct p2pdma_counters {
+	u64 alloc_failed;
+	u64 mapped_bus;
+	u64 mapped_host;
+	u64 map_refused;
+};
+
+/**
  * struct pci_p2pdma - a provider
  * @pdev: the function
  * @pool: all pages of all regions
  * @cache: routes to this provider's memory
+ * @counters: one for each CPU
  * @published: find may offer this memory to orchestrators
  * @allocate_file: the sysfs file "allocate" exists; p2pdma_mutex
  * @regions: struct p2pdma_region, at least one; RCU, changed under p2pdma_mutex
@@ -229,6 +246,7 @@ struct pci_p2pdma {
 	struct pci_dev *pdev;
 	struct p2pdma_pool *pool;
 	struct p2pdma_cache cache;
+	struct p2pdma_counters __percpu *counters;
 	bool published;
 	bool allocate_file;
 	struct list_head regions;
@@ -265,6 +283,7 @@ static inline struct p2pdma_region *p2pdma_region_of(struct dev_pagemap *pgmap)
 }
 
 void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size);
+void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
 size_t p2pdma_available(struct pci_p2pdma *p2pdma);
 
 /* ---- p2pdma-sysfs.c ----------------------------------------------------------------------- */
