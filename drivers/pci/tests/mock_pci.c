@@ -773,6 +773,24 @@ static int init_row(struct mock_pci *mock, unsigned int i, const struct mock_pci
 }
 
 /**
+ * mock_pci_copy - copy a table, to change a row or two
+ * @test: the test that wants it
+ * @rows: the table
+ * @nr: rows in it
+ *
+ * Return: the copy, which goes with the test.
+ */
+struct mock_pci_row *mock_pci_copy(struct kunit *test, const struct mock_pci_row *rows,
+				   unsigned int nr)
+{
+	struct mock_pci_row *copy = kunit_kmalloc_array(test, nr, sizeof(*copy), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, copy);
+	memcpy(copy, rows, nr * sizeof(*copy));
+	return copy;
+}
+
+/**
  * mock_pci_add - build a hierarchy
  * @test: the test that wants it; fails if it cannot be built
  * @rows: the table

@@ -148,6 +148,8 @@ struct mock_pci_row {
 
 /* ---- a hierarchy -------------------------------------------------------------------------- */
 
+struct mock_pci_row *mock_pci_copy(struct kunit *test, const struct mock_pci_row *rows,
+				   unsigned int nr);
 struct mock_pci *mock_pci_add(struct kunit *test, const struct mock_pci_row *rows,
 			      unsigned int nr);
 void mock_pci_remove(struct mock_pci *mock);

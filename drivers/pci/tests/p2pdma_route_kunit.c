@@ -189,11 +189,14 @@ static void check_route(struct kunit *test, struct mock_pci *mock, u16 client, u
 	KUNIT_EXPECT_EQ_MSG(test, route.distance, want->hops, "%s: distance", way);
 	KUNIT_EXPECT_PTR_EQ_MSG(test, route.parent, parent, "%s: shared parent", way);
 	KUNIT_EXPECT_PTR_EQ_MSG(test, route.host, host, "%s: deciding host bridge", way);
+	if (want->type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		KUNIT_EXPECT_EQ_MSG(test, route.redirected, host && parent, "%s: redirected", way);
 	check_ports(test, mock, want, &visited, way);
 
 	/* Nobody has to listen. */
 	p2pdma_route(function_at(mock, provider), function_at(mock, client), &quiet, NULL);
-	KUNIT_EXPECT_MEMEQ_MSG(test, &quiet, &route, sizeof(route), "%s: without visitor", way);
+	KUNIT_EXPECT_EQ_MSG(test, quiet.type, want->type, "%s: type, without visitor", way);
+	KUNIT_EXPECT_EQ_MSG(test, quiet.reason, want->reason, "%s: reason, without visitor", way);
 }
 
 static void apply_tweak(struct mock_pci_row *row, const struct tweak *tweak)
@@ -992,8 +995,13 @@ struct host_case {
 	enum p2pdma_capability capability;
 };
 
+#define INTEL	PCI_VENDOR_ID_INTEL
+#define GOOGLE	0x1ae0
+#define NVIDIA	PCI_VENDOR_ID_NVIDIA
+#define ZHAOXIN	PCI_VENDOR_ID_ZHAOXIN
+
 #define HOST_CASE(_vendor, _device, _capability) \
-	{ #_vendor " " #_device, PCI_VENDOR_ID_##_vendor, _device, P2PDMA_##_capability }
+	{ #_vendor " " #_device, _vendor, _device, P2PDMA_##_capability }
 
 static const struct host_case host_cases[] = {
 	HOST_CASE(INTEL, 0x3c00, LISTED_SAME),
@@ -1073,61 +1081,83 @@ static void host_by_cpu(struct kunit *test)
 /* ---- many ports --------------------------------------------------------------------------- */
 
 /*
- *	host bridge - RP - USP - DSP - USP - DSP ... USP - DSP1 - EP1
- *	                                              \ - DSP0 - EP0
+ *	                host bridge - RP - USP
+ *	                           ________|________
+ *	                          |                 |
+ *	                        DSP-A             DSP-B
+ *	                          |                 |
+ *	                 9 x (USP, DSP)    9 x (USP, DSP)
+ *	                          |                 |
+ *	                CLIENT, NEIGHBOUR        PROVIDER
+ *	              (functions of one device)
  *
- * 40 downstream ports on top of each other, and all that can redirect do.
+ * All 40 ports redirect whatever they can, and forward nothing.
  */
-#define CHAIN_DEPTH	40
+#define CHAIN_SWITCHES	9
+#define CHAIN_NR	(8 + 4 * CHAIN_SWITCHES)
 
-static struct mock_pci_row *chain_rows(struct kunit *test, unsigned int *nr)
+enum { CH_RP = 1, CH_USP, CH_DSP_A };
+
+static unsigned int chain_side(struct mock_pci_row *rows, unsigned int n, u8 device,
+			       const struct mock_pci_acs *acs)
 {
-	const struct mock_pci_acs redirect = MOCK_PCI_ACS(RR | CR);
-	struct mock_pci_row *rows;
-	unsigned int i, n = 0;
+	unsigned int i;
 
-	rows = kunit_kcalloc(test, 2 * CHAIN_DEPTH + 5, sizeof(*rows), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, rows);
-	rows[n++] = (struct mock_pci_row) { .kind = MOCK_PCI_HOST, .domain = 1 };
-	rows[n++] = (struct mock_pci_row) { .kind = MOCK_PCI_ROOT_PORT, .acs = redirect };
-	for (i = 0; i < CHAIN_DEPTH; i++) {
-		rows[n] = (struct mock_pci_row) { .kind = MOCK_PCI_UPSTREAM, .up = n - 1 };
-		n++;
-		rows[n] = (struct mock_pci_row) { .kind = MOCK_PCI_DOWNSTREAM, .up = n - 1,
-						  .acs = redirect };
-		n++;
-	}
-	rows[n] = rows[n - 1];
-	rows[n].devfn = PCI_DEVFN(1, 0);
-	rows[n + 1] = (struct mock_pci_row) { .kind = MOCK_PCI_ENDPOINT, .up = n - 1 };
-	rows[n + 2] = (struct mock_pci_row) { .kind = MOCK_PCI_ENDPOINT, .up = n };
-	*nr = n + 3;
-	return rows;
+	rows[n] = (struct mock_pci_row) {
+		.kind = MOCK_PCI_DOWNSTREAM, .up = CH_USP, .devfn = PCI_DEVFN(device, 0),
+		.port = device, .acs = *acs,
+	};
+	for (i = 0; i < 2 * CHAIN_SWITCHES; i++, n++)
+		rows[n + 1] = (struct mock_pci_row) {
+			.kind = i % 2 ? MOCK_PCI_DOWNSTREAM : MOCK_PCI_UPSTREAM, .up = n,
+			.acs = *acs,
+		};
+	rows[n + 1] = (struct mock_pci_row) { .kind = MOCK_PCI_ENDPOINT, .up = n, .acs = *acs };
+	return n + 1;
 }
 
 static void route_past_many_ports(struct kunit *test)
 {
-	struct visited visited = { .visitor.visit = visit };
-	struct pci_dev *client, *provider;
+	const struct mock_pci_acs acs = MOCK_PCI_ACS(RR | CR);
+	struct visited across = { .visitor.visit = visit };
+	struct visited within = { .visitor.visit = visit };
+	struct pci_dev *client, *neighbour, *provider;
+	unsigned int client_row, provider_row;
 	struct p2pdma_route route;
 	struct mock_pci_row *rows;
 	struct mock_pci *mock;
-	unsigned int nr;
 
-	rows = chain_rows(test, &nr);
-	mock = mock_pci_add(test, rows, nr);
-	client = mock_pci_dev(mock, nr - 2);
-	provider = mock_pci_dev(mock, nr - 1);
+	rows = kunit_kcalloc(test, CHAIN_NR, sizeof(*rows), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, rows);
+	rows[HOST] = (struct mock_pci_row) { .kind = MOCK_PCI_HOST, .domain = 1 };
+	rows[CH_RP] = (struct mock_pci_row) { .kind = MOCK_PCI_ROOT_PORT, .acs = acs };
+	rows[CH_USP] = (struct mock_pci_row) { .kind = MOCK_PCI_UPSTREAM, .up = CH_RP,
+					       .acs = acs };
+	client_row = chain_side(rows, CH_DSP_A, 0, &acs);
+	rows[client_row + 1] = rows[client_row];
+	rows[client_row + 1].devfn = PCI_DEVFN(0, 1);
+	provider_row = chain_side(rows, client_row + 2, 1, &acs);
+	KUNIT_ASSERT_EQ(test, provider_row + 1, CHAIN_NR);
+	mock = mock_pci_add(test, rows, CHAIN_NR);
+	client = mock_pci_dev(mock, client_row);
+	neighbour = mock_pci_dev(mock, client_row + 1);
+	provider = mock_pci_dev(mock, provider_row);
 
-	p2pdma_route(provider, client, &route, &visited.visitor);
-	KUNIT_EXPECT_EQ(test, route.type, PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	/* DSP-A and DSP-B redirect, RP does not forward; the others have no say. */
+	p2pdma_route(provider, client, &route, &across.visitor);
 	KUNIT_EXPECT_EQ(test, route.reason, P2PDMA_REASON_NO_FORWARDING);
-	KUNIT_EXPECT_EQ(test, route.distance, 4);
-	/* Two redirect, and 39 downstream ports and the root port do not forward. */
-	KUNIT_EXPECT_EQ(test, visited.nr, 2 + CHAIN_DEPTH - 1 + 1);
+	KUNIT_EXPECT_EQ(test, route.distance, 2 * (2 * CHAIN_SWITCHES + 2));
+	KUNIT_EXPECT_EQ(test, across.nr, 3);
 
-	/* The log takes any number of ports; KASAN watches. */
+	/* Both functions redirect, and none of the ports above forwards. */
+	p2pdma_route(neighbour, client, &route, &within.visitor);
+	KUNIT_EXPECT_EQ(test, route.reason, P2PDMA_REASON_NO_FORWARDING);
+	KUNIT_EXPECT_EQ(test, route.distance, 2);
+	KUNIT_EXPECT_EQ(test, within.nr, 2 + CHAIN_SWITCHES + 2);
+
+	/* The log has room for what there is to say; KASAN watches. */
 	KUNIT_EXPECT_LT(test, pci_p2pdma_distance(provider, &client->dev, true), 0);
+	KUNIT_EXPECT_LT(test, pci_p2pdma_distance(neighbour, &client->dev, true), 0);
 }
 
 /* ---- distance ----------------------------------------------------------------------------- */

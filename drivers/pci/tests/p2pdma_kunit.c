@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the p2pdma suites share: providers and memory that go with the test.
+ */
+
+#include <kunit/resource.h>
+#include <kunit/test.h>
+
+#include <linux/kstrtox.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "mock_pci.h"
+#include "p2pdma_kunit.h"
+
+struct ranges {
+	const struct p2pdma_kunit_range *range;
+	unsigned int nr;
+};
+
+static int provide_probe(struct pci_dev *pdev, void *data)
+{
+	const struct ranges *ranges = data;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < ranges->nr && !err; i++)
+		err = pci_p2pdma_add_resource(pdev, ranges->range[i].bar, ranges->range[i].size,
+					      ranges->range[i].offset);
+	if (!err)
+		pci_p2pmem_publish(pdev, true);
+	return err;
+}
+
+/**
+ * p2pdma_kunit_provide_ranges - bind a function to a driver that registers and publishes memory
+ * @test: fails if that does not work
+ * @pdev: the function
+ * @ranges: what to register
+ * @nr: how many of them
+ */
+void p2pdma_kunit_provide_ranges(struct kunit *test, struct pci_dev *pdev,
+				 const struct p2pdma_kunit_range *ranges, unsigned int nr)
+{
+	struct ranges all = { .range = ranges, .nr = nr };
+
+	KUNIT_ASSERT_EQ_MSG(test, 0, mock_pci_bind(pdev, provide_probe, &all), "%s",
+			    pci_name(pdev));
+}
+
+/**
+ * p2pdma_kunit_provide - make a function a provider of all of its BAR 0
+ * @test: fails if that does not work
+ * @pdev: the function
+ */
+void p2pdma_kunit_provide(struct kunit *test, struct pci_dev *pdev)
+{
+	static const struct p2pdma_kunit_range whole = { .bar = 0 };
+
+	p2pdma_kunit_provide_ranges(test, pdev, &whole, 1);
+}
+
+static void free_mem(void *data)
+{
+	struct p2pdma_kunit_mem *mem = data;
+
+	pci_p2pmem_free(mem->pdev, mem->addr, mem->size);
+	kfree(mem);
+}
+
+/**
+ * p2pdma_kunit_alloc - allocate peer memory that goes back at the end of the test
+ * @test: the test
+ * @pdev: the provider
+ * @size: in bytes
+ *
+ * Return: the memory, or NULL if the provider has none.
+ */
+struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test, struct pci_dev *pdev,
+					    size_t size)
+{
+	struct p2pdma_kunit_mem *mem = kzalloc(sizeof(*mem), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	mem->pdev = pdev;
+	mem->size = size;
+	mem->addr = pci_p2pmem_alloc(pdev, size);
+	if (!mem->addr) {
+		kfree(mem);
+		return NULL;
+	}
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_mem, mem));
+	return mem;
+}
+
+/**
+ * p2pdma_kunit_free - give memory back before the end of the test
+ * @test: the test
+ * @mem: the memory
+ */
+void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem)
+{
+	kunit_release_action(test, free_mem, mem);
+}
+
+/**
+ * p2pdma_kunit_number - read a number from the sysfs directory of a provider
+ * @test: fails if there is no such file, or no number in it
+ * @pdev: the provider
+ * @name: "available", for instance
+ *
+ * Return: the number.
+ */
+u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev, const char *name)
+{
+	char path[32], text[32];
+	u64 number = 0;
+
+	snprintf(path, sizeof(path), "p2pmem/%s", name);
+	KUNIT_ASSERT_GT_MSG(test, mock_pci_sysfs_read(test, &pdev->dev, path, text, sizeof(text)),
+			    0, "%s", path);
+	KUNIT_ASSERT_EQ_MSG(test, 0, kstrtou64(text, 10, &number), "%s is \"%s\"", path, text);
+	return number;
+}
+
+/* To redirect p2pdma_cpu_routes(), so that no verdict depends on the machine of the test. */
+bool p2pdma_kunit_cpu_routes(void)
+{
+	return true;
+}
+
+bool p2pdma_kunit_cpu_does_not_route(void)
+{
+	return false;
+}

@@ -1,0 +1,1132 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite p2pdma_lifetime: registration, publication, find, teardown
+ *
+ * Providers are bound to a driver, so that what they registered goes the way it goes on real
+ * machines: by devres when the driver is unbound, or the function, or a bridge above it, removed.
+ */
+
+#include <kunit/resource.h>
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include "../p2pdma.h"
+#include "mock_pci.h"
+#include "p2pdma_kunit.h"
+
+/*
+ *	           host bridge
+ *	     __________|__________
+ *	    |                     |
+ *	   RP                    RP2
+ *	    |                     |
+ *	   USP                   FAR: 2 MiB in BAR 0
+ *	 ___|_______________________________
+ *	|           |           |           |
+ *	DSP0       DSP1        DSP2        DSP3
+ *	|           |           |           |
+ *	CLIENT      |          NEAR: 2 MiB  NEAR2: 4 MiB
+ *	           MEM: 4 MiB in BAR 0,
+ *	           2 MiB in BAR 2, I/O in BAR 5
+ */
+enum {
+	HOST, RP, USP, DSP0, DSP1, DSP2, DSP3, CLIENT, MEM, NEAR, NEAR2, RP2, FAR, NR
+};
+
+static const struct mock_pci_row life_rows[NR] = {
+	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
+	[RP] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0), .acs = MOCK_PCI_ACS(0) },
+	[USP] = { .kind = MOCK_PCI_UPSTREAM, .up = RP },
+	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1, .acs = MOCK_PCI_ACS(0) },
+	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(1, 0), .port = 2,
+		   .acs = MOCK_PCI_ACS(0) },
+	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(2, 0), .port = 3,
+		   .acs = MOCK_PCI_ACS(0) },
+	[DSP3] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(3, 0), .port = 4,
+		   .acs = MOCK_PCI_ACS(0) },
+	[CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP0 },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_4M, .bar[2] = SZ_2M,
+		  .io_bar = 64 },
+	[NEAR] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP2, .bar[0] = SZ_2M },
+	[NEAR2] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP3, .bar[0] = SZ_4M },
+	[RP2] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(2, 0) },
+	[FAR] = { .kind = MOCK_PCI_ENDPOINT, .up = RP2, .bar[0] = SZ_2M },
+};
+
+static struct mock_pci *life_add(struct kunit *test)
+{
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	return mock_pci_add(test, life_rows, NR);
+}
+
+static bool has_file(struct kunit *test, struct pci_dev *pdev, const char *name)
+{
+	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, name, O_RDONLY);
+
+	if (IS_ERR(file))
+		return false;
+	mock_pci_sysfs_close(test, file);
+	return true;
+}
+
+/* No trace of a provider. */
+static void expect_nothing(struct kunit *test, struct pci_dev *pdev)
+{
+	KUNIT_EXPECT_NULL(test, rcu_access_pointer(pdev->p2pdma));
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc(pdev, PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem/size"));
+	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem/allocate"));
+	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem"));
+}
+
+/* A provider with @size bytes, all of them free. */
+static void expect_all_free(struct kunit *test, struct pci_dev *pdev, size_t size)
+{
+	struct p2pdma_kunit_mem *mem;
+
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), size);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), size);
+	KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
+	mem = p2pdma_kunit_alloc(test, pdev, SZ_64K);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), size - SZ_64K);
+	p2pdma_kunit_free(test, mem);
+}
+
+/**
+ * struct attempt - registrations that a driver tries in its probe, whatever comes of them
+ * @range: what to register
+ * @nr: how many
+ * @err: what it came to
+ * @between: called before each but the first, or NULL
+ * @test: passed to @between
+ */
+struct attempt {
+	struct p2pdma_kunit_range range[3];
+	unsigned int nr;
+	int err[3];
+	void (*between)(struct kunit *test);
+	struct kunit *test;
+};
+
+static int attempt_probe(struct pci_dev *pdev, void *data)
+{
+	struct attempt *attempt = data;
+	unsigned int i;
+
+	for (i = 0; i < attempt->nr; i++) {
+		if (i && attempt->between)
+			attempt->between(attempt->test);
+		attempt->err[i] = pci_p2pdma_add_resource(pdev, attempt->range[i].bar,
+							  attempt->range[i].size,
+							  attempt->range[i].offset);
+	}
+	return 0;
+}
+
+static void bind_attempt(struct kunit *test, struct pci_dev *pdev, struct attempt *attempt)
+{
+	attempt->test = test;
+	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(pdev, attempt_probe, attempt));
+}
+
+/* ---- what cannot be registered ------------------------------------------------------------ */
+
+struct bad_case {
+	const char *name;
+	struct p2pdma_kunit_range range;
+};
+
+static const struct bad_case bad_cases[] = {
+	{ "BAR -1", { .bar = -1 } },
+	{ "lowest number", { .bar = INT_MIN } },
+	{ "expansion ROM", { .bar = PCI_ROM_RESOURCE } },
+	{ "BAR of a virtual function", { .bar = PCI_IOV_RESOURCES } },
+	{ "BAR 17", { .bar = 17 } },
+	{ "highest number", { .bar = INT_MAX } },
+	{ "I/O BAR", { .bar = 5 } },
+	{ "no BAR there", { .bar = 4 } },
+	{ "upper half of a BAR", { .bar = 1 } },
+	{ "more than the BAR has", { .bar = 0, .size = SZ_4M + SZ_2M } },
+	{ "more than the rest of the BAR", { .bar = 0, .size = SZ_4M, .offset = SZ_2M } },
+	{ "offset at the end", { .bar = 0, .offset = SZ_4M } },
+	{ "offset beyond the end", { .bar = 0, .size = SZ_2M, .offset = SZ_8M } },
+	{ "size and offset wrap to zero", { .bar = 0, .size = SZ_2M, .offset = -(u64)SZ_2M } },
+	{ "size and offset wrap into the BAR", { .bar = 0, .size = SZ_4M,
+						 .offset = -(u64)SZ_2M } },
+	{ "largest size", { .bar = 0, .size = SIZE_MAX, .offset = SZ_2M } },
+	{ "largest offset", { .bar = 0, .offset = U64_MAX } },
+	{ "size is not aligned", { .bar = 0, .size = SZ_2M + SZ_64K } },
+	{ "size is less than a section", { .bar = 0, .size = SZ_64K } },
+	{ "offset is not aligned", { .bar = 0, .size = SZ_2M, .offset = SZ_64K } },
+	{ "offset is no page", { .bar = 0, .size = SZ_2M, .offset = 1 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(bad, bad_cases, name);
+
+static void register_bad_range(struct kunit *test)
+{
+	const struct bad_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { c->range }, .nr = 1 };
+
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], -EINVAL);
+	expect_nothing(test, pdev);
+}
+
+/* A bad range does no harm to a good one. */
+static void register_bad_after_good(struct kunit *test)
+{
+	const struct bad_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { { .bar = 2 }, c->range }, .nr = 2 };
+
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
+	KUNIT_EXPECT_EQ(test, attempt.err[1], -EINVAL);
+	expect_all_free(test, pdev, SZ_2M);
+}
+
+/* The BAR is there, but the core found no room for it. */
+static void register_unassigned_bar(struct kunit *test)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, life_rows, NR);
+	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
+	struct mock_pci *mock;
+	struct pci_dev *pdev;
+
+	rows[HOST].window = SZ_1G;
+	rows[FAR].bar[0] = SZ_4G;
+	mock = mock_pci_add(test, rows, NR);
+	pdev = mock_pci_dev(mock, FAR);
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], -EINVAL);
+	expect_nothing(test, pdev);
+}
+
+struct overlap_case {
+	const char *name;
+	struct p2pdma_kunit_range first;
+	struct p2pdma_kunit_range second;
+	size_t size;
+};
+
+static const struct overlap_case overlap_cases[] = {
+	{ "twice the same BAR", { .bar = 0 }, { .bar = 0 }, SZ_4M },
+	{ "twice the same half", { 0, SZ_2M, 0 }, { 0, SZ_2M, 0 }, SZ_2M },
+	{ "the whole after its first half", { 0, SZ_2M, 0 }, { .bar = 0 }, SZ_2M },
+	{ "the whole after its second half", { 0, SZ_2M, SZ_2M }, { .bar = 0 }, SZ_2M },
+	{ "the first half after the whole", { .bar = 0 }, { 0, SZ_2M, 0 }, SZ_4M },
+	{ "the second half after the whole", { .bar = 0 }, { 0, SZ_2M, SZ_2M }, SZ_4M },
+};
+
+KUNIT_ARRAY_PARAM_DESC(overlap, overlap_cases, name);
+
+static void register_overlap(struct kunit *test)
+{
+	const struct overlap_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { c->first, c->second }, .nr = 2 };
+
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
+	KUNIT_EXPECT_EQ(test, attempt.err[1], -EBUSY);
+	expect_all_free(test, pdev, c->size);
+}
+
+/* ---- what can ----------------------------------------------------------------------------- */
+
+struct good_case {
+	const char *name;
+	struct p2pdma_kunit_range range[3];
+	unsigned int nr;
+	size_t size;
+};
+
+static const struct good_case good_cases[] = {
+	{ "a whole BAR", { { .bar = 0 } }, 1, SZ_4M },
+	{ "a whole BAR by its size", { { 0, SZ_4M, 0 } }, 1, SZ_4M },
+	{ "the first half", { { 0, SZ_2M, 0 } }, 1, SZ_2M },
+	{ "the second half", { { 0, SZ_2M, SZ_2M } }, 1, SZ_2M },
+	{ "the rest", { { 0, 0, SZ_2M } }, 1, SZ_2M },
+	{ "two halves", { { 0, SZ_2M, 0 }, { 0, SZ_2M, SZ_2M } }, 2, SZ_4M },
+	{ "two BARs", { { .bar = 2 }, { .bar = 0 } }, 2, SZ_4M + SZ_2M },
+	{ "two BARs, one of them in halves", { { 0, SZ_2M, SZ_2M }, { .bar = 2 },
+					       { 0, SZ_2M, 0 } }, 3, SZ_4M + SZ_2M },
+};
+
+KUNIT_ARRAY_PARAM_DESC(good, good_cases, name);
+
+static void register_ranges(struct kunit *test)
+{
+	const struct good_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { c->range[0], c->range[1], c->range[2] },
+				   .nr = c->nr };
+	unsigned int i, again;
+
+	for (again = 0; again < 2; again++) {
+		bind_attempt(test, pdev, &attempt);
+		for (i = 0; i < c->nr; i++)
+			KUNIT_EXPECT_EQ(test, attempt.err[i], 0);
+		expect_all_free(test, pdev, c->size);
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
+/* ---- unwind at every step ----------------------------------------------------------------- */
+
+static struct pci_p2pdma *no_provider(struct pci_dev *pdev)
+{
+	return NULL;
+}
+
+static int region_fails(struct p2pdma_region *region)
+{
+	return -EIO;
+}
+
+static int file_fails(struct pci_p2pdma *p2pdma)
+{
+	return -EIO;
+}
+
+/**
+ * struct step_case - a step of a registration that fails
+ * @name: which
+ * @step: the function that takes it
+ * @fails: one that fails instead
+ * @first: what a provider's first registration comes to
+ * @second: what its second registration comes to
+ */
+struct step_case {
+	const char *name;
+	void *step;
+	void *fails;
+	int first;
+	int second;
+};
+
+/* The second registration creates neither a provider nor its directory. */
+static const struct step_case step_cases[] = {
+	{ "create the provider", p2pdma_provider_create, no_provider, -ENOMEM, 0 },
+	{ "make pages", p2pdma_region_map, region_fails, -EIO, -EIO },
+	{ "create the directory", p2pdma_sysfs_add, file_fails, -EIO, 0 },
+	{ "create the file allocate", p2pdma_sysfs_add_allocate, file_fails, -EIO, -EIO },
+	{ "arm the teardown", p2pdma_region_arm, region_fails, -EIO, -EIO },
+	{ "fill the pool", p2pdma_region_pool, region_fails, -EIO, -EIO },
+};
+
+static void step_breaks(struct kunit *test)
+{
+	const struct step_case *c = test->param_value;
+
+	__kunit_activate_static_stub(test, c->step, c->fails);
+}
+
+static void step_works(struct kunit *test)
+{
+	const struct step_case *c = test->param_value;
+
+	kunit_deactivate_static_stub(test, c->step);
+}
+
+KUNIT_ARRAY_PARAM_DESC(step, step_cases, name);
+
+static void unwind_first(struct kunit *test)
+{
+	const struct step_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
+
+	step_breaks(test);
+	bind_attempt(test, pdev, &attempt);
+	step_works(test);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], c->first);
+	expect_nothing(test, pdev);
+
+	/* Nothing is left that unbinding could trip over, or that is in the way later. */
+	mock_pci_unbind(pdev);
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
+	expect_all_free(test, pdev, SZ_4M);
+}
+
+/* In one and the same probe: fails, then works. */
+static void unwind_and_retry(struct kunit *test)
+{
+	const struct step_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = {
+		.range = { { .bar = 0 }, { .bar = 0 } }, .nr = 2, .between = step_works,
+	};
+
+	step_breaks(test);
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], c->first);
+	KUNIT_EXPECT_EQ(test, attempt.err[1], 0);
+	expect_all_free(test, pdev, SZ_4M);
+	mock_pci_unbind(pdev);
+	expect_nothing(test, pdev);
+}
+
+static void unwind_second(struct kunit *test)
+{
+	const struct step_case *c = test->param_value;
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = {
+		.range = { { .bar = 0 }, { .bar = 2 } }, .nr = 2, .between = step_breaks,
+	};
+
+	bind_attempt(test, pdev, &attempt);
+	step_works(test);
+	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
+	KUNIT_EXPECT_EQ(test, attempt.err[1], c->second);
+	expect_all_free(test, pdev, c->second ? SZ_4M : SZ_4M + SZ_2M);
+	mock_pci_unbind(pdev);
+	expect_nothing(test, pdev);
+}
+
+/* A probe that fails after it has registered takes everything with it. */
+static int register_and_fail(struct pci_dev *pdev, void *data)
+{
+	int err = pci_p2pdma_add_resource(pdev, 0, 0, 0);
+
+	pci_p2pmem_publish(pdev, true);
+	return err ?: -ENXIO;
+}
+
+static void unwind_probe(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+
+	KUNIT_EXPECT_EQ(test, mock_pci_bind(pdev, register_and_fail, NULL), -ENXIO);
+	expect_nothing(test, pdev);
+	p2pdma_kunit_provide(test, pdev);
+	expect_all_free(test, pdev, SZ_4M);
+}
+
+/* ---- publication -------------------------------------------------------------------------- */
+
+static void publish(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
+
+	/* Without memory there is nothing to publish, now or later. */
+	pci_p2pmem_publish(pdev, true);
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "published"), 0);
+
+	pci_p2pmem_publish(pdev, true);
+	KUNIT_EXPECT_TRUE(test, pci_has_p2pmem(pdev));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "published"), 1);
+	pci_p2pmem_publish(pdev, false);
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "published"), 0);
+
+	/* Unpublished memory can still be allocated. */
+	expect_all_free(test, pdev, SZ_4M);
+}
+
+static void publish_ends_with_the_driver(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
+
+	p2pdma_kunit_provide(test, pdev);
+	KUNIT_EXPECT_TRUE(test, pci_has_p2pmem(pdev));
+	mock_pci_unbind(pdev);
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+	bind_attempt(test, pdev, &attempt);
+	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
+}
+
+/* ---- find --------------------------------------------------------------------------------- */
+
+/* Several times, because an order by chance would be right now and then. */
+static void expect_found(struct kunit *test, struct device **clients, int nr,
+			 struct pci_dev *expected)
+{
+	struct pci_dev *found;
+	unsigned int refs = expected ? kref_read(&expected->dev.kobj.kref) : 0;
+	int again;
+
+	for (again = 0; again < 8; again++) {
+		found = pci_p2pmem_find_many(clients, nr);
+		KUNIT_EXPECT_PTR_EQ(test, found, expected);
+		if (found && found == expected)
+			KUNIT_EXPECT_EQ(test, kref_read(&found->dev.kobj.kref), refs + 1);
+		pci_dev_put(found);
+	}
+}
+
+static void find_published_only(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+
+	expect_found(test, &client, 1, NULL);
+	p2pdma_kunit_provide(test, mem);
+	expect_found(test, &client, 1, mem);
+	expect_found(test, &client, 0, NULL);
+	pci_p2pmem_publish(mem, false);
+	expect_found(test, &client, 1, NULL);
+	pci_p2pmem_publish(mem, true);
+	expect_found(test, &client, 1, mem);
+	mock_pci_unbind(mem);
+	expect_found(test, &client, 1, NULL);
+}
+
+static void find_reachable_only(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *clients[] = {
+		&mock_pci_dev(mock, CLIENT)->dev, &mock_pci_dev(mock, FAR)->dev,
+		mock_pci_add_child(test, NULL, "mock-stranger"),
+	};
+	struct device *child = mock_pci_add_child(test, clients[0], "mock-child");
+
+	p2pdma_kunit_provide(test, mem);
+	expect_found(test, clients, 1, mem);
+	expect_found(test, &child, 1, mem);
+	expect_found(test, clients, 2, NULL);
+	expect_found(test, clients, 3, NULL);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	expect_found(test, clients, 2, mem);
+	expect_found(test, clients, 3, NULL);
+}
+
+/* What the host bridge routes is found if there is nothing better. */
+static void find_through_host_bridge(struct kunit *test)
+{
+	const struct mock_pci_acs redirects = MOCK_PCI_ACS(PCI_ACS_RR);
+	const struct mock_pci_acs forwards = MOCK_PCI_ACS(PCI_ACS_UF);
+	struct mock_pci *mock = life_add(test);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, FAR));
+	expect_found(test, &client, 1, mock_pci_dev(mock, FAR));
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, NEAR));
+	expect_found(test, &client, 1, mock_pci_dev(mock, NEAR));
+
+	/* All go through the host bridge: distance decides. */
+	mock_pci_set_acs(mock, DSP0, &redirects);
+	mock_pci_set_acs(mock, RP, &forwards);
+	expect_found(test, &client, 1, mock_pci_dev(mock, NEAR));
+}
+
+/*
+ *	host bridge - RP - USP -+- DSP0 - F0 (CLIENT), F1 (CLOSE, 2 MiB)
+ *	                        +- DSP1 - WIDE, 4 MiB
+ *
+ * CLOSE is 2 away and WIDE is 4, until CLIENT redirects, which concerns only CLOSE.
+ */
+enum { FD_HOST, FD_RP, FD_USP, FD_DSP0, FD_DSP1, FD_CLIENT, FD_CLOSE, FD_WIDE, FD_NR };
+
+static const struct mock_pci_row find_rows[FD_NR] = {
+	[FD_HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
+	[FD_RP] = { .kind = MOCK_PCI_ROOT_PORT, .acs = MOCK_PCI_ACS(PCI_ACS_UF) },
+	[FD_USP] = { .kind = MOCK_PCI_UPSTREAM, .up = FD_RP },
+	[FD_DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = FD_USP, .port = 1,
+		      .acs = MOCK_PCI_ACS(PCI_ACS_UF) },
+	[FD_DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = FD_USP, .devfn = PCI_DEVFN(1, 0),
+		      .port = 2 },
+	[FD_CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0, .acs = MOCK_PCI_ACS(0) },
+	[FD_CLOSE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0, .devfn = 1, .bar[0] = SZ_2M },
+	[FD_WIDE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP1, .bar[0] = SZ_4M },
+};
+
+/* Distance goes before free memory, and a direct route before a shorter distance. */
+static void find_by_route_and_distance(struct kunit *test)
+{
+	struct mock_pci *mock = mock_pci_add(test, find_rows, FD_NR);
+	const struct mock_pci_acs redirects = MOCK_PCI_ACS(PCI_ACS_RR);
+	struct device *client = &mock_pci_dev(mock, FD_CLIENT)->dev;
+	struct pci_dev *close = mock_pci_dev(mock, FD_CLOSE);
+	struct pci_dev *wide = mock_pci_dev(mock, FD_WIDE);
+
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	p2pdma_kunit_provide(test, wide);
+	p2pdma_kunit_provide(test, close);
+	expect_found(test, &client, 1, close);
+	mock_pci_set_acs(mock, FD_CLIENT, &redirects);
+	KUNIT_ASSERT_EQ(test, pci_p2pdma_distance(close, client, false), 2);
+	KUNIT_ASSERT_EQ(test, pci_p2pdma_distance(wide, client, false), 4);
+	expect_found(test, &client, 1, wide);
+}
+
+static void find_sums_distances(struct kunit *test)
+{
+	struct mock_pci *mock = mock_pci_add(test, find_rows, FD_NR);
+	struct pci_dev *close = mock_pci_dev(mock, FD_CLOSE);
+	struct pci_dev *wide = mock_pci_dev(mock, FD_WIDE);
+	struct device *clients[] = {
+		&mock_pci_dev(mock, FD_CLIENT)->dev, &wide->dev, &wide->dev,
+	};
+
+	/* From CLIENT and twice from WIDE: 2 + 4 + 4 to CLOSE, 4 + 0 + 0 to WIDE. */
+	p2pdma_kunit_provide(test, close);
+	p2pdma_kunit_provide(test, wide);
+	expect_found(test, clients, 1, close);
+	expect_found(test, clients, 3, wide);
+}
+
+static void find_by_node(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *near = mock_pci_dev(mock, NEAR);
+	struct pci_dev *near2 = mock_pci_dev(mock, NEAR2);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+
+	if (!IS_ENABLED(CONFIG_NUMA))
+		kunit_skip(test, "needs CONFIG_NUMA");
+	p2pdma_kunit_provide(test, near);
+	p2pdma_kunit_provide(test, near2);
+	set_dev_node(client, 1);
+
+	/* NEAR has less memory than NEAR2, but the same node as the client. */
+	set_dev_node(&near->dev, 1);
+	set_dev_node(&near2->dev, 0);
+	expect_found(test, &client, 1, near);
+	set_dev_node(&near->dev, 0);
+	expect_found(test, &client, 1, near2);
+	set_dev_node(&near2->dev, 1);
+	expect_found(test, &client, 1, near2);
+}
+
+static void find_by_free_memory(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *near = mock_pci_dev(mock, NEAR);
+	struct pci_dev *near2 = mock_pci_dev(mock, NEAR2);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct p2pdma_kunit_mem *mem;
+
+	p2pdma_kunit_provide(test, near);
+	p2pdma_kunit_provide(test, near2);
+	expect_found(test, &client, 1, near2);
+	mem = p2pdma_kunit_alloc(test, near2, SZ_2M + PAGE_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	expect_found(test, &client, 1, near);
+	p2pdma_kunit_free(test, mem);
+	expect_found(test, &client, 1, near2);
+}
+
+/* All the same: the lowest address wins, whoever registered first. */
+static void find_is_deterministic(struct kunit *test)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, life_rows, NR);
+	struct pci_dev *near, *near2;
+	struct device *client;
+	struct mock_pci *mock;
+
+	rows[NEAR2].bar[0] = SZ_2M;
+	mock = mock_pci_add(test, rows, NR);
+	near = mock_pci_dev(mock, NEAR);
+	near2 = mock_pci_dev(mock, NEAR2);
+	client = &mock_pci_dev(mock, CLIENT)->dev;
+	p2pdma_kunit_provide(test, near2);
+	p2pdma_kunit_provide(test, near);
+	expect_found(test, &client, 1, near);
+	mock_pci_unbind(near2);
+	p2pdma_kunit_provide(test, near2);
+	expect_found(test, &client, 1, near);
+}
+
+/* ---- teardown ----------------------------------------------------------------------------- */
+
+struct order_case {
+	const char *name;
+	u8 row[4];
+};
+
+/* HOST ends the list, and takes all that is left. */
+static const struct order_case order_cases[] = {
+	{ "provider, then client", { MEM, CLIENT } },
+	{ "client, then provider", { CLIENT, MEM } },
+	{ "one provider, then the other", { MEM, NEAR } },
+	{ "the other provider first", { NEAR, MEM } },
+	{ "the provider's port", { DSP1 } },
+	{ "the client's port, then the provider's", { DSP0, DSP1 } },
+	{ "the switch", { USP } },
+	{ "the provider, then the switch", { MEM, USP } },
+	{ "the root port", { RP } },
+	{ "far provider, then the root port", { FAR, RP } },
+	{ "both root ports", { RP, RP2 } },
+	{ "all at once", { HOST } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(order, order_cases, name);
+
+static int map_for(struct kunit *test, struct device *client, struct pci_dev *provider)
+{
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider, SZ_8K);
+	struct scatterlist sg;
+	int nents;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	dma_set_mask_and_coherent(client, DMA_BIT_MASK(64));
+	sg_init_one(&sg, mem->addr, SZ_8K);
+	nents = dma_map_sg(client, &sg, 1, DMA_TO_DEVICE);
+	if (nents)
+		dma_unmap_sg(client, &sg, 1, DMA_TO_DEVICE);
+	p2pdma_kunit_free(test, mem);
+	return nents;
+}
+
+/* All of them in use until a moment ago, with routes remembered. */
+static void remove_in_order(struct kunit *test)
+{
+	const struct order_case *c = test->param_value;
+	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	struct mock_pci *mock = life_add(test);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	unsigned int i;
+
+	p2pdma_kunit_provide_ranges(test, mock_pci_dev(mock, MEM), both, 2);
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, NEAR));
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, FAR));
+	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, MEM)), 1);
+	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, NEAR)), 1);
+	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, FAR)), 0);
+
+	for (i = 0; i < ARRAY_SIZE(c->row) && c->row[i]; i++)
+		mock_pci_unplug(mock, c->row[i]);
+	mock_pci_remove(mock);
+}
+
+/* The second of two regions goes first, and both are back after the next bind. */
+static void rebind(struct kunit *test)
+{
+	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	int again;
+
+	for (again = 0; again < 5; again++) {
+		p2pdma_kunit_provide_ranges(test, pdev, both, 2);
+		expect_all_free(test, pdev, SZ_4M + SZ_2M);
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
+/* After the provider has gone, its memory's addresses mean nothing. */
+static void unbound_memory_has_no_address(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct p2pdma_kunit_mem *mem;
+	void *addr;
+
+	p2pdma_kunit_provide(test, pdev);
+	mem = p2pdma_kunit_alloc(test, pdev, PAGE_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	addr = mem->addr;
+	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr), 0);
+	p2pdma_kunit_free(test, mem);
+	mock_pci_unbind(pdev);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(pdev, addr), 0);
+}
+
+/* ---- teardown while somebody is there ----------------------------------------------------- */
+
+/**
+ * struct unbinder - unbinds a provider in a thread of its own
+ * @pdev: the provider
+ * @done: completed when the unbind is through
+ */
+struct unbinder {
+	struct pci_dev *pdev;
+	struct completion done;
+};
+
+static int unbind_thread(void *data)
+{
+	struct unbinder *unbinder = data;
+
+	mock_pci_unbind(unbinder->pdev);
+	complete(&unbinder->done);
+	return 0;
+}
+
+static void wait_for_unbinder(void *data)
+{
+	struct unbinder *unbinder = data;
+
+	wait_for_completion(&unbinder->done);
+}
+
+static struct unbinder *start_unbind(struct kunit *test, struct pci_dev *pdev)
+{
+	struct unbinder *unbinder = kunit_kzalloc(test, sizeof(*unbinder), GFP_KERNEL);
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, unbinder);
+	unbinder->pdev = pdev;
+	init_completion(&unbinder->done);
+	task = kthread_run(unbind_thread, unbinder, "p2pdma-unbind");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	return unbinder;
+}
+
+/* The end of the wait of a teardown, or false if it does not end. */
+static bool unbind_ends(struct unbinder *unbinder)
+{
+	return wait_for_completion_timeout(&unbinder->done, 30 * HZ);
+}
+
+/* There is no event for "an allocation would fail now". */
+static bool closes(struct pci_dev *pdev)
+{
+	unsigned long deadline = jiffies + 30 * HZ;
+	void *addr;
+
+	while (time_before(jiffies, deadline)) {
+		addr = pci_p2pmem_alloc(pdev, PAGE_SIZE);
+		if (!addr)
+			return true;
+		pci_p2pmem_free(pdev, addr, PAGE_SIZE);
+		cond_resched();
+	}
+	return false;
+}
+
+static void unbind_waits_for_memory(struct kunit *test)
+{
+	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct p2pdma_kunit_mem *mem[2];
+	struct unbinder *unbinder;
+	void *addr[2];
+
+	p2pdma_kunit_provide_ranges(test, pdev, both, 2);
+	/* All of both regions, so that each of them has to wait. */
+	mem[0] = p2pdma_kunit_alloc(test, pdev, SZ_4M);
+	mem[1] = p2pdma_kunit_alloc(test, pdev, SZ_2M - PAGE_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, mem[0]);
+	KUNIT_ASSERT_NOT_NULL(test, mem[1]);
+	addr[0] = mem[0]->addr;
+	addr[1] = mem[1]->addr;
+
+	unbinder = start_unbind(test, pdev);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action(test, wait_for_unbinder, unbinder));
+	KUNIT_EXPECT_TRUE(test, closes(pdev));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+
+	/* What is held is still whole: it has addresses, and clients. */
+	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr[0]), 0);
+	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr[1]), 0);
+	KUNIT_EXPECT_GE(test, pci_p2pdma_distance(pdev, client, false), 0);
+	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem/allocate"));
+
+	p2pdma_kunit_free(test, mem[0]);
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+	p2pdma_kunit_free(test, mem[1]);
+	KUNIT_EXPECT_TRUE(test, unbind_ends(unbinder));
+	expect_nothing(test, pdev);
+}
+
+static void free_in_unbind(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
+	struct p2pdma_kunit_mem *mem;
+	struct unbinder *unbinder;
+	int again;
+
+	/* The race between the last free and the close, from both sides of it. */
+	for (again = 0; again < 10; again++) {
+		p2pdma_kunit_provide(test, pdev);
+		mem = p2pdma_kunit_alloc(test, pdev, SZ_1M);
+		KUNIT_ASSERT_NOT_NULL(test, mem);
+		unbinder = start_unbind(test, pdev);
+		p2pdma_kunit_free(test, mem);
+		KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+		expect_nothing(test, pdev);
+	}
+}
+
+/* ---- open files --------------------------------------------------------------------------- */
+
+static void file_outlives_provider(struct kunit *test)
+{
+	static const char * const names[] = { "p2pmem/size", "p2pmem/available",
+					      "p2pmem/published" };
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct file *file[ARRAY_SIZE(names)];
+	unsigned int i;
+	char text[16];
+	loff_t pos;
+
+	p2pdma_kunit_provide(test, pdev);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		file[i] = mock_pci_sysfs_open(test, &pdev->dev, names[i], O_RDONLY);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(file[i]));
+	}
+
+	/* An open file does not hold the provider, and says so when it is read. */
+	mock_pci_unbind(pdev);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		pos = 0;
+		KUNIT_EXPECT_EQ_MSG(test, kernel_read(file[i], text, sizeof(text), &pos), -ENODEV,
+				    "%s", names[i]);
+	}
+
+	/* Nor does it come back to life with another one. */
+	p2pdma_kunit_provide(test, pdev);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		pos = 0;
+		KUNIT_EXPECT_EQ(test, kernel_read(file[i], text, sizeof(text), &pos), -ENODEV);
+	}
+	mock_pci_unplug(mock, MEM);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		mock_pci_sysfs_close(test, file[i]);
+}
+
+/**
+ * struct reader - asks about a provider all the time
+ * @client: a client of it
+ * @pdev: the provider
+ * @file: its "available", opened by name each time
+ * @stop: end
+ * @done: ended
+ * @asked: how often
+ */
+struct reader {
+	struct device *client;
+	struct pci_dev *pdev;
+	bool stop;
+	struct completion done;
+	atomic_t asked;
+};
+
+static int reader_thread(void *data)
+{
+	struct reader *reader = data;
+	struct pci_dev *found;
+	void *addr;
+
+	while (!READ_ONCE(reader->stop)) {
+		found = pci_p2pmem_find(reader->client);
+		pci_dev_put(found);
+		pci_p2pdma_distance(reader->pdev, reader->client, false);
+		addr = pci_p2pmem_alloc(reader->pdev, SZ_16K);
+		pci_p2pmem_virt_to_bus(reader->pdev, addr);
+		pci_p2pmem_free(reader->pdev, addr, SZ_16K);
+		pci_has_p2pmem(reader->pdev);
+		atomic_inc(&reader->asked);
+		cond_resched();
+	}
+	complete(&reader->done);
+	return 0;
+}
+
+static void stop_reader(void *data)
+{
+	struct reader *reader = data;
+
+	WRITE_ONCE(reader->stop, true);
+	wait_for_completion(&reader->done);
+}
+
+/* Binding and unbinding under somebody who allocates, asks and looks for memory. */
+static void ask_while_providers_come_and_go(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct reader *reader = kunit_kzalloc(test, sizeof(*reader), GFP_KERNEL);
+	struct task_struct *task;
+	int again, asked;
+
+	KUNIT_ASSERT_NOT_NULL(test, reader);
+	reader->client = &mock_pci_dev(mock, CLIENT)->dev;
+	reader->pdev = pdev;
+	init_completion(&reader->done);
+	task = kthread_run(reader_thread, reader, "p2pdma-reader");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_reader, reader));
+
+	for (again = 0; again < 20; again++) {
+		asked = atomic_read(&reader->asked);
+		p2pdma_kunit_provide(test, pdev);
+		while (atomic_read(&reader->asked) < asked + 10)
+			cond_resched();
+		KUNIT_EXPECT_LE(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+		mock_pci_unbind(pdev);
+		KUNIT_EXPECT_NULL(test, rcu_access_pointer(pdev->p2pdma));
+	}
+	kunit_release_action(test, stop_reader, reader);
+}
+
+/* ---- user mappings ------------------------------------------------------------------------ */
+
+static unsigned long map_file(struct kunit *test, struct file *file, size_t size, int flags,
+			      unsigned long offset)
+{
+	return kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE, flags, offset);
+}
+
+static void mmap_memory(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	unsigned long one, two;
+	struct file *file;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+
+	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_64K, MAP_PRIVATE, 0),
+			(unsigned long)-EINVAL);
+	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_64K, MAP_SHARED, PAGE_SIZE),
+			(unsigned long)-EINVAL);
+	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_8M, MAP_SHARED, 0),
+			(unsigned long)-ENOMEM);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+
+	one = map_file(test, file, SZ_64K, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(one));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M - SZ_64K);
+	two = map_file(test, file, SZ_4M - SZ_64K, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(two));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), 0);
+	KUNIT_EXPECT_EQ(test, map_file(test, file, PAGE_SIZE, MAP_SHARED, 0),
+			(unsigned long)-ENOMEM);
+
+	KUNIT_EXPECT_EQ(test, vm_munmap(one, SZ_64K), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_64K);
+	KUNIT_EXPECT_EQ(test, vm_munmap(two, SZ_4M - SZ_64K), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+}
+
+/* An unbind ends user mappings instead of waiting for them. */
+static void unbind_under_mapping(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct unbinder *unbinder;
+	unsigned long addr;
+	struct file *file;
+	u8 byte;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	addr = map_file(test, file, SZ_1M, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 0);
+
+	unbinder = start_unbind(test, pdev);
+	KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+	expect_nothing(test, pdev);
+	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 1);
+	KUNIT_EXPECT_EQ(test, map_file(test, file, PAGE_SIZE, MAP_SHARED, 0),
+			(unsigned long)-ENODEV);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_1M), 0);
+	mock_pci_sysfs_close(test, file);
+}
+
+/* A page that somebody pinned outlives its mapping, and its provider waits for it. */
+static void unbind_waits_for_pinned_page(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
+	struct unbinder *unbinder;
+	unsigned long addr;
+	struct file *file;
+	struct page *page;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	addr = map_file(test, file, SZ_2M, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_ASSERT_EQ(test, pin_user_pages_fast(addr, 1, FOLL_WRITE | FOLL_PCI_P2PDMA, &page),
+			1);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_2M), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_2M - PAGE_SIZE);
+
+	unbinder = start_unbind(test, pdev);
+	KUNIT_EXPECT_TRUE(test, closes(pdev));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+	unpin_user_page(page);
+	KUNIT_EXPECT_TRUE(test, unbind_ends(unbinder));
+	expect_nothing(test, pdev);
+	mock_pci_sysfs_close(test, file);
+}
+
+static struct kunit_case p2pdma_lifetime_cases[] = {
+	KUNIT_CASE_PARAM(register_bad_range, bad_gen_params),
+	KUNIT_CASE_PARAM(register_bad_after_good, bad_gen_params),
+	KUNIT_CASE(register_unassigned_bar),
+	KUNIT_CASE_PARAM(register_overlap, overlap_gen_params),
+	KUNIT_CASE_PARAM(register_ranges, good_gen_params),
+	KUNIT_CASE_PARAM(unwind_first, step_gen_params),
+	KUNIT_CASE_PARAM(unwind_and_retry, step_gen_params),
+	KUNIT_CASE_PARAM(unwind_second, step_gen_params),
+	KUNIT_CASE(unwind_probe),
+	KUNIT_CASE(publish),
+	KUNIT_CASE(publish_ends_with_the_driver),
+	KUNIT_CASE(find_published_only),
+	KUNIT_CASE(find_reachable_only),
+	KUNIT_CASE(find_through_host_bridge),
+	KUNIT_CASE(find_by_route_and_distance),
+	KUNIT_CASE(find_sums_distances),
+	KUNIT_CASE(find_by_node),
+	KUNIT_CASE(find_by_free_memory),
+	KUNIT_CASE(find_is_deterministic),
+	KUNIT_CASE_PARAM(remove_in_order, order_gen_params),
+	KUNIT_CASE(rebind),
+	KUNIT_CASE(unbound_memory_has_no_address),
+	KUNIT_CASE(unbind_waits_for_memory),
+	KUNIT_CASE(free_in_unbind),
+	KUNIT_CASE(file_outlives_provider),
+	KUNIT_CASE(ask_while_providers_come_and_go),
+	KUNIT_CASE(mmap_memory),
+	KUNIT_CASE(unbind_under_mapping),
+	KUNIT_CASE(unbind_waits_for_pinned_page),
+	{}
+};
+
+static struct kunit_suite p2pdma_lifetime_suite = {
+	.name = "p2pdma_lifetime",
+	.test_cases = p2pdma_lifetime_cases,
+};
+
+kunit_test_suite(p2pdma_lifetime_suite);

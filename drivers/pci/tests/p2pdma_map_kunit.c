@@ -1,0 +1,739 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite p2pdma_map: DMA mapping of peer memory, and the cache of routes behind it
+ *
+ * Maps through dma_map_sg() and dma_map_sgtable() like any driver. What a bus address has to be is
+ * read from the BAR of the mock device, which is where the PCI core put it.
+ */
+
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "../p2pdma.h"
+#include "mock_pci.h"
+#include "p2pdma_kunit.h"
+
+#define OFFSET	(128LL * SZ_1G)
+
+/* ---- shared parts ------------------------------------------------------------------------- */
+
+/*
+ *	        host bridge (no device that speaks for it)
+ *	     ________|___________
+ *	    |                    |
+ *	   RP1                  RP2
+ *	    |                    |
+ *	   USP                  FAR, a client, and with memory in BAR 0
+ *	 ___|__________________
+ *	|        |             |
+ *	DSP0    DSP1          DSP2
+ *	|        |             |
+ *	CLIENT  MEM           MEM2, memory in BAR 0
+ *	        memory in
+ *	        BAR 0 and 2
+ */
+enum {
+	HOST, RP1, USP, DSP0, DSP1, DSP2, CLIENT, MEM, MEM2, RP2, FAR, NR
+};
+
+static const struct mock_pci_row map_rows[NR] = {
+	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
+	[RP1] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0),
+		  .acs = MOCK_PCI_ACS(0) },
+	[USP] = { .kind = MOCK_PCI_UPSTREAM, .up = RP1 },
+	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1, .acs = MOCK_PCI_ACS(0) },
+	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(1, 0), .port = 2,
+		   .acs = MOCK_PCI_ACS(0) },
+	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(2, 0), .port = 3 },
+	[CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP0, .bar[0] = SZ_2M },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_2M, .bar[2] = SZ_2M },
+	[MEM2] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP2, .bar[0] = SZ_2M },
+	[RP2] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(2, 0) },
+	[FAR] = { .kind = MOCK_PCI_ENDPOINT, .up = RP2, .bar[0] = SZ_2M },
+};
+
+static const struct p2pdma_kunit_range bars_0_and_2[] = { { .bar = 0 }, { .bar = 2 } };
+
+static struct mock_pci *map_add(struct kunit *test, s64 offset)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, map_rows, NR);
+
+	rows[HOST].offset = offset;
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	return mock_pci_add(test, rows, NR);
+}
+
+static void let_cpu_route(struct kunit *test)
+{
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	p2pdma_routes_changed();
+}
+
+static struct device *client_at(struct mock_pci *mock, unsigned int row)
+{
+	struct device *dev = &mock_pci_dev(mock, row)->dev;
+
+	dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
+	return dev;
+}
+
+/* Where the device itself believes that its BAR is. */
+static u64 bar_register(struct pci_dev *pdev, int bar)
+{
+	u32 low, high;
+
+	pci_read_config_dword(pdev, PCI_BASE_ADDRESS_0 + 4 * bar, &low);
+	pci_read_config_dword(pdev, PCI_BASE_ADDRESS_0 + 4 * bar + 4, &high);
+	return (u64)high << 32 | (low & PCI_BASE_ADDRESS_MEM_MASK);
+}
+
+/* The BAR that an address is in; the pool may take memory from any. */
+static int bar_of(struct pci_dev *pdev, void *addr)
+{
+	u64 phys = virt_to_phys(addr);
+	int bar;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (phys >= pci_resource_start(pdev, bar) && phys <= pci_resource_end(pdev, bar))
+			return bar;
+	return -1;
+}
+
+/* The bus address of memory of @pdev: BAR register plus the place in the BAR. */
+static u64 bus_address(struct pci_dev *pdev, void *addr)
+{
+	int bar = bar_of(pdev, addr);
+
+	return bar < 0 ? 0 :
+	       bar_register(pdev, bar) + (virt_to_phys(addr) - pci_resource_start(pdev, bar));
+}
+
+/**
+ * struct list - a scatterlist in the making
+ * @sgt: the list
+ * @used: entries that are set
+ */
+struct list {
+	struct sg_table sgt;
+	unsigned int used;
+};
+
+static void list_init(struct kunit *test, struct list *list, unsigned int nr)
+{
+	list->sgt.sgl = kunit_kcalloc(test, nr, sizeof(*list->sgt.sgl), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, list->sgt.sgl);
+	list->sgt.orig_nents = nr;
+	list->used = 0;
+	sg_init_table(list->sgt.sgl, nr);
+}
+
+static void list_add_addr(struct list *list, void *addr, unsigned int len)
+{
+	sg_set_page(&list->sgt.sgl[list->used++], virt_to_page(addr), len, offset_in_page(addr));
+}
+
+static void *list_add_mem(struct kunit *test, struct list *list, struct pci_dev *pdev,
+			  unsigned int len)
+{
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, pdev, len);
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	list_add_addr(list, mem->addr, len);
+	return mem->addr;
+}
+
+static void *list_add_ram(struct kunit *test, struct list *list)
+{
+	void *addr = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	list_add_addr(list, addr, 512);
+	return addr;
+}
+
+static void expect_bus(struct kunit *test, struct scatterlist *sg, u64 address)
+{
+	KUNIT_EXPECT_EQ(test, sg_dma_address(sg), address);
+	KUNIT_EXPECT_EQ(test, sg_dma_len(sg), sg->length);
+	KUNIT_EXPECT_TRUE(test, sg_dma_is_bus_address(sg));
+}
+
+static void expect_host(struct kunit *test, struct scatterlist *sg, void *addr)
+{
+	KUNIT_EXPECT_EQ(test, sg_dma_address(sg), virt_to_phys(addr));
+	KUNIT_EXPECT_EQ(test, sg_dma_len(sg), sg->length);
+	KUNIT_EXPECT_FALSE(test, sg_dma_is_bus_address(sg));
+}
+
+/* Map one page of @provider for @dev, unmap it, and return what mapping returned. */
+static int map_one(struct kunit *test, struct device *dev, struct pci_dev *provider)
+{
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider, PAGE_SIZE);
+	struct sg_table sgt = { .orig_nents = 1 };
+	struct scatterlist sg;
+	int err;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	sg_init_one(&sg, mem->addr, PAGE_SIZE);
+	sgt.sgl = &sg;
+	err = dma_map_sgtable(dev, &sgt, DMA_FROM_DEVICE, 0);
+	if (!err)
+		dma_unmap_sgtable(dev, &sgt, DMA_FROM_DEVICE, 0);
+	p2pdma_kunit_free(test, mem);
+	return err;
+}
+
+/* ---- bus offsets -------------------------------------------------------------------------- */
+
+struct offset_case {
+	const char *name;
+	s64 offset;
+};
+
+static const struct offset_case offset_cases[] = {
+	{ "bus addresses are CPU addresses", 0 },
+	{ "bus addresses are below CPU addresses", OFFSET },
+	{ "bus addresses are above CPU addresses", -OFFSET },
+};
+
+KUNIT_ARRAY_PARAM_DESC(offset, offset_cases, name);
+
+static void map_direct(struct kunit *test)
+{
+	const struct offset_case *c = test->param_value;
+	struct mock_pci *mock = map_add(test, c->offset);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *client = client_at(mock, CLIENT);
+	struct list list;
+	void *addr[2];
+
+	p2pdma_kunit_provide_ranges(test, provider, bars_0_and_2, 2);
+	list_init(test, &list, 2);
+	addr[0] = list_add_mem(test, &list, provider, SZ_64K);
+	addr[1] = list_add_mem(test, &list, provider, 512);
+
+	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0));
+	KUNIT_EXPECT_EQ(test, list.sgt.nents, 2);
+	expect_bus(test, &list.sgt.sgl[0], bus_address(provider, addr[0]));
+	expect_bus(test, &list.sgt.sgl[0], virt_to_phys(addr[0]) - c->offset);
+	expect_bus(test, &list.sgt.sgl[1], bus_address(provider, addr[1]));
+	dma_unmap_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0);
+}
+
+/* The host bridge translates between bus and CPU addresses, so the CPU address is right there. */
+static void map_through_host_bridge(struct kunit *test)
+{
+	const struct offset_case *c = test->param_value;
+	struct mock_pci *mock = map_add(test, c->offset);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *client = client_at(mock, FAR);
+	struct list list;
+	void *addr;
+
+	let_cpu_route(test);
+	p2pdma_kunit_provide(test, provider);
+	list_init(test, &list, 1);
+	addr = list_add_mem(test, &list, provider, SZ_8K);
+
+	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
+	expect_host(test, list.sgt.sgl, addr);
+	dma_unmap_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0);
+}
+
+static void virt_to_bus(struct kunit *test)
+{
+	const struct offset_case *c = test->param_value;
+	struct mock_pci *mock = map_add(test, c->offset);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct pci_dev *other = mock_pci_dev(mock, MEM2);
+	struct p2pdma_kunit_mem *low, *high;
+	void *ram;
+
+	p2pdma_kunit_provide_ranges(test, provider, bars_0_and_2, 2);
+	low = p2pdma_kunit_alloc(test, provider, SZ_2M);
+	high = p2pdma_kunit_alloc(test, provider, SZ_2M);
+	KUNIT_ASSERT_NOT_NULL(test, low);
+	KUNIT_ASSERT_NOT_NULL(test, high);
+	KUNIT_EXPECT_NE(test, bar_of(provider, low->addr), bar_of(provider, high->addr));
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, low->addr),
+			bus_address(provider, low->addr));
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, low->addr + SZ_2M - 1),
+			bus_address(provider, low->addr) + SZ_2M - 1);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, high->addr),
+			bus_address(provider, high->addr));
+	KUNIT_EXPECT_EQ(test, bus_address(provider, low->addr),
+			virt_to_phys(low->addr) - c->offset);
+
+	/* Nothing but the memory of that provider has an address there. */
+	ram = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, ram), 0);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, NULL), 0);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(other, low->addr), 0);
+	p2pdma_kunit_provide(test, other);
+	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(other, low->addr), 0);
+}
+
+/* ---- refusal ------------------------------------------------------------------------------ */
+
+static void map_refused(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *client = client_at(mock, FAR);
+	struct list list;
+
+	p2pdma_kunit_provide(test, provider);
+	list_init(test, &list, 1);
+	list_add_mem(test, &list, provider, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test, dma_map_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE), 0);
+	/* The second time the answer comes from the cache. */
+	KUNIT_EXPECT_EQ(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0), -EREMOTEIO);
+}
+
+/* A device that is not below any PCI function cannot master DMA to one. */
+static void map_for_stranger(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *stranger = mock_pci_add_child(test, NULL, "mock-stranger");
+
+	p2pdma_kunit_provide(test, provider);
+	let_cpu_route(test);
+	KUNIT_EXPECT_EQ(test, map_one(test, stranger, provider), -EREMOTEIO);
+	KUNIT_EXPECT_LT(test, pci_p2pdma_distance(provider, stranger, false), 0);
+}
+
+/* A function that redirects all it can still reaches its own memory. */
+static void map_own_memory(struct kunit *test)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, map_rows, NR);
+	struct mock_pci *mock;
+	struct pci_dev *provider;
+
+	rows[MEM].acs = (struct mock_pci_acs)MOCK_PCI_ACS(PCI_ACS_RR | PCI_ACS_CR);
+	mock = mock_pci_add(test, rows, NR);
+	provider = mock_pci_dev(mock, MEM);
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, MEM), provider), 0);
+}
+
+/* ---- lists of several kinds of memory ----------------------------------------------------- */
+
+static void map_mixed_direct(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct pci_dev *mem2 = mock_pci_dev(mock, MEM2);
+	struct device *client = client_at(mock, CLIENT);
+	struct scatterlist *sg;
+	struct list list;
+	void *addr[7];
+
+	p2pdma_kunit_provide_ranges(test, mem, bars_0_and_2, 2);
+	p2pdma_kunit_provide(test, mem2);
+	list_init(test, &list, 7);
+	addr[0] = list_add_ram(test, &list);
+	addr[1] = list_add_mem(test, &list, mem, SZ_2M);
+	addr[2] = list_add_mem(test, &list, mem, SZ_1M);
+	addr[3] = list_add_ram(test, &list);
+	addr[4] = list_add_mem(test, &list, mem2, SZ_4K);
+	addr[5] = list_add_mem(test, &list, mem, SZ_4K);
+	addr[6] = list_add_ram(test, &list);
+
+	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0));
+	KUNIT_ASSERT_EQ(test, list.sgt.nents, 7);
+	sg = list.sgt.sgl;
+	expect_host(test, &sg[0], addr[0]);
+	expect_bus(test, &sg[1], bus_address(mem, addr[1]));
+	expect_bus(test, &sg[2], bus_address(mem, addr[2]));
+	expect_host(test, &sg[3], addr[3]);
+	expect_bus(test, &sg[4], bus_address(mem2, addr[4]));
+	expect_bus(test, &sg[5], bus_address(mem, addr[5]));
+	expect_host(test, &sg[6], addr[6]);
+	dma_unmap_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0);
+}
+
+/* Direct and through the host bridge in one list; the flag of one must not stick to the next. */
+static void map_mixed_routes(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct pci_dev *far = mock_pci_dev(mock, FAR);
+	struct device *client = client_at(mock, CLIENT);
+	struct list list;
+	void *addr[4];
+
+	let_cpu_route(test);
+	p2pdma_kunit_provide(test, mem);
+	p2pdma_kunit_provide(test, far);
+	list_init(test, &list, 4);
+	addr[0] = list_add_mem(test, &list, mem, SZ_4K);
+	addr[1] = list_add_mem(test, &list, far, SZ_4K);
+	addr[2] = list_add_mem(test, &list, mem, SZ_8K);
+	addr[3] = list_add_ram(test, &list);
+
+	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_FROM_DEVICE, 0));
+	expect_bus(test, &list.sgt.sgl[0], bus_address(mem, addr[0]));
+	expect_host(test, &list.sgt.sgl[1], addr[1]);
+	expect_bus(test, &list.sgt.sgl[2], bus_address(mem, addr[2]));
+	expect_host(test, &list.sgt.sgl[3], addr[3]);
+	dma_unmap_sgtable(client, &list.sgt, DMA_FROM_DEVICE, 0);
+}
+
+/* One entry that must not be reached spoils the list, wherever it stands. */
+static void map_mixed_refused(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct pci_dev *far = mock_pci_dev(mock, FAR);
+	struct device *client = client_at(mock, CLIENT);
+	unsigned int bad, i;
+	struct list list;
+
+	p2pdma_kunit_provide(test, mem);
+	p2pdma_kunit_provide(test, far);
+	for (bad = 0; bad < 3; bad++) {
+		list_init(test, &list, 4);
+		for (i = 0; i < 3; i++)
+			list_add_mem(test, &list, i == bad ? far : mem, SZ_4K);
+		list_add_ram(test, &list);
+		KUNIT_EXPECT_EQ_MSG(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0),
+				    -EREMOTEIO, "entry %u", bad);
+	}
+}
+
+/* What is filled in, entry by entry: state is zeroed once and belongs to the list. */
+static void map_segment_state(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, -OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct pci_dev *far = mock_pci_dev(mock, FAR);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_p2pdma_map_state state = {};
+	struct list list;
+	void *addr;
+
+	p2pdma_kunit_provide(test, mem);
+	p2pdma_kunit_provide(test, far);
+	list_init(test, &list, 3);
+	addr = list_add_mem(test, &list, mem, SZ_4K);
+	list_add_mem(test, &list, far, SZ_4K);
+	list_add_mem(test, &list, mem, SZ_4K);
+
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[0]),
+			PCI_P2PDMA_MAP_BUS_ADDR);
+	expect_bus(test, &list.sgt.sgl[0], bus_address(mem, addr));
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[1]),
+			PCI_P2PDMA_MAP_NOT_SUPPORTED);
+	KUNIT_EXPECT_FALSE(test, sg_dma_is_bus_address(&list.sgt.sgl[1]));
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[2]),
+			PCI_P2PDMA_MAP_BUS_ADDR);
+}
+
+static void map_sgl_of_provider(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = client_at(mock, CLIENT);
+	struct scatterlist *sgl, *sg;
+	unsigned int nents = 0, i;
+	size_t total = 0;
+
+	p2pdma_kunit_provide(test, mem);
+	sgl = pci_p2pmem_alloc_sgl(mem, &nents, SZ_64K);
+	KUNIT_ASSERT_NOT_NULL(test, sgl);
+	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE), nents);
+	for_each_sg(sgl, sg, nents, i) {
+		expect_bus(test, sg, bus_address(mem, sg_virt(sg)));
+		total += sg_dma_len(sg);
+	}
+	KUNIT_EXPECT_EQ(test, total, SZ_64K);
+	dma_unmap_sg(client, sgl, nents, DMA_TO_DEVICE);
+	pci_p2pmem_free_sgl(mem, sgl);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"), SZ_2M);
+}
+
+/* Block drivers map with interrupts off. */
+static void map_in_atomic_context(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = client_at(mock, CLIENT);
+	struct list list;
+	unsigned long flags;
+	int again;
+
+	p2pdma_kunit_provide(test, mem);
+	list_init(test, &list, 1);
+	list_add_mem(test, &list, mem, SZ_4K);
+	for (again = 0; again < 2; again++) {
+		local_irq_save(flags);
+		list.sgt.nents = dma_map_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE);
+		local_irq_restore(flags);
+		KUNIT_EXPECT_EQ(test, list.sgt.nents, 1);
+		dma_unmap_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE);
+	}
+}
+
+/* ---- mapping and distance agree ----------------------------------------------------------- */
+
+struct agree_case {
+	const char *name;
+	u8 client;
+	bool cpu;
+	bool reachable;
+};
+
+static const struct agree_case agree_cases[] = {
+	{ "direct", CLIENT, false, true },
+	{ "through the host bridge", FAR, true, true },
+	{ "refused", FAR, false, false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(agree, agree_cases, name);
+
+/* The function, its child and its grandchild: what one can do, all can. */
+static void map_agrees_with_distance(struct kunit *test)
+{
+	const struct agree_case *c = test->param_value;
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *dev = client_at(mock, c->client);
+	const char * const names[] = { "mock-child", "mock-grandchild" };
+	unsigned int i;
+
+	if (c->cpu)
+		let_cpu_route(test);
+	p2pdma_kunit_provide(test, provider);
+	for (i = 0; i <= ARRAY_SIZE(names); i++) {
+		KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, dev, false) >= 0,
+				c->reachable);
+		KUNIT_EXPECT_EQ(test, map_one(test, dev, provider), c->reachable ? 0 : -EREMOTEIO);
+		if (i < ARRAY_SIZE(names))
+			dev = mock_pci_add_child(test, dev, names[i]);
+	}
+}
+
+/* ---- the cache: who is who ---------------------------------------------------------------- */
+
+/*
+ *	domain 1:        RP - CLIENT and MEM (functions 0, 1)
+ *	domain 0x10001:  RP - CLIENT and MEM (functions 0, 1)
+ *
+ * Bus and device numbers are the same in both, and so are the lower 16 bits of the domain.
+ */
+enum {
+	AL_HOST0, AL_RP0, AL_CLIENT0, AL_MEM0, AL_HOST1, AL_RP1, AL_CLIENT1, AL_MEM1, AL_NR
+};
+
+static const struct mock_pci_row alias_rows[AL_NR] = {
+	[AL_HOST0] = { .kind = MOCK_PCI_HOST, .domain = 1, .offset = OFFSET },
+	[AL_RP0] = { .kind = MOCK_PCI_ROOT_PORT },
+	[AL_CLIENT0] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP0 },
+	[AL_MEM0] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP0, .devfn = 1, .bar[0] = SZ_2M },
+	[AL_HOST1] = { .kind = MOCK_PCI_HOST, .domain = 0x10001, .offset = -OFFSET },
+	[AL_RP1] = { .kind = MOCK_PCI_ROOT_PORT, .up = AL_HOST1 },
+	[AL_CLIENT1] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP1 },
+	[AL_MEM1] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP1, .devfn = 1, .bar[0] = SZ_2M },
+};
+
+static void map_domains_do_not_alias(struct kunit *test)
+{
+	struct mock_pci *mock = mock_pci_add(test, alias_rows, AL_NR);
+	struct pci_dev *mem0 = mock_pci_dev(mock, AL_MEM0);
+	struct pci_dev *mem1 = mock_pci_dev(mock, AL_MEM1);
+	struct device *client0 = client_at(mock, AL_CLIENT0);
+	struct device *client1 = client_at(mock, AL_CLIENT1);
+	int again;
+
+	KUNIT_ASSERT_EQ(test, pci_dev_id(mem0), pci_dev_id(mem1));
+	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	p2pdma_kunit_provide(test, mem0);
+	p2pdma_kunit_provide(test, mem1);
+	for (again = 0; again < 2; again++) {
+		KUNIT_EXPECT_EQ(test, map_one(test, client0, mem0), 0);
+		KUNIT_EXPECT_EQ(test, map_one(test, client1, mem0), -EREMOTEIO);
+		KUNIT_EXPECT_EQ(test, map_one(test, client1, mem1), 0);
+		KUNIT_EXPECT_EQ(test, map_one(test, client0, mem1), -EREMOTEIO);
+	}
+}
+
+/* Every client of a provider has its own verdict, however many there are. */
+static void map_many_clients(struct kunit *test)
+{
+	struct mock_pci_row *rows;
+	struct pci_dev *provider;
+	struct mock_pci *mock;
+	unsigned int i, again;
+
+	/* 0: host, 1: RP, 2: USP, 3: provider's port, 4: provider, then 60 ports and clients. */
+	rows = kunit_kcalloc(test, 125, sizeof(*rows), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, rows);
+	rows[0] = (struct mock_pci_row) { .kind = MOCK_PCI_HOST, .domain = 1 };
+	rows[1] = (struct mock_pci_row) { .kind = MOCK_PCI_ROOT_PORT };
+	rows[2] = (struct mock_pci_row) { .kind = MOCK_PCI_UPSTREAM, .up = 1 };
+	for (i = 0; i < 61; i++) {
+		rows[3 + 2 * i] = (struct mock_pci_row) {
+			.kind = MOCK_PCI_DOWNSTREAM, .up = 2, .devfn = PCI_DEVFN(i / 2, i % 2),
+			.port = i, .acs = MOCK_PCI_ACS(i % 2 ? PCI_ACS_RR : 0),
+		};
+		rows[4 + 2 * i] = (struct mock_pci_row) {
+			.kind = MOCK_PCI_ENDPOINT, .up = 3 + 2 * i, .bar[0] = i ? 0 : SZ_2M,
+		};
+	}
+	mock = mock_pci_add(test, rows, 125);
+	provider = mock_pci_dev(mock, 4);
+	p2pdma_kunit_provide(test, provider);
+	for (again = 0; again < 2; again++)
+		for (i = 0; i < 61; i++)
+			KUNIT_EXPECT_EQ_MSG(test,
+					    map_one(test, client_at(mock, 4 + 2 * i), provider),
+					    i % 2 ? -EREMOTEIO : 0, "client %u", i);
+}
+
+/* ---- the cache: the world changes --------------------------------------------------------- */
+
+static const struct mock_pci_acs acs_off = MOCK_PCI_ACS(0);
+static const struct mock_pci_acs acs_rr = MOCK_PCI_ACS(PCI_ACS_RR);
+static const struct mock_pci_acs acs_cr = MOCK_PCI_ACS(PCI_ACS_CR);
+
+/* Another client at the same address, and meanwhile its port was told to redirect. */
+static void map_after_client_was_replaced(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	const struct mock_pci_row other = {
+		.kind = MOCK_PCI_ENDPOINT, .up = DSP0, .device = 0x0003,
+	};
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+
+	mock_pci_unplug(mock, CLIENT);
+	mock_pci_set_acs(mock, DSP0, &acs_rr);
+	mock_pci_plug(mock, CLIENT, &other);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+
+	mock_pci_unplug(mock, CLIENT);
+	mock_pci_set_acs(mock, DSP0, &acs_off);
+	mock_pci_plug(mock, CLIENT, NULL);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+}
+
+static void map_after_provider_was_replaced(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+
+	mock_pci_unplug(mock, MEM);
+	mock_pci_set_acs(mock, DSP1, &acs_cr);
+	provider = mock_pci_plug(mock, MEM, NULL);
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+
+	mock_pci_unplug(mock, MEM);
+	mock_pci_set_acs(mock, DSP1, &acs_off);
+	provider = mock_pci_plug(mock, MEM, NULL);
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+}
+
+/* A port with another mind, with the client below it, at the same addresses. */
+static void map_after_port_was_replaced(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct mock_pci_row port = map_rows[DSP0];
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+
+	mock_pci_unplug(mock, DSP0);
+	port.acs = acs_rr;
+	mock_pci_plug(mock, DSP0, &port);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+}
+
+/* Nobody notices that access control changes; whoever changes it has to say so. */
+static void map_after_routes_changed(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	mock_pci_set_acs(mock, DSP0, &acs_rr);
+	p2pdma_routes_changed();
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	let_cpu_route(test);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	mock_pci_set_acs(mock, DSP0, &acs_off);
+	p2pdma_routes_changed();
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+}
+
+/* Provider and client stay away from each other when a third function comes and goes. */
+static void map_survives_hot_plug_elsewhere(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct list list;
+	void *addr;
+
+	p2pdma_kunit_provide(test, provider);
+	list_init(test, &list, 1);
+	addr = list_add_mem(test, &list, provider, SZ_4K);
+	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
+	mock_pci_unplug(mock, DSP2);
+	expect_bus(test, list.sgt.sgl, bus_address(provider, addr));
+	dma_unmap_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	mock_pci_plug(mock, DSP2, NULL);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+}
+
+static struct kunit_case p2pdma_map_cases[] = {
+	KUNIT_CASE_PARAM(map_direct, offset_gen_params),
+	KUNIT_CASE_PARAM(map_through_host_bridge, offset_gen_params),
+	KUNIT_CASE_PARAM(virt_to_bus, offset_gen_params),
+	KUNIT_CASE(map_refused),
+	KUNIT_CASE(map_for_stranger),
+	KUNIT_CASE(map_own_memory),
+	KUNIT_CASE(map_mixed_direct),
+	KUNIT_CASE(map_mixed_routes),
+	KUNIT_CASE(map_mixed_refused),
+	KUNIT_CASE(map_segment_state),
+	KUNIT_CASE(map_sgl_of_provider),
+	KUNIT_CASE(map_in_atomic_context),
+	KUNIT_CASE_PARAM(map_agrees_with_distance, agree_gen_params),
+	KUNIT_CASE(map_domains_do_not_alias),
+	KUNIT_CASE(map_many_clients),
+	KUNIT_CASE(map_after_client_was_replaced),
+	KUNIT_CASE(map_after_provider_was_replaced),
+	KUNIT_CASE(map_after_port_was_replaced),
+	KUNIT_CASE(map_after_routes_changed),
+	KUNIT_CASE(map_survives_hot_plug_elsewhere),
+	{}
+};
+
+static struct kunit_suite p2pdma_map_suite = {
+	.name = "p2pdma_map",
+	.test_cases = p2pdma_map_cases,
+};
+
+kunit_test_suite(p2pdma_map_suite);
