@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An independent model of the route rules.
+ *
+ * Follows a memory request from the client to the provider, and a completion from the provider
+ * to the client. On every bus that it climbs to, a packet is claimed by the function behind which
+ * its target stands, if there is one; else by the bridge above. Where the two part from the way
+ * to the host bridge, the access control of the function that the packet came out of decides
+ * (PCIe r6.0, sec 6.12.3): claimed, refused, or on to the host bridge after all.
+ *
+ * Written for comparison, so it looks at every function on every bus, and at each as often as it
+ * likes.
+ */
+
+#include <linux/pci.h>
+
+#include "p2pdma_model.h"
+
+/* What happens to a packet where it could be claimed. */
+enum fate {
+	FATE_CLAIMED,
+	FATE_UP,
+	FATE_REFUSED,
+	FATE_UNREADABLE,
+};
+
+/* There is no such bit in the egress control vector of a function. */
+#define BIT_UNKNOWN	(-1)
+/* The vector has nothing to say about the function that would claim the packet. */
+#define BIT_NOT_CONTROLLED	(-2)
+
+/**
+ * struct packet - a packet on its way
+ * @model: the hierarchy
+ * @at: the function that it came out of
+ * @target: the function that it is sent to
+ * @claimer: the function on the bus of @at that would claim it, P2PDMA_MODEL_NONE if none would
+ * @hops: from the sender to the bridge above @at
+ */
+struct packet {
+	const struct p2pdma_model *model;
+	int at;
+	int target;
+	int claimer;
+	int hops;
+};
+
+/* ---- the hierarchy ------------------------------------------------------------------------ */
+
+/**
+ * p2pdma_model_is_bridge - has a function a bus below it?
+ * @model: the hierarchy
+ * @fn: index of the function
+ *
+ * Return: true for ports and bridges.
+ */
+bool p2pdma_model_is_bridge(const struct p2pdma_model *model, int fn)
+{
+	return model->fn[fn].kind <= P2PDMA_MODEL_BRIDGE;
+}
+
+/* Ports that face away from the root complex (PCIe r6.0, sec 1.3.3). */
+static bool is_downstream_port(const struct p2pdma_model_function *fn)
+{
+	return fn->kind == P2PDMA_MODEL_ROOT_PORT || fn->kind == P2PDMA_MODEL_DOWNSTREAM;
+}
+
+static bool holds(const struct p2pdma_model *model, int fn, int target)
+{
+	while (target != fn && target != P2PDMA_MODEL_NONE)
+		target = model->fn[target].up;
+	return target == fn;
+}
+
+static bool on_one_bus(const struct p2pdma_model *model, int a, int b)
+{
+	return model->fn[a].host == model->fn[b].host && model->fn[a].up == model->fn[b].up;
+}
+
+static bool in_one_device(const struct p2pdma_model *model, int a, int b)
+{
+	/* A root bus is the only one with several devices that have access control in common. */
+	return model->fn[a].up != P2PDMA_MODEL_NONE ||
+	       model->fn[a].number / 8 == model->fn[b].number / 8;
+}
+
+/* Function 0 of the device that a function belongs to. */
+static int function_0(const struct p2pdma_model *model, int fn)
+{
+	int i, number = 0;
+
+	if (model->fn[fn].up == P2PDMA_MODEL_NONE)
+		number = model->fn[fn].number / 8 * 8;
+	for (i = 0; i < model->nr; i++)
+		if (on_one_bus(model, i, fn) && model->fn[i].number == number)
+			return i;
+	return P2PDMA_MODEL_NONE;
+}
+
+/* ---- access control ----------------------------------------------------------------------- */
+
+/*
+ * Functions of one device have bits by function number or, if function 0 says so, by function
+ * group (PCIe r6.0, sec 6.12.1.2 and 7.8.8.3). A virtual function with a bus number of its own
+ * has a function number in common with another function, so its bit cannot be told.
+ */
+static int bit_of_function(const struct p2pdma_model *model, int fn, int peer)
+{
+	const struct p2pdma_model_function *there = &model->fn[peer];
+	int first = function_0(model, fn);
+
+	if (!in_one_device(model, fn, peer))
+		return BIT_NOT_CONTROLLED;
+	if (first != P2PDMA_MODEL_NONE && model->fn[first].ari) {
+		if (model->fn[first].unreadable)
+			return BIT_UNKNOWN;
+		if (model->fn[first].groups)
+			return there->unreadable ? BIT_UNKNOWN : there->group;
+		return there->number < 256 ? there->number : BIT_UNKNOWN;
+	}
+	return there->number < 256 ? there->number % 8 : BIT_UNKNOWN;
+}
+
+/* Ports have bits by the number of the port that the packet would leave through. */
+static int bit_of_port(const struct p2pdma_model *model, int peer)
+{
+	if (!is_downstream_port(&model->fn[peer]))
+		return BIT_NOT_CONTROLLED;
+	return model->fn[peer].unreadable ? BIT_UNKNOWN : model->fn[peer].port;
+}
+
+static enum fate egress_control(const struct p2pdma_model *model, int fn, int peer)
+{
+	const struct p2pdma_model_acs *acs = &model->fn[fn].acs;
+	enum fate refused = acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_REFUSED;
+	int bit = is_downstream_port(&model->fn[fn]) ? bit_of_port(model, peer) :
+						       bit_of_function(model, fn, peer);
+
+	if (bit == BIT_NOT_CONTROLLED)
+		return acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_CLAIMED;
+	if (bit == BIT_UNKNOWN || bit >= acs->bits)
+		return FATE_UNREADABLE;
+	return acs->vector[bit / 64] >> (bit % 64) & 1 ? refused : FATE_CLAIMED;
+}
+
+/* PCIe r6.0, sec 6.12.3, says how request redirect and egress control act together. */
+static enum fate control_request(const struct p2pdma_model *model, int fn, int peer)
+{
+	const struct p2pdma_model_acs *acs = &model->fn[fn].acs;
+
+	if (!acs->present)
+		return FATE_CLAIMED;
+	if (model->fn[fn].unreadable)
+		return FATE_UNREADABLE;
+	if (acs->ctrl & PCI_ACS_EC)
+		return egress_control(model, fn, peer);
+	return acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_CLAIMED;
+}
+
+static enum fate control_completion(const struct p2pdma_model *model, int fn)
+{
+	const struct p2pdma_model_function *from = &model->fn[fn];
+
+	if (!from->acs.present)
+		return FATE_CLAIMED;
+	if (from->unreadable)
+		return FATE_UNREADABLE;
+	return from->acs.ctrl & PCI_ACS_CR ? FATE_UP : FATE_CLAIMED;
+}
+
+/*
+ * A packet that a port does not let be claimed enters every port above from below, with a target
+ * that is below that port too (PCIe r6.0, sec 6.12.1.1, Upstream Forwarding). Upstream ports
+ * have no say in it. A conventional bridge would take the packet for one that is not its own.
+ */
+static enum fate control_climber(const struct p2pdma_model_function *port)
+{
+	if (port->kind == P2PDMA_MODEL_UPSTREAM)
+		return FATE_UP;
+	if (!is_downstream_port(port) || !port->acs.present)
+		return FATE_REFUSED;
+	if (port->unreadable)
+		return FATE_UNREADABLE;
+	return port->acs.ctrl & PCI_ACS_UF ? FATE_UP : FATE_REFUSED;
+}
+
+/* ---- the way ------------------------------------------------------------------------------ */
+
+static int find_claimer(const struct p2pdma_model *model, int at, int target)
+{
+	int i;
+
+	for (i = 0; i < model->nr; i++)
+		if (i != at && on_one_bus(model, at, i) && holds(model, i, target))
+			return i;
+	return P2PDMA_MODEL_NONE;
+}
+
+static struct packet send(const struct p2pdma_model *model, int from, int target)
+{
+	struct packet packet = { .model = model, .at = from, .target = target, .hops = 1 };
+
+	for (;;) {
+		packet.claimer = find_claimer(model, packet.at, target);
+		if (packet.claimer != P2PDMA_MODEL_NONE ||
+		    model->fn[packet.at].up == P2PDMA_MODEL_NONE)
+			return packet;
+		packet.at = model->fn[packet.at].up;
+		packet.hops++;
+	}
+}
+
+static void mark(struct p2pdma_model_verdict *verdict, int fn, enum p2pdma_port_effect effect)
+{
+	verdict->effects[fn] |= 1 << effect;
+}
+
+/* Only the first refusal is the reason. */
+static void refuse(struct p2pdma_model_verdict *verdict, enum p2pdma_reason reason)
+{
+	if (verdict->type == PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		return;
+	verdict->type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	verdict->reason = reason;
+}
+
+static void apply_fate(struct p2pdma_model_verdict *verdict, int fn, enum fate fate)
+{
+	switch (fate) {
+	case FATE_CLAIMED:
+		break;
+	case FATE_UP:
+		verdict->redirected = true;
+		mark(verdict, fn, P2PDMA_PORT_REDIRECTS);
+		break;
+	case FATE_REFUSED:
+		mark(verdict, fn, P2PDMA_PORT_BLOCKS);
+		refuse(verdict, P2PDMA_REASON_EGRESS);
+		break;
+	case FATE_UNREADABLE:
+		mark(verdict, fn, P2PDMA_PORT_BLOCKS);
+		refuse(verdict, P2PDMA_REASON_UNREADABLE);
+		break;
+	}
+}
+
+static void climb(const struct p2pdma_model *model, int port, struct p2pdma_model_verdict *verdict)
+{
+	for (; port != P2PDMA_MODEL_NONE; port = model->fn[port].up) {
+		enum fate fate = control_climber(&model->fn[port]);
+
+		if (fate == FATE_UNREADABLE) {
+			apply_fate(verdict, port, fate);
+		} else if (fate == FATE_REFUSED) {
+			mark(verdict, port, P2PDMA_PORT_NO_FORWARDING);
+			refuse(verdict, P2PDMA_REASON_NO_FORWARDING);
+		}
+	}
+}
+
+/*
+ * A request that the client translated carries a CPU address. Where it is not redirected like
+ * others (PCIe r6.0, sec 6.12.3, Direct Translated P2P), or requests are not redirected at all
+ * but completions are, the switch takes the CPU address for a bus address.
+ */
+static bool goes_astray(const struct p2pdma_model *model, int provider, int client, int at,
+			enum fate request)
+{
+	const struct p2pdma_model_acs *acs = &model->fn[at].acs;
+
+	return model->fn[client].ats && model->hosts[model->fn[provider].host].offset &&
+	       (request != FATE_UP || acs->ctrl & PCI_ACS_DT);
+}
+
+/* ---- policy ------------------------------------------------------------------------------- */
+
+static void deny_from(const struct p2pdma_model *model, int fn, int end,
+		      struct p2pdma_model_verdict *verdict)
+{
+	for (; fn != end && fn != P2PDMA_MODEL_NONE; fn = model->fn[fn].up) {
+		if (!p2pdma_model_is_bridge(model, fn) ||
+		    model->fn[fn].policy != P2PDMA_POLICY_DENY)
+			continue;
+		mark(verdict, fn, P2PDMA_PORT_DENIED);
+		refuse(verdict, P2PDMA_REASON_POLICY);
+	}
+}
+
+/* ---- host bridges ------------------------------------------------------------------------- */
+
+/* From the documents of the vendors and the lists that they sent to the kernel. */
+static bool known_within(u16 vendor, u16 device)
+{
+	switch (vendor) {
+	case 0x8086:
+		return device == 0x3c00 || device == 0x3c01 || device == 0x2f00 ||
+		       device == 0x2f01;
+	case 0x1d17:
+		return device == 0x1003 || (device >= 0x1005 && device <= 0x1007);
+	}
+	return false;
+}
+
+static bool known_across(u16 vendor, u16 device)
+{
+	switch (vendor) {
+	case 0x8086:
+		/* The last two are a DSA and an IAX. */
+		return (device >= 0x2030 && device <= 0x2033) || device == 0x2020 ||
+		       device == 0x09a2 || device == 0x0b25 || device == 0x0cfe;
+	case 0x1ae0:
+		return true;
+	case 0x10de:
+		return device >= 0x2f95 && device <= 0x2f98;
+	case 0x1d17:
+		return device == 0x1008;
+	}
+	return false;
+}
+
+/* The first function on the root bus speaks for the host bridge if it is 00.0 or a root port. */
+static const struct p2pdma_model_function *speaker(const struct p2pdma_model *model, int host)
+{
+	const struct p2pdma_model_function *fn, *first = NULL;
+
+	for (fn = model->fn; fn < model->fn + model->nr; fn++)
+		if (fn->host == host && fn->up == P2PDMA_MODEL_NONE &&
+		    fn->pf == P2PDMA_MODEL_NONE && (!first || fn->number < first->number))
+			first = fn;
+	if (first && (first->number == 0 || first->kind == P2PDMA_MODEL_ROOT_PORT))
+		return first;
+	return NULL;
+}
+
+/**
+ * p2pdma_model_capability - what is known of a host bridge
+ * @model: the hierarchy
+ * @host: index of the host bridge
+ *
+ * Return: the capability.
+ */
+enum p2pdma_capability p2pdma_model_capability(const struct p2pdma_model *model, int host)
+{
+	const struct p2pdma_model_function *fn = speaker(model, host);
+
+	if (model->cpu_routes)
+		return P2PDMA_CPU;
+	if (fn && known_across(fn->vendor, fn->device))
+		return P2PDMA_LISTED;
+	if (fn && known_within(fn->vendor, fn->device))
+		return P2PDMA_LISTED_SAME;
+	return P2PDMA_UNLISTED;
+}
+
+static enum p2pdma_reason ask_host(const struct p2pdma_model *model, int host, bool across,
+				   bool *routes)
+{
+	enum p2pdma_capability capability = p2pdma_model_capability(model, host);
+
+	*routes = model->hosts[host].policy == P2PDMA_POLICY_ALLOW;
+	if (model->hosts[host].policy != P2PDMA_POLICY_AUTO)
+		return P2PDMA_REASON_POLICY;
+	if (capability == P2PDMA_UNLISTED)
+		return P2PDMA_REASON_UNLISTED;
+	if (capability == P2PDMA_LISTED_SAME && across)
+		return P2PDMA_REASON_SAME_ONLY;
+	*routes = true;
+	return capability == P2PDMA_CPU ? P2PDMA_REASON_CPU : P2PDMA_REASON_LISTED;
+}
+
+/* Both have to route; the provider's is asked first, and the first to refuse is named. */
+static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
+		      struct p2pdma_model_verdict *verdict)
+{
+	bool routes, they_route;
+	enum p2pdma_reason reason = ask_host(model, ours, ours != theirs, &routes);
+	enum p2pdma_reason other = ask_host(model, theirs, ours != theirs, &they_route);
+
+	verdict->host = routes && !they_route ? theirs : ours;
+	verdict->reason = routes && !they_route ? other : reason;
+	verdict->type = routes && they_route ? PCI_P2PDMA_MAP_THRU_HOST_BRIDGE :
+					       PCI_P2PDMA_MAP_NOT_SUPPORTED;
+}
+
+/* ---- the verdict -------------------------------------------------------------------------- */
+
+static void meet_at_bridge(const struct packet *request, const struct packet *completion,
+			   int provider, int client, struct p2pdma_model_verdict *verdict)
+{
+	const struct p2pdma_model *model = request->model;
+	enum fate fate = control_request(model, request->at, request->claimer);
+
+	apply_fate(verdict, request->at, fate);
+	apply_fate(verdict, completion->at, control_completion(model, completion->at));
+	if (!verdict->redirected)
+		return;
+	climb(model, verdict->parent, verdict);
+	if (goes_astray(model, provider, client, request->at, fate))
+		refuse(verdict, P2PDMA_REASON_TRANSLATED);
+}
+
+/* Peer requests between root ports of one root complex are subject to egress control too. */
+static void meet_at_host(const struct packet *request, struct p2pdma_model_verdict *verdict)
+{
+	enum fate fate = FATE_CLAIMED;
+
+	if (request->claimer != P2PDMA_MODEL_NONE)
+		fate = control_request(request->model, request->at, request->claimer);
+	if (fate == FATE_REFUSED || fate == FATE_UNREADABLE)
+		apply_fate(verdict, request->at, fate);
+}
+
+/**
+ * p2pdma_model_route - decide one route
+ * @model: the hierarchy
+ * @provider: index of the provider
+ * @client: index of the client
+ * @verdict: the answer
+ */
+void p2pdma_model_route(const struct p2pdma_model *model, int provider, int client,
+			struct p2pdma_model_verdict *verdict)
+{
+	struct packet request = send(model, client, provider);
+	struct packet completion = send(model, provider, client);
+	int parent = model->fn[request.at].up;
+	bool host = parent == P2PDMA_MODEL_NONE;
+
+	*verdict = (struct p2pdma_model_verdict) {
+		.type = PCI_P2PDMA_MAP_BUS_ADDR,
+		.reason = P2PDMA_REASON_SPEC,
+		.parent = parent,
+		.host = P2PDMA_MODEL_NONE,
+		.distance = request.hops + completion.hops,
+	};
+	if (provider == client) {
+		verdict->parent = P2PDMA_MODEL_NONE;
+		verdict->reason = P2PDMA_REASON_SELF;
+		verdict->distance = 0;
+		return;
+	}
+	if (host)
+		meet_at_host(&request, verdict);
+	else
+		meet_at_bridge(&request, &completion, provider, client, verdict);
+	deny_from(model, client, parent, verdict);
+	deny_from(model, provider, parent, verdict);
+	if (!host)
+		deny_from(model, parent, verdict->redirected ? P2PDMA_MODEL_NONE :
+						      model->fn[parent].up, verdict);
+	if ((host || verdict->redirected) && verdict->type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		ask_hosts(model, model->fn[provider].host, model->fn[client].host, verdict);
+}
