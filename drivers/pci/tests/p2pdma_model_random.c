@@ -10,10 +10,11 @@
 
 #include <linux/kernel.h>
 #include <linux/pci.h>
-#include <linux/sizes.h>
 #include <linux/string.h>
 
 #include "p2pdma_model.h"
+
+#define GIB	(1LL << 30)
 
 /* Known or nearly known; all is drawn from here that a root bus may begin with. */
 static const u32 random_ids[] = {
@@ -429,8 +430,8 @@ static void random_host(struct generator *gen, int host)
 	struct p2pdma_model_host *bridge = &gen->model->hosts[host];
 
 	/* Statements, because initialisers draw their numbers in any order. */
-	bridge->offset = ONE_OF(gen, 0, 0, 1, -1, 4) * (s64)SZ_1G;
-	bridge->io_offset = ONE_OF(gen, 0, SZ_64K);
+	bridge->offset = ONE_OF(gen, 0, 0, 1, -1, 4) * GIB;
+	bridge->io_offset = ONE_OF(gen, 0, 0x10000);
 	bridge->policy = ONE_OF(gen, P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO,
 				P2PDMA_POLICY_AUTO, P2PDMA_POLICY_ALLOW, P2PDMA_POLICY_DENY);
 	random_root_bus(gen, host);
@@ -620,7 +621,7 @@ static void draw_host(const struct p2pdma_model *model, int host,
 
 	put(&text, "host bridge %d: %s%s, offset %lld GiB, I/O offset %lld", host,
 	    capability_words[p2pdma_model_capability(model, host)], policy_words[bridge->policy],
-	    (long long)(bridge->offset / SZ_1G), (long long)bridge->io_offset);
+	    (long long)(bridge->offset / GIB), (long long)bridge->io_offset);
 	printer->line(printer, text.line);
 	for (fn = 0; fn < model->nr; fn++) {
 		if (model->fn[fn].host != host)
