@@ -157,14 +157,15 @@ static void rnic_conn_end(struct rnic *rnic, struct rnic_conn *conn, int status)
 }
 
 /**
- * rnic_conn_close_all() - the copy engine is dead, and so is every connection
- * @rnic: the device
+ * rnic_conn_close_all() - end all connections and make no new ones
+ * @rnic: the device, whose engine is dead or which is about to go
  */
 void rnic_conn_close_all(struct rnic *rnic)
 {
 	struct rnic_conn *conn, *next;
 
 	guard(spinlock_irqsave)(&rnic->conn_lock);
+	rnic->down = true;
 	list_for_each_entry_safe(conn, next, &rnic->conns, list)
 		rnic_conn_end(rnic, conn, -ECONNRESET);
 }
@@ -386,7 +387,7 @@ static int rnic_connect_locked(struct rnic *rnic, struct rnic_conn *conn, struct
 {
 	struct rnic_qp *qp = xa_load(&rnic->qps, param->qpn);
 
-	if (engine_is_dead(rnic->engine))
+	if (rnic->down)
 		return -ENETDOWN;
 	if (!qp || !rnic_qp_can_connect(qp))
 		return -EINVAL;

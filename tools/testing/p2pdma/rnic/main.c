@@ -11,9 +11,13 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/wait_bit.h>
 #include <net/addrconf.h>
 
 #include "rnic.h"
+
+/* How long consumers may take to destroy what they had connected, before they have to. */
+#define RNIC_PATIENCE	(5 * HZ)
 
 /* -- parameters; a value out of range keeps the module from loading -- */
 
@@ -225,8 +229,22 @@ err_disclaim:
 }
 
 /*
- * Consumers go first, and while they do, the engine still works: it is what they wait for. If
- * the function has left the bus, though, they wait for nothing.
+ * The RDMA core removes its clients in the reverse order of their registration. In a kernel with
+ * the NVMe drivers built in, that is the connection manager before them: it would then wait for
+ * cm_ids that they only destroy when their turn comes, and it swallows events. So every
+ * connection is closed first, and consumers get some time to clean up after theirs.
+ */
+static void rnic_disconnect(struct rnic *rnic)
+{
+	rnic_conn_close_all(rnic);
+	if (!wait_var_event_timeout(&rnic->nr_qps, !atomic_read(&rnic->nr_qps), RNIC_PATIENCE))
+		dev_warn(&rnic->pdev->dev, "%d queue pairs are still there\n",
+			 atomic_read(&rnic->nr_qps));
+}
+
+/*
+ * While consumers go, the engine still works: they wait for what is in it. If the function has
+ * left the bus, though, they would wait for nothing.
  */
 static void rnic_remove(struct pci_dev *pdev)
 {
@@ -235,6 +253,7 @@ static void rnic_remove(struct pci_dev *pdev)
 
 	if (!pci_device_is_present(pdev))
 		engine_kill(engine, "the function has left the bus");
+	rnic_disconnect(rnic);
 	ib_unregister_device(&rnic->ib);
 	cancel_delayed_work_sync(&rnic->conn_expiry);
 	destroy_workqueue(rnic->wq);

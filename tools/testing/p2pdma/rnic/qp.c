@@ -497,6 +497,8 @@ static int rnic_create_qp(struct ib_qp *ib, struct ib_qp_init_attr *attr, struct
 			       GFP_KERNEL);
 	if (ret)
 		rnic_free_queues(qp);
+	else
+		atomic_inc(&qp->rnic->nr_qps);
 	return ret;
 }
 
@@ -570,6 +572,7 @@ static int rnic_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 	rnic_cq_forget(ib->send_cq, ib);
 	rnic_cq_forget(ib->recv_cq, ib);
 	rnic_free_queues(qp);
+	rnic_count_down(&qp->rnic->nr_qps);
 	return 0;
 }
 

@@ -88,11 +88,13 @@ struct rnic_counters {
  * @netdev: carries the IP addresses that connections are made between
  * @wq: runs the workers
  * @qps: queue pairs by number
+ * @nr_qps: how many there are
  * @mrs: memory regions by index
  * @mr_lock: protects the state of memory regions
  * @conn_lock: protects connections and listeners, and the state of queue pairs
  * @conns: all connections
  * @listeners: all listeners
+ * @down: no new connections
  * @next_conn: identifier of the next connection
  * @conn_expiry: gives up connections that nobody answers
  * @fail_wr: work requests until one fails; 0: none does
@@ -106,6 +108,7 @@ struct rnic {
 	struct net_device *netdev;
 	struct workqueue_struct *wq;
 	struct xarray qps;
+	atomic_t nr_qps;
 	struct xarray mrs;
 	/* State of memory regions. */
 	spinlock_t mr_lock;
@@ -113,6 +116,7 @@ struct rnic {
 	spinlock_t conn_lock;
 	struct list_head conns;
 	struct list_head listeners;
+	bool down;
 	u32 next_conn;
 	struct delayed_work conn_expiry;
 	atomic_t fail_wr;

@@ -9,6 +9,7 @@ usage: scenario.py STEP [ARGUMENT...]
   up MODULE [P2PMEM]   the same, export the drive "target" and connect to it. P2PMEM is what
                        the namespace's attribute of that name is set to; without it, the
                        provider. Prints what happened, and a line of JSON with the facts.
+  refusals MODULE      what binding and loading refuse, and that the log says why
   verbs MODULE         the cases of the second module, over the RNIC
   fio MIB              random reads and writes with verification over the connection
   stats                what the RNIC has counted
@@ -16,7 +17,9 @@ usage: scenario.py STEP [ARGUMENT...]
 
 Both ends run in this one machine. The drives are known by their serial numbers.
 """
+import contextlib
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -93,15 +96,20 @@ def find_connection():
 
 # -- the RNIC ---------------------------------------------------------------------------------
 
+def give(function, driver):
+    """Have a driver, and no other one, try to bind a function; whether it did."""
+    if (function / "driver").exists():
+        write(function / "driver/unbind", function.name)
+    write(function / "driver_override", driver)
+    write(PCI / "drivers_probe", function.name)
+    return (function / "driver").exists()
+
+
 def rnic_up(module):
     """Load the module, give it the drive "engine", and its interface an address."""
     function = find_function("engine")
     run("insmod", module)
-    write(function / "driver/unbind", function.name)
-    write(function / "driver_override", MODULE)
-    write(PCI / "drivers_probe", function.name)
-    driver = function / "driver"
-    if not driver.exists() or driver.resolve().name != MODULE:
+    if not give(function, MODULE):
         raise RuntimeError(f"{function.name} was not bound to {MODULE}; the log says why")
     interface = next((function / "net").iterdir()).name
     run("busybox", "ip", "addr", "add", ADDRESS + "/24", "dev", interface)
@@ -140,6 +148,63 @@ def target_down():
     (NVMET / "ports/1").rmdir()
     (NVMET / "subsystems" / NQN / "namespaces/1").rmdir()
     (NVMET / "subsystems" / NQN).rmdir()
+
+
+# -- what is refused --------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def log_says(text):
+    """What is done under this must leave a line with TEXT in the kernel log."""
+    with open("/dev/kmsg", "rb", buffering=0) as log:
+        os.set_blocking(log.fileno(), False)
+        os.lseek(log.fileno(), 0, os.SEEK_END)
+        yield
+        lines = []
+        while record := log.read(8192):
+            lines.append(record.decode().split(";", 1)[1].splitlines()[0])
+    if not any(text in line for line in lines):
+        raise AssertionError(f"the log does not say '{text}' but:\n  " + "\n  ".join(lines))
+    print(f"refused: {text}")
+
+
+def must_not_load(module, parameter, text):
+    with log_says(text):
+        print("+ insmod", module, parameter, flush=True)
+        if not subprocess.run(["insmod", module, parameter], stderr=subprocess.DEVNULL).returncode:
+            raise AssertionError(f"the module was loaded with {parameter}")
+
+
+def must_not_bind(function, text):
+    with log_says(text):
+        if give(function, MODULE):
+            raise AssertionError(f"{function.name} was bound to {MODULE}")
+    # Otherwise the next module that is loaded would be offered the function again.
+    write(function / "driver_override", "")
+
+
+def refusals(module):
+    """Everything that binding refuses, each with the message that says what was wrong."""
+    engine, provider = find_function("engine"), find_function("provider")
+    probe = next(path for path in (PCI / "devices").iterdir()
+                 if (path / "device").read_text().strip() == "0x0005" and
+                 (path / "vendor").read_text().strip() == "0x1b36").resolve()
+    must_not_load(module, "slots=0", "slots must be a number from 1 to 32, not '0'")
+    must_not_load(module, "timeout_ms=soon", "timeout_ms must be a number from 100 to 60000")
+    run("insmod", module, "override_sgls=2")
+    must_not_bind(engine, "needs scatter-gather lists of any alignment; SGLS is 0x2")
+    run("rmmod", MODULE)
+    run("insmod", module)
+    must_not_bind(probe, "is not that of an NVMe controller")
+    with log_says("takes only what was given to it by driver_override"):
+        write(PCI / "drivers" / MODULE / "new_id", "1b36 0010")
+    write(PCI / "drivers" / MODULE / "remove_id", "1b36 0010")
+    if not give(engine, MODULE):
+        raise AssertionError("the engine was refused")
+    must_not_bind(provider, f"bound to {engine.name} already, and only to one")
+    run("rmmod", MODULE)
+    for function in engine, provider:
+        if not give(function, "nvme"):
+            raise AssertionError(f"{function.name} does not go back to its own driver")
 
 
 # -- steps ------------------------------------------------------------------------------------
@@ -183,7 +248,8 @@ def down():
 
 
 def main():
-    steps = {"rnic": rnic_up, "unload": rnic_down, "up": up, "verbs": verbs, "fio": fio, "stats": stats, "down": down}
+    steps = {"rnic": rnic_up, "unload": rnic_down, "up": up, "verbs": verbs, "refusals": refusals,
+             "fio": fio, "stats": stats, "down": down}
     if len(sys.argv) < 2 or sys.argv[1] not in steps:
         sys.exit(__doc__.strip())
     steps[sys.argv[1]](*sys.argv[2:])
