@@ -733,8 +733,15 @@ void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size)
  */
 size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 {
-	return p2pdma_pool_available(p2pdma->pool) +
-	       (atomic_long_read(&p2pdma->nr_resetting) << PAGE_SHIFT);
+	unsigned long flags;
+	size_t available;
+
+	/* The lock keeps a page that is on its way into the pool from being counted twice. */
+	spin_lock_irqsave(&p2pdma->reset_lock, flags);
+	available = p2pdma_pool_available(p2pdma->pool) +
+		    (atomic_long_read(&p2pdma->nr_resetting) << PAGE_SHIFT);
+	spin_unlock_irqrestore(&p2pdma->reset_lock, flags);
+	return available;
 }
 
 /**
