@@ -20,13 +20,15 @@ class Case:
     short: bool
     modules: tuple
     selftests: bool
+    debug: bool
     may_log: tuple
 
 
 CASES = {}
 
 
-def case(topology="switch", seconds=90, short=False, modules=(), selftests=False, may_log=()):
+def case(topology="switch", seconds=90, short=False, modules=(), selftests=False,
+         debug=True, may_log=()):
     """Register a function as the case of its name.
 
     TOPOLOGY   name of the machine it wants; "a b" registers it for two
@@ -34,6 +36,7 @@ def case(topology="switch", seconds=90, short=False, modules=(), selftests=False
     SHORT      also part of the short pass on the plain kernel
     MODULES    names of the test modules that it loads
     SELFTESTS  needs the kselftest programs
+    DEBUG      runs on debug kernels as well
     MAY_LOG    regular expressions of kernel messages that look like a splat and are wanted
     """
     def register(function):
@@ -43,7 +46,7 @@ def case(topology="switch", seconds=90, short=False, modules=(), selftests=False
             if tag in CASES:
                 raise ValueError(f"two cases are called {tag}")
             CASES[tag] = Case(tag, function, function.__module__, name, seconds, short,
-                              tuple(modules), selftests, tuple(may_log))
+                              tuple(modules), selftests, debug, tuple(may_log))
         return function
     return register
 

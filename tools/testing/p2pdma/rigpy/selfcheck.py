@@ -27,6 +27,8 @@ COMPLAINTS = (
      "[   12.000001] Kernel command line: panic=-1"),
     ("[   12.000001] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
      "[   12.000001] kmemleak: Kernel memory leak detector initialized"),
+    ("[   12.000001] DMA-API: debugging out of memory - disabling",
+     "[   12.000001] DMA-API: debugging enabled by kernel config"),
     ("[   12.000001] DMAR: [DMA Write NO_PASID] Request device [02:00.0] fault addr 0x1000",
      "[   12.000001] DMAR: Intel(R) Virtualization Technology for Directed I/O"),
 )

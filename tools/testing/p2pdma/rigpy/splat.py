@@ -7,7 +7,7 @@ SPLAT = re.compile("|".join((
     r"Call Trace:", r"\bOops\b", r"general protection fault", r"stack-protector",
     r"INFO: possible", r"INFO: task .* blocked for more than", r"suspicious RCU",
     r"rcu.*detected stall", r"soft lockup", r"hard LOCKUP", r"workqueue lockup",
-    r"Bad page", r"refcount_t: ", r"(list|hlist)_(add|del) corruption", r"ODEBUG: ", r"DMA-API: ",
+    r"Bad page", r"refcount_t: ", r"(list|hlist)_(add|del) corruption", r"ODEBUG: ", r"DMA-API: .*disabl",
     r"page allocation failure", r"kmemleak: .*(new suspected|disabled)", r"unreferenced object",
     r"DMAR:.*[Ff]ault", r"AMD-Vi:.*IO_PAGE_FAULT", r"Kernel panic",
     r"scheduling while atomic", r"sleeping function called from invalid")))

@@ -113,15 +113,18 @@ def _define(who, way, state, topology="switch", tag=""):
 
     goes.__name__ = f"{who}_{way}_{state}{tag}"
     goes.__doc__ = f"{who}: {way} while {state}, and back"
-    case(topology, short=(way, state, tag) == ("unbind", "busy", ""), seconds=120)(goes)
+    # Native hot-plug is for kernels without the lock checker: see the topology.
+    case(topology, short=tag == "_native" or (way, state, tag) == ("unbind", "busy", ""),
+         debug=tag != "_native", seconds=120)(goes)
 
 
 for _who in ("provider", "client"):
     for _way in WAYS:
         for _state in STATES:
             _define(_who, _way, _state)
-    # There the firmware tells of the plugging, and the provider's queues live in its memory.
-    _define(_who, "unplug", "busy", "amd-root-ports", "_acpi")
+    # The provider's queues live in its memory, too.
+    _define(_who, "unplug", "busy", "amd-root-ports", "_root_port")
+    _define(_who, "unplug", "busy", "native-hotplug", "_native")
 
 
 @case(seconds=120)

@@ -6,11 +6,12 @@ import pathlib
 
 from guest import transfer
 from guest.case import case
-from guest.devices import Drive, Provider, provider
+from guest.devices import Drive, Function, Provider, provider
 from guest.module import Module
 
 CARD = (0x1af4, 0x1110)         # an ivshmem: its BAR 2 is memory
 PROBE = (0x1b36, 0x0005)        # BAR 0 is tiny, BAR 1 has I/O ports, BAR 2 is not there
+ENGINE = (0x1234, 0x11e8)       # an edu: a DMA engine
 MIB = 1 << 20
 DRIVER = pathlib.Path("/sys/bus/pci/drivers/p2pdma_card")
 
@@ -21,6 +22,19 @@ def out_of_tree_module(test):
     peer, alpha = provider(), Drive("alpha")
     Module(test, "p2pdma_api", f"provider={peer.bdf}", f"client={alpha.bdf}")
     test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
+
+
+@case(modules=("p2pdma_example",), short=True)
+def example_driver(test):
+    """The example of the documentation does what it says."""
+    Module(test, "p2pdma_example")
+    engine = Function.by_id(*ENGINE)
+    test.equal(engine.driver(), "p2pdma_example_engine", "driver of the engine")
+    for byte in (0x01, 0xa5):
+        (engine.path / "carry").write_text(str(byte))
+    carried = [line for line in test.kernel_log() if "carried" in line and engine.bdf in line]
+    test.equal(len(carried), 2, "reports of the engine in the log")
+    test.note(carried[0])
 
 
 @case("switch amd-root-ports two-host-bridges", modules=("p2pdma_user",), short=True)
