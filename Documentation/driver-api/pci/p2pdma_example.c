@@ -1,0 +1,1 @@
+../../../tools/testing/p2pdma/modules/p2pdma_example/p2pdma_example.c
