@@ -11,6 +11,8 @@
 #ifndef _PCI_P2PDMA_HOSTS_H
 #define _PCI_P2PDMA_HOSTS_H
 
+#include <linux/types.h>
+
 #define P2PDMA_ANY_DEVICE	0xffff
 
 /**

@@ -127,44 +127,70 @@ static int p2pdma_port_number(struct pci_dev *port)
 	return FIELD_GET(PCI_EXP_LNKCAP_PN, lnkcap);
 }
 
-/* Functions of one device share bus and device number; with ARI the bus alone (sec 6.13). */
+/*
+ * Functions of one device share bus and device number; with ARI the bus alone (sec 6.13). Virtual
+ * functions belong to the device of their physical function, whatever their numbers.
+ */
 static bool p2pdma_same_device(struct pci_dev *a, struct pci_dev *b)
 {
+	a = pci_physfn(a);
+	b = pci_physfn(b);
 	if (a->bus != b->bus)
 		return false;
 	return pci_ari_enabled(a->bus) || PCI_SLOT(a->devfn) == PCI_SLOT(b->devfn);
 }
 
-/* Function groups (sec 7.8.8.3) give the vector another meaning, which is not read here. */
-static bool p2pdma_function_groups(struct pci_dev *dev)
+/*
+ * Function groups give the vector another meaning, which is not read here. They are switched on
+ * in function 0 for the whole device (sec 7.8.8.3).
+ */
+static bool p2pdma_function_groups(struct pci_bus *bus)
 {
-	int ari = pci_find_ext_capability(dev, PCI_EXT_CAP_ID_ARI);
-	u16 ctrl;
+	int pos = PCI_CFG_SPACE_SIZE, left = (PCI_CFG_SPACE_EXP_SIZE - pos) / 8;
+	u32 header;
 
-	if (!ari)
-		return false;
-	return pci_read_config_word(dev, ari + PCI_ARI_CTRL, &ctrl) || ctrl & PCI_ARI_CTRL_ACS;
+	for (; pos >= PCI_CFG_SPACE_SIZE && left; left--) {
+		if (pci_bus_read_config_dword(bus, 0, pos, &header) || header == U32_MAX)
+			return true;
+		/* Capability in the lower half, control in the upper. */
+		if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_ARI)
+			return pci_bus_read_config_dword(bus, 0, pos + PCI_ARI_CAP, &header) ||
+			       header & PCI_ARI_CTRL_ACS << 16;
+		pos = PCI_EXT_CAP_NEXT(header);
+	}
+	return false;
+}
+
+/* Does @from's egress control vector speak of @to at all? */
+static bool p2pdma_egress_applies(struct pci_dev *from, struct pci_dev *to)
+{
+	return p2pdma_is_port(from) || (to && p2pdma_same_device(from, to));
+}
+
+/* Bit of a function in the vectors of its device; negative if its number cannot be told. */
+static int p2pdma_function_number(struct pci_dev *from, struct pci_dev *to)
+{
+	if (from->bus != to->bus || pci_physfn(from)->bus != from->bus)
+		return -ENXIO;
+	if (pci_ari_enabled(to->bus))
+		return p2pdma_function_groups(to->bus) ? -ENXIO : to->devfn;
+	return PCI_SLOT(from->devfn) == PCI_SLOT(to->devfn) ? PCI_FUNC(to->devfn) : -ENXIO;
 }
 
 /*
  * Which bit of @from's egress control vector stands for @to (sec 7.7.11.4): the port number for
  * ports of one switch or root complex, the function number for functions of one device. Negative
- * if the vector does not speak of @to.
+ * if that cannot be told.
  */
 static int p2pdma_egress_bit(struct pci_dev *from, struct pci_dev *to)
 {
-	if (p2pdma_is_port(from)) {
-		if (!p2pdma_is_port(to) || pci_pcie_type(from) != pci_pcie_type(to))
-			return -ENXIO;
-		if (pci_find_host_bridge(from->bus) != pci_find_host_bridge(to->bus))
-			return -ENXIO;
-		return p2pdma_port_number(to);
-	}
-	if (!p2pdma_same_device(from, to))
+	if (!p2pdma_is_port(from))
+		return p2pdma_function_number(from, to);
+	if (!p2pdma_is_port(to) || pci_pcie_type(from) != pci_pcie_type(to))
 		return -ENXIO;
-	if (!pci_ari_enabled(to->bus))
-		return PCI_FUNC(to->devfn);
-	return p2pdma_function_groups(from) ? -ENXIO : to->devfn;
+	if (pci_find_host_bridge(from->bus) != pci_find_host_bridge(to->bus))
+		return -ENXIO;
+	return p2pdma_port_number(to);
 }
 
 /* 1 or 0, or negative if it cannot be known. */
@@ -198,7 +224,11 @@ static enum p2pdma_turn p2pdma_request_turn(const struct p2pdma_meeting *meeting
 
 	if (!p2pdma_acs_control(meeting->client_side, &ctrl))
 		return P2PDMA_TURN_UNREADABLE;
-	if (!(ctrl & PCI_ACS_EC))
+	/* What is on its way to the root complex anyway can be redirected there, never blocked. */
+	if (!meeting->bridge && ctrl & PCI_ACS_RR)
+		return P2PDMA_TURN_DIRECT;
+	if (!(ctrl & PCI_ACS_EC) ||
+	    !p2pdma_egress_applies(meeting->client_side, meeting->provider_side))
 		return ctrl & PCI_ACS_RR ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_DIRECT;
 
 	egress = p2pdma_egress_vector(meeting->client_side, meeting->provider_side);
@@ -216,6 +246,8 @@ static enum p2pdma_turn p2pdma_completion_turn(const struct p2pdma_meeting *meet
 
 	if (!p2pdma_acs_control(meeting->provider_side, &ctrl))
 		return P2PDMA_TURN_UNREADABLE;
+	if (!meeting->bridge)
+		return P2PDMA_TURN_DIRECT;
 	return ctrl & PCI_ACS_CR ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_DIRECT;
 }
 
@@ -235,40 +267,35 @@ static void p2pdma_visit_turn(struct p2pdma_port_visitor *visitor, struct pci_de
 		p2pdma_visit(visitor, port, P2PDMA_PORT_BLOCKS);
 }
 
-static enum p2pdma_turn p2pdma_turn(const struct p2pdma_meeting *meeting,
-				    struct p2pdma_port_visitor *visitor)
-{
-	enum p2pdma_turn request = p2pdma_request_turn(meeting);
-	enum p2pdma_turn completion = p2pdma_completion_turn(meeting);
-
-	/* A redirection to the root complex changes nothing for those that meet there. */
-	if (!meeting->bridge && max(request, completion) == P2PDMA_TURN_REDIRECTED)
-		return P2PDMA_TURN_DIRECT;
-
-	p2pdma_visit_turn(visitor, meeting->client_side, request);
-	p2pdma_visit_turn(visitor, meeting->provider_side, completion);
-	return max(request, completion);
-}
-
 /*
  * A redirected transaction enters every port above the divergence from below, with an address or
  * an ID that this port would otherwise send down again. It needs Upstream Forwarding there; what
  * happens without is undefined (sec 6.12.1.1). A switch's upstream port only passes it out.
+ *
+ * Returns %P2PDMA_REASON_SPEC if all of them forward, else what the lowest that does not is like.
  */
-static bool p2pdma_forwarded(struct pci_dev *bridge, struct p2pdma_port_visitor *visitor)
+static enum p2pdma_reason p2pdma_forwarding(struct pci_dev *bridge,
+					    struct p2pdma_port_visitor *visitor)
 {
-	bool forwarded = true;
+	enum p2pdma_reason reason = P2PDMA_REASON_SPEC, what;
 	u16 ctrl;
 
 	for (; bridge; bridge = pci_upstream_bridge(bridge)) {
 		if (pci_is_pcie(bridge) && pci_pcie_type(bridge) == PCI_EXP_TYPE_UPSTREAM)
 			continue;
-		if (p2pdma_acs_control(bridge, &ctrl) && ctrl & PCI_ACS_UF)
+		if (!p2pdma_acs_control(bridge, &ctrl))
+			what = P2PDMA_REASON_UNREADABLE;
+		else if (!(ctrl & PCI_ACS_UF))
+			what = P2PDMA_REASON_NO_FORWARDING;
+		else
 			continue;
-		forwarded = false;
-		p2pdma_visit(visitor, bridge, P2PDMA_PORT_NO_FORWARDING);
+
+		p2pdma_visit(visitor, bridge, what == P2PDMA_REASON_UNREADABLE ?
+			     P2PDMA_PORT_BLOCKS : P2PDMA_PORT_NO_FORWARDING);
+		if (reason == P2PDMA_REASON_SPEC)
+			reason = what;
 	}
-	return forwarded;
+	return reason;
 }
 
 static void p2pdma_refuse(struct p2pdma_route *route, enum p2pdma_reason reason)
@@ -294,8 +321,8 @@ static bool p2pdma_policy_passes(struct pci_dev *bridge, const struct pci_dev *u
 
 /* Every bridge that the transaction passes: both sides, the shared one, and those above it. */
 static bool p2pdma_policy_allows(struct pci_dev *provider, struct pci_dev *client,
-				 const struct p2pdma_meeting *meeting, bool through_host,
-				 struct p2pdma_port_visitor *visitor)
+				 const struct p2pdma_meeting *meeting,
+				 struct p2pdma_port_visitor *visitor, bool redirected)
 {
 	struct pci_dev *shared = meeting->bridge, *until = NULL;
 	bool passes = true;
@@ -304,7 +331,7 @@ static bool p2pdma_policy_allows(struct pci_dev *provider, struct pci_dev *clien
 		passes &= p2pdma_policy_passes(pci_upstream_bridge(client), shared, visitor);
 	if (meeting->provider_side)
 		passes &= p2pdma_policy_passes(pci_upstream_bridge(provider), shared, visitor);
-	if (shared && !through_host)
+	if (shared && !redirected)
 		until = pci_upstream_bridge(shared);
 	return passes & p2pdma_policy_passes(shared, until, visitor);
 }
@@ -320,13 +347,21 @@ static bool p2pdma_host_translates(struct pci_host_bridge *host)
 	return false;
 }
 
-/* A redirection that translated requests of the client do not follow, and where they go astray. */
-static bool p2pdma_bypassed(struct pci_dev *client, const struct p2pdma_meeting *meeting)
+/*
+ * The route is through the host bridge, so the client gets addresses for that. If it has them
+ * translated, its requests carry CPU addresses: unless the client's side redirects these as well,
+ * the switch takes them for bus addresses.
+ */
+static bool p2pdma_bypassed(struct pci_dev *client, const struct p2pdma_meeting *meeting,
+			    enum p2pdma_turn request)
 {
 	u16 ctrl;
 
-	return p2pdma_uses_ats(client) && p2pdma_acs_control(meeting->client_side, &ctrl) &&
-	       ctrl & PCI_ACS_DT && p2pdma_host_translates(pci_find_host_bridge(client->bus));
+	if (!p2pdma_uses_ats(client) ||
+	    !p2pdma_host_translates(pci_find_host_bridge(client->bus)))
+		return false;
+	return request != P2PDMA_TURN_REDIRECTED ||
+	       !p2pdma_acs_control(meeting->client_side, &ctrl) || ctrl & PCI_ACS_DT;
 }
 
 /* @host on the way from or to @other: does it route? */
@@ -368,6 +403,21 @@ static void p2pdma_through_host(struct pci_dev *provider, struct pci_dev *client
 		p2pdma_host_allows(to, from, route);
 }
 
+/* The part of a redirected route below the host bridge; false if it ends there. */
+static bool p2pdma_redirect(struct pci_dev *client, const struct p2pdma_meeting *meeting,
+			    enum p2pdma_turn request, struct p2pdma_route *route,
+			    struct p2pdma_port_visitor *visitor)
+{
+	enum p2pdma_reason reason = p2pdma_forwarding(meeting->bridge, visitor);
+
+	route->redirected = true;
+	if (reason == P2PDMA_REASON_SPEC && p2pdma_bypassed(client, meeting, request))
+		reason = P2PDMA_REASON_TRANSLATED;
+	if (reason != P2PDMA_REASON_SPEC)
+		p2pdma_refuse(route, reason);
+	return reason == P2PDMA_REASON_SPEC;
+}
+
 /**
  * p2pdma_route - decide how, and whether, a client reaches a provider's memory
  * @provider: function whose BAR holds the memory
@@ -381,9 +431,8 @@ static void p2pdma_through_host(struct pci_dev *provider, struct pci_dev *client
 void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdma_route *route,
 		  struct p2pdma_port_visitor *visitor)
 {
+	enum p2pdma_turn request, completion;
 	struct p2pdma_meeting meeting;
-	enum p2pdma_turn turn;
-	bool through_host;
 
 	p2pdma_meet(provider, client, &meeting);
 	*route = (struct p2pdma_route) {
@@ -400,21 +449,29 @@ void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdm
 		return;
 	}
 
-	turn = p2pdma_turn(&meeting, visitor);
-	if (turn == P2PDMA_TURN_BLOCKED)
-		return p2pdma_refuse(route, P2PDMA_REASON_EGRESS);
-	if (turn == P2PDMA_TURN_UNREADABLE)
-		return p2pdma_refuse(route, P2PDMA_REASON_UNREADABLE);
+	request = p2pdma_request_turn(&meeting);
+	completion = p2pdma_completion_turn(&meeting);
+	p2pdma_visit_turn(visitor, meeting.client_side, request);
+	p2pdma_visit_turn(visitor, meeting.provider_side, completion);
 
-	route->redirected = turn == P2PDMA_TURN_REDIRECTED;
-	through_host = route->redirected || !meeting.bridge;
-	if (route->redirected && !p2pdma_forwarded(meeting.bridge, visitor))
-		return p2pdma_refuse(route, P2PDMA_REASON_NO_FORWARDING);
-	if (route->redirected && p2pdma_bypassed(client, &meeting))
-		return p2pdma_refuse(route, P2PDMA_REASON_TRANSLATED);
-	if (!p2pdma_policy_allows(provider, client, &meeting, through_host, visitor))
-		return p2pdma_refuse(route, P2PDMA_REASON_POLICY);
-	if (through_host)
+	switch (max(request, completion)) {
+	case P2PDMA_TURN_BLOCKED:
+		p2pdma_refuse(route, P2PDMA_REASON_EGRESS);
+		return;
+	case P2PDMA_TURN_UNREADABLE:
+		p2pdma_refuse(route, P2PDMA_REASON_UNREADABLE);
+		return;
+	case P2PDMA_TURN_REDIRECTED:
+		if (!p2pdma_redirect(client, &meeting, request, route, visitor))
+			return;
+		break;
+	case P2PDMA_TURN_DIRECT:
+		break;
+	}
+
+	if (!p2pdma_policy_allows(provider, client, &meeting, visitor, route->redirected))
+		p2pdma_refuse(route, P2PDMA_REASON_POLICY);
+	else if (route->redirected || !meeting.bridge)
 		p2pdma_through_host(provider, client, route);
 }
 

@@ -23,6 +23,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pci.h>
+#include <linux/printk.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>
@@ -303,11 +304,12 @@ static void cfg_add_endpoint_registers(struct mock_cfg *cfg, const struct mock_p
 			~(row->io_bar - 1) & 0xfffc);
 }
 
-/* Windows start closed, with the base above the limit, and there is none for I/O. */
+/* Windows start closed, with the base above the limit. */
 static void cfg_add_bridge_registers(struct mock_cfg *cfg)
 {
 	cfg_put(cfg, PCI_HEADER_TYPE, 1, PCI_HEADER_TYPE_BRIDGE, 0);
 	cfg_put(cfg, PCI_PRIMARY_BUS, 4, 0, U32_MAX);
+	cfg_put(cfg, PCI_IO_BASE, 2, 0xf0, 0xf0f0);
 	cfg_put(cfg, PCI_MEMORY_BASE, 4, 0xfff0, 0xfff0fff0);
 	cfg_put(cfg, PCI_PREF_MEMORY_BASE, 4,
 		0xfff0 | PCI_PREF_RANGE_TYPE_64 | PCI_PREF_RANGE_TYPE_64 << 16, 0xfff0fff0);
@@ -529,8 +531,26 @@ static int host_add_windows(struct mock_host *host, const struct mock_pci_row *r
 	return 0;
 }
 
+/*
+ * What the core has to say about an enumeration takes a serial console several times as long as
+ * the enumeration itself. It stays in the log; warnings still appear at once.
+ */
+static int console_hush(void)
+{
+	int level = console_loglevel;
+
+	console_loglevel = min(level, LOGLEVEL_INFO);
+	return level;
+}
+
+static void console_resume(int level)
+{
+	console_loglevel = level;
+}
+
 static int host_scan(struct mock_host *host)
 {
+	int level = console_hush();
 	struct pci_bus *bus;
 	int err;
 
@@ -542,6 +562,7 @@ static int host_scan(struct mock_host *host)
 		pci_bus_add_devices(bus);
 	}
 	pci_unlock_rescan_remove();
+	console_resume(level);
 	return err;
 }
 
@@ -576,8 +597,8 @@ static int host_add(struct mock_function *fn)
 
 static void host_remove(struct mock_host *host)
 {
-	if (!host->bridge)
-		return;
+	int level = console_hush();
+
 	if (host->bridge->bus) {
 		pci_lock_rescan_remove();
 		pci_stop_root_bus(host->bridge->bus);
@@ -588,6 +609,7 @@ static void host_remove(struct mock_host *host)
 		release_resource(&host->mem);
 	pci_free_host_bridge(host->bridge);
 	host->bridge = NULL;
+	console_resume(level);
 }
 
 /* ---- looking things up -------------------------------------------------------------------- */
@@ -743,7 +765,8 @@ static void remove_hosts(void *data)
 		disable_vfs(mock, &mock->fn[i]);
 	pci_unlock_rescan_remove();
 	for (i = mock->nr; i--;)
-		if (mock->fn[i].row.kind == MOCK_PCI_HOST && mock->fn[i].host)
+		if (mock->fn[i].row.kind == MOCK_PCI_HOST && mock->fn[i].host &&
+		    mock->fn[i].host->bridge)
 			host_remove(mock->fn[i].host);
 	kref_put(&mock->ref, mock_free);
 }

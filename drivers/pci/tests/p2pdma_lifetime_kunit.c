@@ -765,10 +765,12 @@ static void unbound_memory_has_no_address(struct kunit *test)
 /**
  * struct unbinder - unbinds a provider in a thread of its own
  * @pdev: the provider
- * @done: completed when the unbind is through
+ * @task: the thread, once started
+ * @done: completed for good when the unbind is through
  */
 struct unbinder {
 	struct pci_dev *pdev;
+	struct task_struct *task;
 	struct completion done;
 };
 
@@ -777,7 +779,7 @@ static int unbind_thread(void *data)
 	struct unbinder *unbinder = data;
 
 	mock_pci_unbind(unbinder->pdev);
-	complete(&unbinder->done);
+	complete_all(&unbinder->done);
 	return 0;
 }
 
@@ -785,20 +787,30 @@ static void wait_for_unbinder(void *data)
 {
 	struct unbinder *unbinder = data;
 
-	wait_for_completion(&unbinder->done);
+	if (!IS_ERR_OR_NULL(unbinder->task))
+		wait_for_completion(&unbinder->done);
 }
 
-static struct unbinder *start_unbind(struct kunit *test, struct pci_dev *pdev)
+/*
+ * To be made before any memory is allocated: the end of the test takes its parts down in reverse
+ * order, so that a test that fails frees the memory that the thread waits for.
+ */
+static struct unbinder *new_unbinder(struct kunit *test, struct pci_dev *pdev)
 {
 	struct unbinder *unbinder = kunit_kzalloc(test, sizeof(*unbinder), GFP_KERNEL);
-	struct task_struct *task;
 
 	KUNIT_ASSERT_NOT_NULL(test, unbinder);
 	unbinder->pdev = pdev;
 	init_completion(&unbinder->done);
-	task = kthread_run(unbind_thread, unbinder, "p2pdma-unbind");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, wait_for_unbinder, unbinder));
 	return unbinder;
+}
+
+static void start_unbind(struct kunit *test, struct unbinder *unbinder)
+{
+	reinit_completion(&unbinder->done);
+	unbinder->task = kthread_run(unbind_thread, unbinder, "p2pdma-unbind");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(unbinder->task));
 }
 
 /* The end of the wait of a teardown, or false if it does not end. */
@@ -830,7 +842,7 @@ static void unbind_waits_for_memory(struct kunit *test)
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 	struct p2pdma_kunit_mem *mem[2];
-	struct unbinder *unbinder;
+	struct unbinder *unbinder = new_unbinder(test, pdev);
 	void *addr[2];
 
 	p2pdma_kunit_provide_ranges(test, pdev, both, 2);
@@ -842,8 +854,7 @@ static void unbind_waits_for_memory(struct kunit *test)
 	addr[0] = mem[0]->addr;
 	addr[1] = mem[1]->addr;
 
-	unbinder = start_unbind(test, pdev);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action(test, wait_for_unbinder, unbinder));
+	start_unbind(test, unbinder);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
 	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
 
@@ -865,7 +876,7 @@ static void free_in_unbind(struct kunit *test)
 	struct mock_pci *mock = life_add(test);
 	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
 	struct p2pdma_kunit_mem *mem;
-	struct unbinder *unbinder;
+	struct unbinder *unbinder = new_unbinder(test, pdev);
 	int again;
 
 	/* The race between the last free and the close, from both sides of it. */
@@ -873,7 +884,7 @@ static void free_in_unbind(struct kunit *test)
 		p2pdma_kunit_provide(test, pdev);
 		mem = p2pdma_kunit_alloc(test, pdev, SZ_1M);
 		KUNIT_ASSERT_NOT_NULL(test, mem);
-		unbinder = start_unbind(test, pdev);
+		start_unbind(test, unbinder);
 		p2pdma_kunit_free(test, mem);
 		KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
 		expect_nothing(test, pdev);
@@ -1040,7 +1051,7 @@ static void unbind_under_mapping(struct kunit *test)
 {
 	struct mock_pci *mock = life_add(test);
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
-	struct unbinder *unbinder;
+	struct unbinder *unbinder = new_unbinder(test, pdev);
 	unsigned long addr;
 	struct file *file;
 	u8 byte;
@@ -1052,7 +1063,7 @@ static void unbind_under_mapping(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 0);
 
-	unbinder = start_unbind(test, pdev);
+	start_unbind(test, unbinder);
 	KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
 	expect_nothing(test, pdev);
 	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 1);
@@ -1067,7 +1078,7 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 {
 	struct mock_pci *mock = life_add(test);
 	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
-	struct unbinder *unbinder;
+	struct unbinder *unbinder = new_unbinder(test, pdev);
 	unsigned long addr;
 	struct file *file;
 	struct page *page;
@@ -1082,7 +1093,7 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_2M), 0);
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_2M - PAGE_SIZE);
 
-	unbinder = start_unbind(test, pdev);
+	start_unbind(test, unbinder);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
 	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
 	unpin_user_page(page);

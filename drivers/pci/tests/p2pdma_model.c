@@ -100,32 +100,31 @@ static int function_0(const struct p2pdma_model *model, int fn)
 /* ---- access control ----------------------------------------------------------------------- */
 
 /*
- * Functions of one device have bits by function number or, if function 0 says so, by function
- * group (PCIe r6.0, sec 6.12.1.2 and 7.8.8.3). A virtual function with a bus number of its own
- * has a function number in common with another function, so its bit cannot be told.
+ * Functions of one device have bits by function number (PCIe r6.0, sec 6.12.1.2). If function 0
+ * says so they have them by function group (sec 7.8.8.3), which is not read: the bit counts as
+ * unknown. So does it where a virtual function has a bus number of its own, because there are two
+ * functions of each number then.
  */
 static int bit_of_function(const struct p2pdma_model *model, int fn, int peer)
 {
-	const struct p2pdma_model_function *there = &model->fn[peer];
 	int first = function_0(model, fn);
 
-	if (!in_one_device(model, fn, peer))
+	if (peer == P2PDMA_MODEL_NONE || !in_one_device(model, fn, peer))
 		return BIT_NOT_CONTROLLED;
-	if (first != P2PDMA_MODEL_NONE && model->fn[first].ari) {
-		if (model->fn[first].unreadable)
-			return BIT_UNKNOWN;
-		if (model->fn[first].groups)
-			return there->unreadable ? BIT_UNKNOWN : there->group;
-		return there->number < 256 ? there->number : BIT_UNKNOWN;
-	}
-	return there->number < 256 ? there->number % 8 : BIT_UNKNOWN;
+	if (model->fn[fn].number > 255 || model->fn[peer].number > 255)
+		return BIT_UNKNOWN;
+	if (first == P2PDMA_MODEL_NONE || !model->fn[first].ari)
+		return model->fn[peer].number % 8;
+	if (model->fn[first].unreadable || model->fn[first].groups)
+		return BIT_UNKNOWN;
+	return model->fn[peer].number;
 }
 
 /* Ports have bits by the number of the port that the packet would leave through. */
 static int bit_of_port(const struct p2pdma_model *model, int peer)
 {
-	if (!is_downstream_port(&model->fn[peer]))
-		return BIT_NOT_CONTROLLED;
+	if (peer == P2PDMA_MODEL_NONE || !is_downstream_port(&model->fn[peer]))
+		return BIT_UNKNOWN;
 	return model->fn[peer].unreadable ? BIT_UNKNOWN : model->fn[peer].port;
 }
 
@@ -215,10 +214,16 @@ static void mark(struct p2pdma_model_verdict *verdict, int fn, enum p2pdma_port_
 	verdict->effects[fn] |= 1 << effect;
 }
 
-/* Only the first refusal is the reason. */
+static bool refused(const struct p2pdma_model_verdict *verdict)
+{
+	return verdict->type == PCI_P2PDMA_MAP_NOT_SUPPORTED;
+}
+
+/* Only the first refusal is the reason, but what cannot be read comes before what is known. */
 static void refuse(struct p2pdma_model_verdict *verdict, enum p2pdma_reason reason)
 {
-	if (verdict->type == PCI_P2PDMA_MAP_NOT_SUPPORTED)
+	if (refused(verdict) && !(verdict->reason == P2PDMA_REASON_EGRESS &&
+				  reason == P2PDMA_REASON_UNREADABLE))
 		return;
 	verdict->type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	verdict->reason = reason;
@@ -301,13 +306,26 @@ static bool known_within(u16 vendor, u16 device)
 	return false;
 }
 
+/* Data streaming, in-memory analytics and QuickAssist, which Intel puts on root buses. */
+static bool known_accelerator(u16 device)
+{
+	switch (device) {
+	case 0x0b25:
+	case 0x11fb:
+	case 0x1212:
+	case 0x0cfe:
+	case 0x1216:
+		return true;
+	}
+	return device >= 0x4940 && device <= 0x4948 && device % 2 == 0;
+}
+
 static bool known_across(u16 vendor, u16 device)
 {
 	switch (vendor) {
 	case 0x8086:
-		/* The last two are a DSA and an IAX. */
 		return (device >= 0x2030 && device <= 0x2033) || device == 0x2020 ||
-		       device == 0x09a2 || device == 0x0b25 || device == 0x0cfe;
+		       device == 0x09a2 || known_accelerator(device);
 	case 0x1ae0:
 		return true;
 	case 0x10de:
@@ -368,7 +386,7 @@ static enum p2pdma_reason ask_host(const struct p2pdma_model *model, int host, b
 	return capability == P2PDMA_CPU ? P2PDMA_REASON_CPU : P2PDMA_REASON_LISTED;
 }
 
-/* Both have to route; the provider's is asked first, and the first to refuse is named. */
+/* Both have to route; the client's is asked first, and the first to refuse is named. */
 static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
 		      struct p2pdma_model_verdict *verdict)
 {
@@ -376,8 +394,8 @@ static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
 	enum p2pdma_reason reason = ask_host(model, ours, ours != theirs, &routes);
 	enum p2pdma_reason other = ask_host(model, theirs, ours != theirs, &they_route);
 
-	verdict->host = routes && !they_route ? theirs : ours;
-	verdict->reason = routes && !they_route ? other : reason;
+	verdict->host = they_route ? ours : theirs;
+	verdict->reason = they_route ? reason : other;
 	verdict->type = routes && they_route ? PCI_P2PDMA_MAP_THRU_HOST_BRIDGE :
 					       PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
@@ -392,6 +410,8 @@ static void meet_at_bridge(const struct packet *request, const struct packet *co
 
 	apply_fate(verdict, request->at, fate);
 	apply_fate(verdict, completion->at, control_completion(model, completion->at));
+	if (refused(verdict))
+		verdict->redirected = false;
 	if (!verdict->redirected)
 		return;
 	climb(model, verdict->parent, verdict);
@@ -399,15 +419,38 @@ static void meet_at_bridge(const struct packet *request, const struct packet *co
 		refuse(verdict, P2PDMA_REASON_TRANSLATED);
 }
 
-/* Peer requests between root ports of one root complex are subject to egress control too. */
-static void meet_at_host(const struct packet *request, struct p2pdma_model_verdict *verdict)
+/*
+ * Requests from one root port to another are subject to egress control too. Redirection makes no
+ * difference there: to the host bridge is where they go. So where request redirect is on, nothing
+ * that egress control says can keep a request away from it.
+ */
+static void meet_at_host(const struct packet *request, const struct packet *completion,
+			 struct p2pdma_model_verdict *verdict)
 {
-	enum fate fate = FATE_CLAIMED;
+	const struct p2pdma_model_function *from = &request->model->fn[request->at];
+	enum fate fate = control_request(request->model, request->at, request->claimer);
 
-	if (request->claimer != P2PDMA_MODEL_NONE)
-		fate = control_request(request->model, request->at, request->claimer);
-	if (fate == FATE_REFUSED || fate == FATE_UNREADABLE)
+	if (from->acs.ctrl & PCI_ACS_RR && !from->unreadable)
+		fate = FATE_UP;
+	if (fate != FATE_UP)
 		apply_fate(verdict, request->at, fate);
+	fate = control_completion(request->model, completion->at);
+	if (fate != FATE_UP)
+		apply_fate(verdict, completion->at, fate);
+}
+
+/* What access control does not refuse has to be allowed by whoever decides about the bridges. */
+static void ask_policy(const struct p2pdma_model *model, int provider, int client,
+		       struct p2pdma_model_verdict *verdict)
+{
+	int parent = verdict->parent;
+
+	deny_from(model, client, parent, verdict);
+	deny_from(model, provider, parent, verdict);
+	if (parent == P2PDMA_MODEL_NONE)
+		return;
+	deny_from(model, parent, verdict->redirected ? P2PDMA_MODEL_NONE : model->fn[parent].up,
+		  verdict);
 }
 
 /**
@@ -433,20 +476,17 @@ void p2pdma_model_route(const struct p2pdma_model *model, int provider, int clie
 		.distance = request.hops + completion.hops,
 	};
 	if (provider == client) {
-		verdict->parent = P2PDMA_MODEL_NONE;
+		verdict->parent = model->fn[client].up;
 		verdict->reason = P2PDMA_REASON_SELF;
 		verdict->distance = 0;
 		return;
 	}
 	if (host)
-		meet_at_host(&request, verdict);
+		meet_at_host(&request, &completion, verdict);
 	else
 		meet_at_bridge(&request, &completion, provider, client, verdict);
-	deny_from(model, client, parent, verdict);
-	deny_from(model, provider, parent, verdict);
-	if (!host)
-		deny_from(model, parent, verdict->redirected ? P2PDMA_MODEL_NONE :
-						      model->fn[parent].up, verdict);
-	if ((host || verdict->redirected) && verdict->type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
+	if (!refused(verdict))
+		ask_policy(model, provider, client, verdict);
+	if (!refused(verdict) && (host || verdict->redirected))
 		ask_hosts(model, model->fn[provider].host, model->fn[client].host, verdict);
 }

@@ -102,7 +102,7 @@ struct p2pdma_model_function {
 
 /**
  * struct p2pdma_model_host - a host bridge
- * @offset: CPU address less bus address in its memory window
+ * @offset: CPU address less bus address in one of its memory windows; 0 in the others
  * @io_offset: likewise in its I/O window
  * @policy: what the administrator decided
  */
@@ -176,6 +176,9 @@ struct p2pdma_model_limits {
 struct p2pdma_model_printer {
 	void (*line)(struct p2pdma_model_printer *self, const char *text);
 };
+
+/* What the KUnit suite builds: small, because the PCI core enumerates each of them. */
+#define P2PDMA_MODEL_MOCK_LIMITS	{ .functions = 16, .depth = 2, .mock = true }
 
 u64 p2pdma_model_seed(u64 seed, u64 nr);
 void p2pdma_model_random(struct p2pdma_model *model, u64 seed,

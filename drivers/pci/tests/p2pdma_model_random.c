@@ -14,12 +14,13 @@
 
 #include "p2pdma_model.h"
 
-#define GIB	(1LL << 30)
+#define GIB	0x40000000LL
 
 /* Known or nearly known; all is drawn from here that a root bus may begin with. */
 static const u32 random_ids[] = {
 	0x80863c00, 0x80863c01, 0x80862f00, 0x80862f01, 0x80862030, 0x80862031, 0x80862032,
-	0x80862033, 0x80862020, 0x808609a2, 0x80860b25, 0x80860cfe, 0x1ae00001, 0x1ae0ffff,
+	0x80862033, 0x80862020, 0x808609a2, 0x80860b25, 0x80860cfe, 0x80864944, 0x1ae00001,
+	0x1ae0ffff,
 	0x10de2f95, 0x10de2f96, 0x10de2f97, 0x10de2f98, 0x1d171003, 0x1d171005, 0x1d171006,
 	0x1d171007, 0x1d171008,
 	0x80863c02, 0x80862034, 0x80862f95, 0x10de2f94, 0x10de2f99, 0x1d171004, 0x1d172030,
@@ -71,7 +72,7 @@ static u64 scramble(u64 x)
  */
 u64 p2pdma_model_seed(u64 seed, u64 nr)
 {
-	return nr ? scramble(seed + nr) : seed;
+	return nr ? scramble(scramble(seed) + nr) : seed;
 }
 
 static u64 draw(struct generator *gen)
@@ -417,7 +418,7 @@ static void random_root_bus(struct generator *gen, int host)
 {
 	int entries = 1 + below(gen, 4);
 	int first = gen->model->nr;
-	u16 number = chance(gen, 60) ? 0 : 8 + below(gen, 2);
+	u16 number = chance(gen, 60) ? 0 : next_slot(8 * below(gen, 2));
 	u8 port = below(gen, 4);
 
 	while (entries-- && !full(gen))
