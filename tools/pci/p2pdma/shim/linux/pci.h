@@ -12,6 +12,7 @@
 #include <linux/kernel.h>
 #include <linux/pci_regs.h>
 
+struct pci_bus;
 struct pci_dev;
 
 #define CONFIG_PCI_ATS		1
@@ -60,12 +61,15 @@ struct resource_entry {
  * @windows: struct resource_entry
  * @read_config: reads @size bytes of a function's configuration space at @where; returns
  *	PCIBIOS_SUCCESSFUL, or PCIBIOS_DEVICE_NOT_FOUND for what cannot be read
+ * @find_function: finds the function @devfn on @bus; NULL if there is none. Without it, what is
+ *	read by number only cannot be read.
  * @sysdata: for the caller
  */
 struct pci_host_bridge {
 	struct device dev;
 	struct list_head windows;
 	int (*read_config)(struct pci_dev *dev, int where, int size, u32 *val);
+	struct pci_dev *(*find_function)(struct pci_bus *bus, unsigned int devfn);
 	void *sysdata;
 };
 
@@ -137,7 +141,7 @@ static inline struct resource_entry *shim_next_window(struct shim_windows *walk)
 
 #define resource_list_for_each_entry(entry, list)			\
 	for (struct shim_windows shim_walk = shim_windows(list);	\
-	     ((entry) = shim_next_window(&shim_walk)); )
+	     ((entry) = shim_next_window(&shim_walk)); (void)0)
 
 static inline unsigned long resource_type(const struct resource *res)
 {
@@ -214,6 +218,16 @@ static inline int pci_read_config_word(struct pci_dev *dev, int where, u16 *val)
 static inline int pci_read_config_dword(struct pci_dev *dev, int where, u32 *val)
 {
 	return shim_read(dev, where, 4, val);
+}
+
+static inline int pci_bus_read_config_dword(struct pci_bus *bus, unsigned int devfn, int where,
+					    u32 *val)
+{
+	struct pci_host_bridge *host = pci_find_host_bridge(bus);
+	struct pci_dev *dev = host->find_function ? host->find_function(bus, devfn) : NULL;
+
+	*val = ~0U;
+	return dev ? shim_read(dev, where, 4, val) : PCIBIOS_DEVICE_NOT_FOUND;
 }
 
 /* Unlike the plain reads, this one gives 0 when it fails. */
