@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: configuration space, as far as it is known
+ *
+ * Without root a process reads the first 64 bytes, so for everything behind them there are three
+ * answers. Offsets and bits are those of libpci's header.
+ */
+#include <string.h>
+#include <pci/pci.h>
+
+#include "tool.h"
+
+#define CONFIG_STANDARD		64
+#define CONFIG_CONVENTIONAL	256
+
+/* Enough for every capability that fits; a longer list is a loop. */
+#define LONGEST_LIST		48
+#define LONGEST_EXTENDED_LIST	480
+
+/**
+ * config_read - read 1, 2 or 4 bytes
+ * @function: whose
+ * @where: offset
+ * @size: how many
+ * @value: where to put them
+ *
+ * Return: false if they are not known.
+ */
+bool config_read(const struct function *function, unsigned int where, unsigned int size,
+		 unsigned int *value)
+{
+	*value = 0;
+	if (where > function->config_size || function->config_size - where < size)
+		return false;
+	while (size--)
+		*value = *value << 8 | function->config[where + size];
+	return true;
+}
+
+/**
+ * config_dead - does the function answer with all ones?
+ * @function: the function
+ *
+ * Return: true if it is known and does not answer.
+ */
+bool config_dead(const struct function *function)
+{
+	unsigned int ids, class;
+
+	/* Virtual functions have no IDs of their own, but a class they have. */
+	return config_read(function, PCI_VENDOR_ID, 4, &ids) && ids == 0xffffffff &&
+	       config_read(function, PCI_CLASS_REVISION, 4, &class) && class == 0xffffffff;
+}
+
+static enum known config_capability(const struct function *function, unsigned int id,
+				    unsigned int *where)
+{
+	unsigned int status, at, entry, hops;
+
+	if (config_dead(function) || !config_read(function, PCI_STATUS, 2, &status))
+		return KNOWN_NOT;
+	if (!(status & PCI_STATUS_CAP_LIST))
+		return KNOWN_NO;
+	at = function->header == PCI_HEADER_TYPE_CARDBUS ? PCI_CB_CAPABILITY_LIST :
+							   PCI_CAPABILITY_LIST;
+	if (!config_read(function, at, 1, &at))
+		return KNOWN_NOT;
+	for (hops = 0; hops < LONGEST_LIST && at >= CONFIG_STANDARD; hops++) {
+		at &= ~3U;
+		if (!config_read(function, at, 2, &entry))
+			return KNOWN_NOT;
+		if ((entry & 0xff) == id) {
+			*where = at;
+			return KNOWN_YES;
+		}
+		at = entry >> 8;
+	}
+	return KNOWN_NO;
+}
+
+/**
+ * config_pcie - is it a PCI Express function?
+ * @function: the function
+ * @where: offset of its capability, if so
+ *
+ * Return: whether it is.
+ */
+enum known config_pcie(const struct function *function, unsigned int *where)
+{
+	return config_capability(function, PCI_CAP_ID_EXP, where);
+}
+
+/**
+ * config_pcie_type - type of a PCI Express function
+ * @function: the function
+ *
+ * Return: PCI_EXP_TYPE_*, negative if it is none or not known.
+ */
+int config_pcie_type(const struct function *function)
+{
+	unsigned int where, flags;
+
+	if (config_pcie(function, &where) != KNOWN_YES ||
+	    !config_read(function, where + PCI_EXP_FLAGS, 2, &flags))
+		return -1;
+	return (flags & PCI_EXP_FLAGS_TYPE) >> 4;
+}
+
+/**
+ * config_extended - look for an extended capability
+ * @function: whose
+ * @id: which
+ * @where: its offset, if there
+ *
+ * Return: whether it is there.
+ */
+enum known config_extended(const struct function *function, unsigned int id, unsigned int *where)
+{
+	unsigned int at = CONFIG_CONVENTIONAL, header, hops;
+	enum known pcie = config_pcie(function, &header);
+
+	if (pcie != KNOWN_YES)
+		return pcie;
+	for (hops = 0; hops < LONGEST_EXTENDED_LIST && at >= CONFIG_CONVENTIONAL; hops++) {
+		at &= ~3U;
+		if (!config_read(function, at, 4, &header))
+			return function->extended_known ? KNOWN_NO : KNOWN_NOT;
+		if (header == 0xffffffff)
+			return KNOWN_NOT;
+		if (!header)
+			return KNOWN_NO;
+		if ((header & 0xffff) == id) {
+			*where = at;
+			return KNOWN_YES;
+		}
+		at = header >> 20;
+	}
+	return KNOWN_NO;
+}
+
+/**
+ * config_acs - read access control
+ * @function: whose
+ * @capability: what it can do
+ * @control: what is on
+ *
+ * Return: whether it has any.
+ */
+enum known config_acs(const struct function *function, unsigned int *capability,
+		      unsigned int *control)
+{
+	enum known found;
+	unsigned int at;
+
+	found = config_extended(function, PCI_EXT_CAP_ID_ACS, &at);
+	if (found != KNOWN_YES)
+		return found;
+	if (!config_read(function, at + PCI_ACS_CAP, 2, capability) ||
+	    !config_read(function, at + PCI_ACS_CTRL, 2, control) || *control == 0xffff)
+		return KNOWN_NOT;
+	return KNOWN_YES;
+}
+
+/**
+ * config_uses_ats - are translated requests enabled?
+ * @function: the function
+ *
+ * Return: true if it is known that they are.
+ */
+bool config_uses_ats(const struct function *function)
+{
+	unsigned int at, control;
+
+	return config_extended(function, PCI_EXT_CAP_ID_ATS, &at) == KNOWN_YES &&
+	       config_read(function, at + PCI_ATS_CTRL, 2, &control) && control != 0xffff &&
+	       control & PCI_ATS_CTRL_ENABLE;
+}
+
+/**
+ * config_ari - is forwarding of alternative routing IDs on?
+ * @bridge: the bridge
+ *
+ * Return: true if it is known that it is.
+ */
+bool config_ari(const struct function *bridge)
+{
+	unsigned int at, control;
+
+	return config_pcie(bridge, &at) == KNOWN_YES &&
+	       config_read(bridge, at + PCI_EXP_DEVCTL2, 2, &control) && control != 0xffff &&
+	       control & PCI_EXP_DEVCTL2_ARI;
+}
+
+/**
+ * struct acs_bit - a bit of the ACS capability and control registers
+ * @bit: the bit
+ * @word: its name, as lspci has it
+ */
+struct acs_bit {
+	unsigned int bit;
+	const char *word;
+};
+
+static const struct acs_bit acs_bits[] = {
+	{ PCI_ACS_CAP_VALID, "SrcValid" },
+	{ PCI_ACS_CAP_BLOCK, "TransBlk" },
+	{ PCI_ACS_CAP_REQ_RED, "ReqRedir" },
+	{ PCI_ACS_CAP_CMPLT_RED, "CmpltRedir" },
+	{ PCI_ACS_CAP_FORWARD, "UpstreamFwd" },
+	{ PCI_ACS_CAP_EGRESS, "EgressCtrl" },
+	{ PCI_ACS_CAP_TRANS, "DirectTrans" },
+};
+
+static void add_bits(json_object *to, const char *name, unsigned int bits)
+{
+	json_object *words = add_array(to, name);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(acs_bits); i++)
+		if (bits & acs_bits[i].bit)
+			add_item(words, json_object_new_string(acs_bits[i].word));
+}
+
+/**
+ * config_acs_report - access control for a report
+ * @function: whose
+ *
+ * Return: "known": "yes", "no" or "unread", and if yes, "can" and "on".
+ */
+json_object *config_acs_report(const struct function *function)
+{
+	static const char * const words[] = { "no", "yes", "unread" };
+	json_object *report = json_object_new_object();
+	unsigned int capability, control;
+	enum known known = config_acs(function, &capability, &control);
+
+	add_text(report, "known", words[known]);
+	if (known == KNOWN_YES) {
+		add_bits(report, "can", capability);
+		add_bits(report, "on", control);
+	}
+	return report;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: reading a machine from the output of lspci -x, -xxx or -xxxx
+ *
+ * libpci has a reader of its own. It ends the process at a line that it does not like, knows no
+ * domain beyond 0xffff (as behind Intel VMD), and refuses long lines (as -vvv prints): this one
+ * takes the lines that it knows, and says what it left out.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pci/pci.h>
+
+#include "tool.h"
+
+/* The largest dump of the largest machine is far from it. */
+#define DUMP_LIMIT	(256U << 20)
+
+/* The line begins with an address and a space. */
+static bool dump_address(const char *line, struct address *address)
+{
+	size_t length = strcspn(line, " \t\r\n");
+	char word[32];
+
+	if (!length || length >= sizeof(word) || !strchr(line, ' '))
+		return false;
+	memcpy(word, line, length);
+	word[length] = '\0';
+	/* "03.0" would be short for bus and slot; hexadecimal lines have no dot. */
+	return strchr(word, '.') && parse_address(word, address);
+}
+
+/* "40: 00 11 22 ..." */
+static bool dump_offset(const char *line, unsigned int *offset, const char **bytes)
+{
+	char *end;
+
+	if (!isxdigit((unsigned char)line[0]) || !isxdigit((unsigned char)line[1]))
+		return false;
+	*offset = strtoul(line, &end, 16);
+	if (end - line > 3 || end[0] != ':' || end[1] != ' ')
+		return false;
+	*bytes = end + 1;
+	return true;
+}
+
+static void store_byte(struct function *function, unsigned int at, unsigned char byte)
+{
+	if (!function->config)
+		function->config = keep(CONFIG_SIZE);
+	function->config[at] = byte;
+	function->config_size = at + 1;
+}
+
+/* Bytes count only where they follow those before without a gap. */
+static bool dump_bytes(struct function *function, unsigned int offset, const char *text)
+{
+	char pair[3] = "";
+
+	if (offset != function->config_size)
+		return false;
+	for (; text[0] == ' ' && isxdigit((unsigned char)text[1]); text += 3) {
+		if (!isxdigit((unsigned char)text[2]) || offset >= CONFIG_SIZE)
+			return false;
+		pair[0] = text[1];
+		pair[1] = text[2];
+		store_byte(function, offset++, strtoul(pair, NULL, 16));
+	}
+	return !text[strspn(text, " \t\r")];
+}
+
+static void dump_line(struct machine *machine, const char *line, unsigned int number,
+		      struct function **current)
+{
+	struct address address;
+	unsigned int offset;
+	const char *bytes;
+
+	if (dump_address(line, &address)) {
+		*current = machine_add(machine, address);
+		if (!*current)
+			machine_odd(machine, "line %u: more functions than a machine has", number);
+		return;
+	}
+	if (!dump_offset(line, &offset, &bytes))
+		return;
+	if (!*current)
+		machine_odd(machine, "line %u: bytes of no function are left out", number);
+	else if (!dump_bytes(*current, offset, bytes))
+		machine_odd(machine, "line %u: %s: bytes that make no sense here are left out",
+			    number, (*current)->bdf);
+}
+
+static void dump_ids(struct function *function)
+{
+	unsigned int value;
+
+	if (config_read(function, PCI_VENDOR_ID, 2, &value))
+		function->vendor = value;
+	if (config_read(function, PCI_DEVICE_ID, 2, &value))
+		function->device = value;
+	if (config_read(function, PCI_CLASS_REVISION, 4, &value))
+		function->class = value >> 8;
+	if (!config_dead(function) && config_read(function, PCI_HEADER_TYPE, 1, &value))
+		function->header = value & 0x7f;
+}
+
+static void dump_bars(struct function *function)
+{
+	unsigned int i, low, high;
+	struct bar *bar;
+
+	for (i = 0; i < BARS && function->header == PCI_HEADER_TYPE_NORMAL; i++) {
+		bar = &function->bars[i];
+		if (!config_read(function, PCI_BASE_ADDRESS_0 + 4 * i, 4, &low) || !low)
+			continue;
+		bar->memory = !(low & PCI_BASE_ADDRESS_SPACE_IO);
+		bar->start = low & (bar->memory ? ~0xfU : ~0x3U);
+		if (!bar->memory || (low & 6) != PCI_BASE_ADDRESS_MEM_TYPE_64)
+			continue;
+		if (config_read(function, PCI_BASE_ADDRESS_0 + 4 * ++i, 4, &high))
+			bar->start |= (unsigned long long)high << 32;
+	}
+}
+
+/**
+ * dump_load - read a machine from the output of lspci
+ * @machine: with the name of the dump
+ */
+void dump_load(struct machine *machine)
+{
+	char *text = read_text(machine->dump, DUMP_LIMIT), *line, *end;
+	struct function *current = NULL;
+	unsigned int i, number = 1, empty = 0;
+
+	if (!text)
+		fail(STATUS_USAGE, "%s: %m", machine->dump);
+	for (line = text; line; line = end, number++) {
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		dump_line(machine, line, number, &current);
+	}
+	free(text);
+	if (!machine->nr)
+		fail(STATUS_UNKNOWN, "%s: no PCI function; is it the output of lspci -xxxx?",
+		     machine->dump);
+	for (i = 0; i < machine->nr; i++) {
+		dump_ids(machine->functions[i]);
+		dump_bars(machine->functions[i]);
+		empty += !machine->functions[i]->config_size;
+	}
+	if (empty)
+		machine_odd(machine, "%u of %u functions lack the bytes that lspci -xxxx shows",
+			    empty, machine->nr);
+	machine_link(machine);
+}

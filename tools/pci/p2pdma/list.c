@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma list: providers, and who could be one
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* Fields of the register CMBSZ (NVM Express Base Specification 2.0, sec 3.1.3.12). */
+#define CMBSZ_RDS	0x08
+#define CMBSZ_WDS	0x10
+#define CMBSZ_UNITS(reg)	((reg) >> 8 & 0xf)
+#define CMBSZ_SIZE(reg)	((reg) >> 12)
+
+/* Memory is registered in units of this on most architectures. */
+#define SMALLEST_REGION	(2ULL << 20)
+
+#define MAPS_LIMIT	(16U << 20)
+
+/* ---- users -------------------------------------------------------------------------------- */
+
+/* How much of a provider's memory a process has mapped. */
+static unsigned long long mapped_bytes(const char *maps, const char *bdf)
+{
+	char *file = keep_format("/%s/p2pmem/allocate", bdf);
+	unsigned long long start, end, bytes = 0;
+	const char *line, *next;
+
+	for (line = maps; *line; line = next) {
+		next = line + strcspn(line, "\n");
+		next += *next == '\n';
+		if (memmem(line, next - line, file, strlen(file)) &&
+		    sscanf(line, "%llx-%llx", &start, &end) == 2 && end > start)
+			bytes += end - start;
+	}
+	free(file);
+	return bytes;
+}
+
+static void add_process(json_object *users, const char *pid, const char *bdf)
+{
+	char *path = keep_format("/proc/%s/maps", pid), *maps = read_text(path, MAPS_LIMIT);
+	unsigned long long bytes = maps ? mapped_bytes(maps, bdf) : 0;
+	json_object *user;
+
+	if (bytes) {
+		user = json_object_new_object();
+		add_number(user, "pid", atoi(pid));
+		add_text(user, "command", read_line("/proc/%s/comm", pid));
+		add_number(user, "bytes", bytes);
+		add_item(users, user);
+	}
+	free(maps);
+	free(path);
+}
+
+static void add_users(const struct machine *machine, json_object *report, const char *bdf)
+{
+	json_object *users = add_array(report, "users");
+	char **names;
+	int i, nr;
+
+	nr = machine->live ? list_directory("/proc", &names) : 0;
+	for (i = 0; i < nr; i++)
+		if (isdigit((unsigned char)names[i][0]))
+			add_process(users, names[i], bdf);
+}
+
+/* ---- providers ---------------------------------------------------------------------------- */
+
+/* sysfs does not say which BAR it is; often only one is large enough. */
+static int guess_bar(const struct function *function)
+{
+	int i, found = -1;
+
+	for (i = 0; i < BARS; i++) {
+		if (!function->bars[i].memory || function->bars[i].size < function->memory->size)
+			continue;
+		if (found >= 0)
+			return -1;
+		found = i;
+	}
+	return found;
+}
+
+static void add_counters(json_object *provider, const struct memory *memory)
+{
+	json_object *counters;
+
+	if (!memory->counters) {
+		add_text(provider, "counters", NULL);
+		return;
+	}
+	counters = add_object(provider, "counters");
+	add_number(counters, "allocated_peak", memory->peak);
+	add_number(counters, "alloc_failed", memory->failed);
+	add_number(counters, "mapped_bus", memory->bus);
+	add_number(counters, "mapped_host", memory->host);
+	add_number(counters, "map_refused", memory->refused);
+}
+
+static void add_provider(const struct machine *machine, json_object *providers,
+			 const struct function *function)
+{
+	json_object *provider = json_object_new_object();
+	int bar = guess_bar(function);
+
+	json_object_object_add(provider, "function", function_report(machine, function));
+	if (bar >= 0)
+		add_number(provider, "bar", bar);
+	else
+		add_text(provider, "bar", NULL);
+	add_number(provider, "size", function->memory->size);
+	add_number(provider, "available", function->memory->available);
+	add_bool(provider, "published", function->memory->published);
+	add_counters(provider, function->memory);
+	add_users(machine, provider, function->bdf);
+	add_item(providers, provider);
+}
+
+/* ---- who could be one --------------------------------------------------------------------- */
+
+static bool controller_register(const struct function *function, const char *name,
+				unsigned long long *number)
+{
+	unsigned int i;
+	char *line;
+
+	for (i = 0; i < function->nr_names; i++) {
+		line = read_line("%s/nvme/%s/%s", function->path, function->names[i], name);
+		if (parse_number(line, 0, ~0U, number))
+			return true;
+	}
+	return false;
+}
+
+static unsigned long long cmb_bytes(unsigned long long cmbsz)
+{
+	unsigned int units = CMBSZ_UNITS(cmbsz);
+
+	return units > 6 ? 0 : CMBSZ_SIZE(cmbsz) << (12 + 4 * units);
+}
+
+static const char *why_no_provider(const struct machine *machine, const struct function *function,
+				   unsigned long long cmbsz)
+{
+	if (machine->support == SUPPORT_NONE)
+		return "the kernel was built without CONFIG_PCI_P2PDMA";
+	if (!(cmbsz & CMBSZ_RDS) || !(cmbsz & CMBSZ_WDS))
+		return "the controller allows no data in it, only queues";
+	if (cmb_bytes(cmbsz) < SMALLEST_REGION)
+		return "it is smaller than 2 MiB, the least that the kernel can register";
+	if (!function->driver)
+		return "no driver is bound";
+	return "the driver did not register it; dmesg may say why";
+}
+
+/* The driver shows the registers only where there is a controller memory buffer. */
+static void add_candidate(const struct machine *machine, json_object *candidates,
+			  const struct function *function)
+{
+	unsigned long long cmbsz = 0, size;
+	json_object *candidate;
+	const char *why;
+	int i, bar = -1;
+
+	for (i = 1; i < BARS; i++)
+		if (function->bars[i].memory && function->bars[i].size >= SMALLEST_REGION)
+			bar = i;
+	if (controller_register(function, "cmbsz", &cmbsz) && cmbsz) {
+		size = cmb_bytes(cmbsz);
+		why = why_no_provider(machine, function, cmbsz);
+	} else if (bar > 0 && function->driver && !strcmp(function->driver, "nvme")) {
+		size = function->bars[bar].size;
+		why = "there is a BAR, but the controller announces no memory buffer in it";
+	} else if (bar > 0) {
+		size = function->bars[bar].size;
+		why = "a BAR may hold a controller memory buffer, but the nvme driver is not bound";
+	} else {
+		return;
+	}
+	candidate = json_object_new_object();
+	json_object_object_add(candidate, "function", function_report(machine, function));
+	add_number(candidate, "size", size);
+	add_text(candidate, "why", why);
+	add_item(candidates, candidate);
+}
+
+static enum status list_run(struct request *request)
+{
+	const struct machine *machine = request->machine;
+	json_object *providers, *candidates;
+	const struct function *function;
+	unsigned int i;
+
+	if (machine->dump)
+		fail(STATUS_UNKNOWN, "list: the output of lspci does not say who provides memory");
+	providers = add_array(request->report, "providers");
+	candidates = add_array(request->report, "candidates");
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		if (function->memory)
+			add_provider(machine, providers, function);
+		else if (!strcmp(function_class(function), "nvme"))
+			add_candidate(machine, candidates, function);
+	}
+	return STATUS_YES;
+}
+
+/* ---- text --------------------------------------------------------------------------------- */
+
+static void print_users(json_object *provider)
+{
+	json_object *user;
+	size_t i;
+
+	for (i = 0; i < get_length(provider, "users"); i++) {
+		user = get_item(provider, "users", i);
+		printf("  used by %s (process %lld): %s\n", get_text(user, "command"),
+		       get_number(user, "pid"), show_size(get_number(user, "bytes")));
+	}
+}
+
+static void print_counters(json_object *provider)
+{
+	json_object *counters = get(provider, "counters");
+
+	if (!counters)
+		return;
+	printf("  at most %s in use, %lld allocations failed\n"
+	       "  mapped by bus address: %lld, through a host bridge: %lld, refused: %lld\n",
+	       show_size(get_number(counters, "allocated_peak")),
+	       get_number(counters, "alloc_failed"), get_number(counters, "mapped_bus"),
+	       get_number(counters, "mapped_host"), get_number(counters, "map_refused"));
+}
+
+static void print_provider(json_object *provider)
+{
+	json_object *function = get(provider, "function");
+	char bar[8] = "?";
+
+	if (get(provider, "bar"))
+		snprintf(bar, sizeof(bar), "%lld", get_number(provider, "bar"));
+	printf("%-14s %-10s %-4s %10s %10s  %-9s %s\n", get_text(function, "bdf"),
+	       one_name(function), bar, show_size(get_number(provider, "size")),
+	       show_size(get_number(provider, "available")),
+	       get_bool(provider, "published") ? "yes" : "no", get_text(function, "title"));
+	print_counters(provider);
+	print_users(provider);
+}
+
+static void list_print(json_object *report)
+{
+	json_object *candidate, *function;
+	size_t i;
+
+	if (get_length(report, "providers"))
+		printf("%-14s %-10s %-4s %10s %10s  %-9s\n", "PROVIDER", "NAME", "BAR", "SIZE",
+		       "AVAILABLE", "PUBLISHED");
+	else
+		printf("No device of this machine provides peer memory.\n");
+	for (i = 0; i < get_length(report, "providers"); i++)
+		print_provider(get_item(report, "providers", i));
+	for (i = 0; i < get_length(report, "candidates"); i++) {
+		candidate = get_item(report, "candidates", i);
+		function = get(candidate, "function");
+		printf("%s%s %s could provide %s, but does not: %s\n", i ? "" : "\n",
+		       get_text(function, "bdf"), one_name(function),
+		       show_size(get_number(candidate, "size")), get_text(candidate, "why"));
+	}
+	if (!strcmp(get_text(get(report, "machine"), "support"), "none"))
+		printf("\nThe kernel was built without CONFIG_PCI_P2PDMA.\n");
+}
+
+const struct command command_list = {
+	.name = "list",
+	.args = "",
+	.summary = "who provides peer memory, and who could",
+	.help = "Shows every provider with its BAR, its memory and who uses it, and NVMe drives\n"
+		"with a controller memory buffer that is not offered, with the reason. Of other\n"
+		"users' processes only root sees what they have mapped.\n",
+	.run = list_run,
+	.print = list_print,
+};

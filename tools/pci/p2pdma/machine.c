@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: functions, and how they hang together
+ */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pci/pci.h>
+
+#include "tool.h"
+
+/* ---- addresses ---------------------------------------------------------------------------- */
+
+/* Hexadecimal digits, between @least and @most of them; moves @text behind them. */
+static bool take_hex(const char **text, unsigned int least, unsigned int most,
+		     unsigned int *number)
+{
+	const char *at = *text;
+	char digit[2] = "";
+
+	*number = 0;
+	for (; isxdigit((unsigned char)*at) && at - *text < most; at++) {
+		digit[0] = *at;
+		*number = *number << 4 | strtoul(digit, NULL, 16);
+	}
+	if (at - *text < least)
+		return false;
+	*text = at;
+	return true;
+}
+
+static bool take(const char **text, char wanted)
+{
+	if (**text != wanted)
+		return false;
+	(*text)++;
+	return true;
+}
+
+/* bus:device.function at the end of @text. */
+static bool take_rest(const char **text, struct address *address)
+{
+	unsigned int bus, slot, func;
+
+	if (!take_hex(text, 1, 2, &bus) || !take(text, ':') ||
+	    !take_hex(text, 1, 2, &slot) || !take(text, '.') || !take_hex(text, 1, 1, &func))
+		return false;
+	address->bus = bus;
+	address->devfn = slot << 3 | func;
+	return !**text && slot < 32 && func < 8;
+}
+
+/**
+ * parse_address - read the address of a function, with or without domain
+ * @text: what to read
+ * @address: where to put it
+ *
+ * Return: false if @text is no address.
+ */
+bool parse_address(const char *text, struct address *address)
+{
+	const char *rest = text;
+
+	address->domain = 0;
+	if (take_rest(&rest, address))
+		return true;
+	rest = text;
+	return take_hex(&rest, 1, 8, &address->domain) && take(&rest, ':') &&
+	       take_rest(&rest, address);
+}
+
+static int compare_addresses(struct address a, struct address b)
+{
+	if (a.domain != b.domain)
+		return a.domain < b.domain ? -1 : 1;
+	if (a.bus != b.bus)
+		return a.bus - b.bus;
+	return a.devfn - b.devfn;
+}
+
+static int compare_functions(const void *a, const void *b)
+{
+	const struct function *p = *(struct function * const *)a;
+	const struct function *q = *(struct function * const *)b;
+
+	return compare_addresses(p->address, q->address);
+}
+
+/* ---- building ----------------------------------------------------------------------------- */
+
+/**
+ * machine_add - add a function; machine_link() has to follow
+ * @machine: where to
+ * @address: of the function
+ *
+ * Return: the function; NULL if there are too many.
+ */
+struct function *machine_add(struct machine *machine, struct address address)
+{
+	size_t room = machine->nr * sizeof(struct function *);
+	struct function *function;
+
+	if (machine->nr == MAX_FUNCTIONS)
+		return NULL;
+	/* Grow by doubling: at powers of two. */
+	if (!(machine->nr & (machine->nr - 1)))
+		machine->functions = keep_more(machine->functions, room,
+					       machine->nr ? 2 * room : sizeof(function));
+	function = keep(sizeof(*function));
+	function->address = address;
+	function->iommu_group = -1;
+	function->numa_node = -1;
+	snprintf(function->bdf, sizeof(function->bdf), "%04x:%02x:%02x.%x", address.domain,
+		 address.bus, address.devfn >> 3, address.devfn & 7);
+	machine->functions[machine->nr++] = function;
+	return function;
+}
+
+/**
+ * machine_find - look up a function
+ * @machine: linked
+ * @address: of the function
+ *
+ * Return: the function or NULL.
+ */
+struct function *machine_find(const struct machine *machine, struct address address)
+{
+	struct function key = { .address = address }, *at = &key, **found;
+
+	if (!machine->nr)
+		return NULL;
+	found = bsearch(&at, machine->functions, machine->nr, sizeof(at), compare_functions);
+	return found ? *found : NULL;
+}
+
+/**
+ * machine_host - the host bridge with a root bus
+ * @machine: where it is, or will be
+ * @domain: of the root bus
+ * @bus: number of the root bus
+ *
+ * Return: the host bridge, never NULL.
+ */
+struct host *machine_host(struct machine *machine, unsigned int domain, unsigned char bus)
+{
+	size_t size = machine->nr_hosts * sizeof(struct host *);
+	struct host *host;
+	unsigned int i;
+
+	for (i = machine->nr_hosts; i--;)
+		if (machine->hosts[i]->domain == domain && machine->hosts[i]->bus == bus)
+			return machine->hosts[i];
+	host = keep(sizeof(*host));
+	host->domain = domain;
+	host->bus = bus;
+	snprintf(host->name, sizeof(host->name), "pci%04x:%02x", domain, bus);
+	machine->hosts = keep_more(machine->hosts, size, size + sizeof(host));
+	machine->hosts[machine->nr_hosts++] = host;
+	return host;
+}
+
+/**
+ * machine_odd - note something that could not be read
+ * @machine: where
+ * @format: as for printf()
+ */
+void machine_odd(struct machine *machine, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	if (json_object_array_length(machine->odd) >= 1000)
+		return;
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		fail(STATUS_UNKNOWN, "out of memory");
+	va_end(args);
+	add_item(machine->odd, json_object_new_string(text));
+	free(text);
+}
+
+/**
+ * function_name - give a function another name
+ * @function: the function
+ * @name: the name; one that nobody can have meant is ignored
+ */
+void function_name(struct function *function, const char *name)
+{
+	size_t size = function->nr_names * sizeof(char *);
+	const char *at;
+	unsigned int i;
+
+	for (at = name; *at; at++)
+		if (!isalnum((unsigned char)*at) && !strchr("_-.:@", *at))
+			return;
+	for (i = 0; i < function->nr_names; i++)
+		if (!strcmp(function->names[i], name))
+			return;
+	if (!*name || i >= 64)
+		return;
+	function->names = keep_more(function->names, size, size + sizeof(char *));
+	function->names[function->nr_names++] = keep_text(name);
+}
+
+/* ---- linking ------------------------------------------------------------------------------ */
+
+#define BUSES	256
+
+/**
+ * struct buses - bridges of a domain by the number of the bus below them
+ * @below: the bridge whose secondary bus has that number
+ */
+struct buses {
+	struct function *below[BUSES];
+};
+
+static bool bridge_buses(const struct function *bridge, unsigned int *secondary,
+			 unsigned int *subordinate)
+{
+	if (!function_is_bridge(bridge) ||
+	    !config_read(bridge, PCI_SECONDARY_BUS, 1, secondary) ||
+	    !config_read(bridge, PCI_SUBORDINATE_BUS, 1, subordinate))
+		return false;
+	/* Numbers grow downwards; whatever else they do is no hierarchy. */
+	return *secondary > bridge->address.bus && *subordinate >= *secondary;
+}
+
+static void find_buses(const struct machine *machine, unsigned int first, struct buses *buses)
+{
+	unsigned int domain = machine->functions[first]->address.domain;
+	unsigned int i, secondary, subordinate;
+	struct function *bridge;
+
+	memset(buses, 0, sizeof(*buses));
+	for (i = first; i < machine->nr; i++) {
+		bridge = machine->functions[i];
+		if (bridge->address.domain != domain)
+			break;
+		if (bridge_buses(bridge, &secondary, &subordinate) && !buses->below[secondary])
+			buses->below[secondary] = bridge;
+	}
+}
+
+/*
+ * Virtual functions may be on a bus that no bridge leads to directly, but whose number lies in
+ * the range of one: the one that begins last is the nearest.
+ */
+static struct function *bridge_above(const struct buses *buses, unsigned int bus)
+{
+	unsigned int at, secondary, subordinate;
+
+	for (at = bus + 1; at-- > 0;)
+		if (buses->below[at] && buses->below[at]->address.bus < bus &&
+		    bridge_buses(buses->below[at], &secondary, &subordinate) && bus <= subordinate)
+			return buses->below[at];
+	return NULL;
+}
+
+/* Where sysfs did not say what is above a function, the bus numbers do. */
+static void link_by_bus(struct machine *machine)
+{
+	struct function *function;
+	struct buses buses;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		if (!i || machine->functions[i - 1]->address.domain != function->address.domain)
+			find_buses(machine, i, &buses);
+		if (!function->host)
+			function->up = bridge_above(&buses, function->address.bus);
+	}
+}
+
+static void link_hosts(struct machine *machine)
+{
+	struct function *function, *top;
+	struct host *host;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		for (top = function; top->up && !top->host; top = top->up)
+			;
+		if (!top->host)
+			top->host = machine_host(machine, top->address.domain, top->address.bus);
+		function->host = top->host;
+	}
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		host = function->host;
+		if (!function->up && !function->physfn && !host->first)
+			host->first = function;
+	}
+}
+
+/* A copy may have been tampered with; no path towards the root is longer than this. */
+#define DEEPEST	BUSES
+
+static void cut_loops(struct machine *machine)
+{
+	struct function *at;
+	unsigned int i, depth;
+
+	for (i = 0; i < machine->nr; i++) {
+		depth = 0;
+		for (at = machine->functions[i]; at && depth <= DEEPEST; at = at->up)
+			depth++;
+		if (!at)
+			continue;
+		machine_odd(machine, "%s: what is above it leads round in a circle",
+			    machine->functions[i]->bdf);
+		machine->functions[i]->up = NULL;
+	}
+}
+
+static void drop_doubles(struct machine *machine)
+{
+	struct function *function;
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		if (nr && !compare_functions(&machine->functions[nr - 1], &function))
+			machine_odd(machine, "%s is there twice; the second is left out",
+				    function->bdf);
+		else
+			machine->functions[nr++] = function;
+		/* Who is left out knows who stands for it. */
+		function->index = nr - 1;
+	}
+	machine->nr = nr;
+	for (i = 0; i < nr; i++) {
+		function = machine->functions[i];
+		if (function->up)
+			function->up = machine->functions[function->up->index];
+		if (function->physfn)
+			function->physfn = machine->functions[function->physfn->index];
+	}
+}
+
+static int compare_hosts(const void *a, const void *b)
+{
+	const struct host *p = *(struct host * const *)a, *q = *(struct host * const *)b;
+
+	if (p->domain != q->domain)
+		return p->domain < q->domain ? -1 : 1;
+	return p->bus - q->bus;
+}
+
+/*
+ * BARs hold bus addresses, and the kernel shows what the CPU calls them. Where these differ, the
+ * host bridge translates.
+ */
+static void find_translation(struct function *function)
+{
+	unsigned int i, low, high;
+	unsigned long long bus;
+
+	for (i = 0; i < BARS && !function->header; i++) {
+		if (!function->bars[i].memory || !function->bars[i].size ||
+		    !config_read(function, PCI_BASE_ADDRESS_0 + 4 * i, 4, &low))
+			continue;
+		bus = low & ~0xfU;
+		if ((low & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64 &&
+		    config_read(function, PCI_BASE_ADDRESS_0 + 4 * i + 4, 4, &high))
+			bus |= (unsigned long long)high << 32;
+		if (bus && bus != function->bars[i].start)
+			function->host->translates = true;
+	}
+}
+
+/**
+ * machine_link - find out what hangs where
+ * @machine: with all functions added
+ */
+void machine_link(struct machine *machine)
+{
+	unsigned int i;
+
+	if (!machine->nr)
+		return;
+	qsort(machine->functions, machine->nr, sizeof(*machine->functions), compare_functions);
+	drop_doubles(machine);
+	link_by_bus(machine);
+	cut_loops(machine);
+	link_hosts(machine);
+	qsort(machine->hosts, machine->nr_hosts, sizeof(*machine->hosts), compare_hosts);
+	for (i = 0; i < machine->nr; i++)
+		if (machine->sysfs)
+			find_translation(machine->functions[i]);
+}
+
+/* ---- what a function is ------------------------------------------------------------------- */
+
+/**
+ * function_is_bridge - as the kernel's pci_is_bridge()
+ * @function: the function
+ *
+ * Return: true for bridges of PCI and CardBus.
+ */
+bool function_is_bridge(const struct function *function)
+{
+	return function->header == PCI_HEADER_TYPE_BRIDGE ||
+	       function->header == PCI_HEADER_TYPE_CARDBUS;
+}
+
+/**
+ * function_kind - what part of a hierarchy a function is
+ * @function: the function
+ *
+ * Return: a few words.
+ */
+const char *function_kind(const struct function *function)
+{
+	static const char * const kinds[] = {
+		[PCI_EXP_TYPE_ENDPOINT] = "endpoint",
+		[PCI_EXP_TYPE_LEG_END] = "endpoint",
+		[PCI_EXP_TYPE_ROOT_PORT] = "root port",
+		[PCI_EXP_TYPE_UPSTREAM] = "switch upstream port",
+		[PCI_EXP_TYPE_DOWNSTREAM] = "switch downstream port",
+		[PCI_EXP_TYPE_PCI_BRIDGE] = "bridge to PCI",
+		[PCI_EXP_TYPE_PCIE_BRIDGE] = "bridge from PCI",
+		[PCI_EXP_TYPE_ROOT_INT_EP] = "integrated endpoint",
+		[PCI_EXP_TYPE_ROOT_EC] = "event collector",
+	};
+	int type = config_pcie_type(function);
+
+	if (function->physfn)
+		return "virtual function";
+	if (type >= 0 && type < (int)COUNT_OF(kinds) && kinds[type])
+		return kinds[type];
+	return function_is_bridge(function) ? "bridge" : "endpoint";
+}
+
+/**
+ * struct class_word - a word for --class
+ * @word: the word
+ * @class: class code
+ * @mask: which bits of it count
+ */
+struct class_word {
+	const char *word;
+	unsigned int class;
+	unsigned int mask;
+};
+
+static const struct class_word class_words[] = {
+	{ "nvme",	0x010800, 0xffff00 },
+	{ "storage",	0x010000, 0xff0000 },
+	{ "rdma",	0x020700, 0xffff00 },
+	{ "rdma",	0x0c0600, 0xffff00 },
+	{ "net",	0x020000, 0xff0000 },
+	{ "gpu",	0x030000, 0xff0000 },
+	{ "audio",	0x040300, 0xffff00 },
+	{ "memory",	0x050000, 0xff0000 },
+	{ "bridge",	0x060000, 0xff0000 },
+	{ "usb",	0x0c0300, 0xffff00 },
+	{ "accelerator", 0x120000, 0xff0000 },
+};
+
+/**
+ * function_class - class of a function in a word
+ * @function: the function
+ *
+ * Return: the word.
+ */
+const char *function_class(const struct function *function)
+{
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(class_words); i++)
+		if ((function->class & class_words[i].mask) == class_words[i].class)
+			return class_words[i].word;
+	return "other";
+}
+
+static void ids_quiet(char *format, ...)
+{
+	(void)format;
+}
+
+static void __noreturn ids_failed(char *format, ...)
+{
+	fail(STATUS_UNKNOWN, "libpci: %s", format);
+}
+
+/* Only for names: pci_init() would look at the machine, and sets these three. */
+static struct pci_access *id_database(void)
+{
+	static struct pci_access *access;
+
+	if (!access) {
+		access = pci_alloc();
+		access->error = ids_failed;
+		access->warning = ids_quiet;
+		access->debug = ids_quiet;
+	}
+	return access;
+}
+
+/**
+ * function_title - vendor and device in words, or in numbers where names are not wanted
+ * @machine: says which
+ * @function: the function
+ *
+ * Return: the words.
+ */
+const char *function_title(const struct machine *machine, const struct function *function)
+{
+	char words[160];
+
+	if (machine->numeric)
+		return keep_format("%04x:%04x", function->vendor, function->device);
+	return keep_text(pci_lookup_name(id_database(), words, sizeof(words),
+					 PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
+					 function->vendor, function->device));
+}
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+static struct function *resolve_name(const struct machine *machine, const char *name)
+{
+	struct function *function, *found = NULL;
+	unsigned int i, j;
+
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		for (j = 0; j < function->nr_names; j++) {
+			if (strcmp(function->names[j], name))
+				continue;
+			if (found && found != function)
+				fail(STATUS_USAGE, "%s has two paths, %s and %s: say which",
+				     name, found->bdf, function->bdf);
+			found = function;
+		}
+	}
+	return found;
+}
+
+/* A partition's disk: sda1 is on sda, nvme0n1p1 on nvme0n1. */
+static struct function *resolve_partition(const struct machine *machine, const char *name)
+{
+	size_t length = strlen(name);
+	char *disk = keep_text(name);
+
+	while (length && isdigit((unsigned char)disk[length - 1]))
+		length--;
+	if (!disk[length] || !length)
+		return NULL;
+	if (length > 1 && disk[length - 1] == 'p' && isdigit((unsigned char)disk[length - 2]))
+		length--;
+	disk[length] = '\0';
+	return resolve_name(machine, disk);
+}
+
+static struct function *find_device(const struct machine *machine, const char *name)
+{
+	struct function *function;
+	struct address address;
+	const char *base = name;
+
+	if (parse_address(name, &address))
+		return machine_find(machine, address);
+	if (!strncmp(name, "/dev/", 5))
+		base = strrchr(name, '/') + 1;
+	function = resolve_name(machine, base);
+	return function ? function : resolve_partition(machine, base);
+}
+
+/**
+ * resolve - find the function that somebody means
+ * @machine: where
+ * @name: an address, or the name of a device
+ *
+ * Return: the function; ends the tool if there is none.
+ */
+struct function *resolve(struct machine *machine, const char *name)
+{
+	struct function *function = find_device(machine, name);
+
+	if (function)
+		return function;
+	if (machine->dump && !strchr(name, ':'))
+		fail(STATUS_USAGE, "%s: the output of lspci holds no such names; give an address",
+		     name);
+	fail(STATUS_USAGE, "%s: no such PCI function, nor a device of that name on one", name);
+}
+
+/**
+ * resolve_bridge - find the bridge or host bridge that somebody means
+ * @machine: where
+ * @name: the address of a bridge, or pci0000:00, or 0000:00
+ *
+ * Return: one of the two; ends the tool if there is none.
+ */
+struct resolved resolve_bridge(struct machine *machine, const char *name)
+{
+	const char *number = strncmp(name, "pci", 3) ? name : name + 3;
+	struct resolved resolved = { .given = name };
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_hosts && !resolved.host; i++)
+		if (!strcmp(machine->hosts[i]->name + 3, number))
+			resolved.host = machine->hosts[i];
+	if (resolved.host)
+		return resolved;
+	resolved.function = resolve(machine, name);
+	if (!function_is_bridge(resolved.function))
+		fail(STATUS_USAGE, "%s (%s) is not a bridge; the one above it is %s", name,
+		     resolved.function->bdf, resolved.function->up ? resolved.function->up->bdf :
+		     resolved.function->host->name);
+	return resolved;
+}

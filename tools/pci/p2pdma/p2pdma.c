@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: can A reach B, why not, and what is to be done?
+ *
+ * The command line. What a subcommand is, the table below and struct command say.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static const struct command * const commands[] = {
+	&command_list,
+	&command_tree,
+	&command_matrix,
+	&command_path,
+	&command_check,
+};
+
+/* Options of one subcommand are numbered from 256 on. */
+static const struct option common_options[] = {
+	{ "sysfs",	required_argument,	NULL, 's' },
+	{ "lspci",	required_argument,	NULL, 'l' },
+	{ "cpu",	required_argument,	NULL, 'c' },
+	{ "computed",	no_argument,		NULL, 'C' },
+	{ "json",	no_argument,		NULL, 'j' },
+	{ "pretty",	no_argument,		NULL, 'J' },
+	{ "numeric",	no_argument,		NULL, 'n' },
+	{ "help",	no_argument,		NULL, 'h' },
+	{ "version",	no_argument,		NULL, 'V' },
+	{ }
+};
+
+static const char short_options[] = "+s:l:c:CjJnhV";
+
+#define SHOWN_ODD	8
+
+/**
+ * struct line - what the command line says
+ * @request: for the subcommand
+ * @machine: what to look at
+ * @command: the subcommand, or NULL
+ * @help: was asked for
+ */
+struct line {
+	struct request request;
+	struct machine machine;
+	const struct command *command;
+	bool help;
+};
+
+static void print_overview(void)
+{
+	unsigned int i;
+
+	puts("Usage: p2pdma [OPTION]... COMMAND [ARGUMENT]...\n"
+	     "Tells which PCI devices can reach each other's memory, why not, and what to do.\n");
+	for (i = 0; i < COUNT_OF(commands); i++)
+		printf("  %-7s %-28s %s\n", commands[i]->name, commands[i]->args,
+		       commands[i]->summary);
+	puts("\nA device is an address or a name: 0000:03:00.0, 03:00.0, nvme0, nvme0n1,\n"
+	     "/dev/nvme0n1, eth0, mlx5_0, card0, renderD128.\n\n"
+	     "  -s, --sysfs DIR   look at a copy of /sys rather than at this machine\n"
+	     "  -l, --lspci FILE  look at the output of lspci -xxxx\n"
+	     "  -c, --cpu KIND    whose processor is amd-zen (family 17h or later) or other\n"
+	     "  -C, --computed    compute verdicts also where the kernel has them\n"
+	     "  -n, --numeric     IDs rather than names of devices\n"
+	     "  -j, --json        JSON;  -J, --pretty: the same for people\n"
+	     "  -h, --help        this, or the help of a command;  -V, --version\n\n"
+	     "Exit status: 0 yes or done, 1 no, 2 wrong usage, 3 cannot say.");
+}
+
+static void command_help(const struct command *command)
+{
+	printf("Usage: p2pdma [OPTION]... %s %s\n%c%s.\n\n%s", command->name, command->args,
+	       command->summary[0] & ~0x20, command->summary + 1, command->help);
+}
+
+static const struct command *find_command(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(commands); i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	fail(STATUS_USAGE, "there is no command \"%s\"; p2pdma --help lists them", name);
+}
+
+static enum cpu_rule parse_cpu(const char *word)
+{
+	if (!strcmp(word, "amd-zen"))
+		return CPU_ROUTES;
+	if (!strcmp(word, "other"))
+		return CPU_OTHER;
+	fail(STATUS_USAGE, "--cpu %s: say amd-zen or other", word);
+}
+
+static void take_option(struct line *line, int option)
+{
+	switch (option) {
+	case 's':
+		line->machine.sysfs = optarg;
+		break;
+	case 'l':
+		line->machine.dump = optarg;
+		break;
+	case 'c':
+		line->machine.cpu = parse_cpu(optarg);
+		break;
+	case 'C':
+		line->request.computed = true;
+		break;
+	case 'J':
+		line->request.pretty = true;
+		line->request.json = true;
+		break;
+	case 'j':
+		line->request.json = true;
+		break;
+	case 'n':
+		line->machine.numeric = true;
+		break;
+	case 'h':
+		line->help = true;
+		break;
+	case 'V':
+		puts("p2pdma " TOOL_VERSION);
+		exit(STATUS_YES);
+	default:
+		/* getopt_long() has said what is wrong. */
+		exit(STATUS_USAGE);
+	}
+}
+
+/* Options of the command and those that all have. */
+static struct option *join_options(const struct command *command)
+{
+	size_t nr = 0;
+	struct option *options;
+
+	while (command->options && command->options[nr].name)
+		nr++;
+	options = keep(nr * sizeof(*options) + sizeof(common_options));
+	if (nr)
+		memcpy(options, command->options, nr * sizeof(*options));
+	memcpy(options + nr, common_options, sizeof(common_options));
+	return options;
+}
+
+static void parse_command(struct line *line, int argc, char **argv)
+{
+	struct option *options = join_options(line->command);
+	int option;
+
+	/* 0 makes it start again, behind the command; here options may also follow arguments. */
+	optind = 0;
+	while ((option = getopt_long(argc, argv, short_options + 1, options, NULL)) != -1) {
+		if (option < 256)
+			take_option(line, option);
+		else if (!line->command->option(option, optarg))
+			fail(STATUS_USAGE, "%s: \"%s\" makes no sense here", line->command->name,
+			     optarg);
+	}
+	line->request.args = argv + optind;
+	line->request.nr_args = argc - optind;
+}
+
+static void parse(struct line *line, int argc, char **argv)
+{
+	int option, at;
+
+	while ((option = getopt_long(argc, argv, short_options, common_options, NULL)) != -1)
+		take_option(line, option);
+	if (optind == argc)
+		return;
+	at = optind;
+	line->command = find_command(argv[at]);
+	/* Messages of getopt_long() begin with this. */
+	argv[at] = argv[0];
+	parse_command(line, argc - at, argv + at);
+}
+
+static void check_usage(const struct line *line)
+{
+	const struct command *command = line->command;
+	bool copy = line->machine.sysfs || line->machine.dump;
+
+	if (!command)
+		fail(STATUS_USAGE, "say what to do; p2pdma --help lists the commands");
+	if (line->machine.sysfs && line->machine.dump)
+		fail(STATUS_USAGE, "either --sysfs or --lspci");
+	if (command->live_only && copy)
+		fail(STATUS_USAGE, "%s: only on the machine itself", command->name);
+	if (line->request.nr_args < command->min_args || line->request.nr_args > command->max_args)
+		fail(STATUS_USAGE, "usage: p2pdma %s %s", command->name, command->args);
+}
+
+static void load(struct machine *machine)
+{
+	machine->odd = json_object_new_array();
+	if (machine->dump) {
+		dump_load(machine);
+		return;
+	}
+	machine->live = !machine->sysfs;
+	if (machine->live)
+		machine->sysfs = "/sys";
+	sysfs_load(machine);
+}
+
+static json_object *new_report(const struct line *line)
+{
+	static const char * const support[] = {
+		[SUPPORT_UNKNOWN] = "unknown",
+		[SUPPORT_NONE] = "none",
+		[SUPPORT_OTHER] = "without-verdicts",
+		[SUPPORT_OURS] = "with-verdicts",
+	};
+	static const char * const cpu[] = { "unknown", "amd-zen", "other" };
+	const struct machine *machine = &line->machine;
+	json_object *report = json_object_new_object(), *about;
+
+	add_number(report, "schema", SCHEMA_VERSION);
+	add_text(report, "command", line->command->name);
+	about = add_object(report, "machine");
+	add_text(about, "source", machine->dump ? "lspci" : machine->live ? "live" : "sysfs");
+	add_text(about, "kernel", machine->release);
+	add_text(about, "support", support[machine->support]);
+	add_text(about, "cpu", cpu[machine->cpu]);
+	add_bool(about, "virtual", machine->virtual);
+	add_number(about, "functions", machine->nr);
+	json_object_object_add(report, "odd", json_object_get(machine->odd));
+	return report;
+}
+
+/**
+ * emit - print a report
+ * @request: says how
+ * @report: the report
+ */
+void emit(const struct request *request, json_object *report)
+{
+	int flags = JSON_C_TO_STRING_NOSLASHESCAPE;
+
+	if (request->pretty)
+		flags |= JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED;
+	puts(json_object_to_json_string_ext(report, flags));
+	fflush(stdout);
+}
+
+/* What was odd goes where it does not disturb. */
+static void print_text(const struct line *line)
+{
+	size_t i, nr = json_object_array_length(line->machine.odd);
+
+	if (line->command->print)
+		line->command->print(line->request.report);
+	for (i = 0; i < nr && i < SHOWN_ODD; i++)
+		complain("%s", json_object_get_string(json_object_array_get_idx(line->machine.odd,
+										i)));
+	if (nr > SHOWN_ODD)
+		complain("and %zu more oddities; -J shows them", nr - SHOWN_ODD);
+}
+
+int main(int argc, char **argv)
+{
+	struct line line = { .request.machine = &line.machine };
+	enum status status;
+
+	parse(&line, argc, argv);
+	if (line.help) {
+		if (line.command)
+			command_help(line.command);
+		else
+			print_overview();
+		return STATUS_YES;
+	}
+	check_usage(&line);
+	load(&line.machine);
+	allow_colour(!line.request.json);
+	line.request.report = new_report(&line);
+	status = line.command->run(&line.request);
+	if (line.request.json)
+		emit(&line.request, line.request.report);
+	else
+		print_text(&line);
+	if (fflush(stdout) || ferror(stdout))
+		fail(STATUS_UNKNOWN, "standard output: %m");
+	json_object_put(line.request.report);
+	return status;
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: reports in JSON, and what their printers need
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+/* ---- writing ------------------------------------------------------------------------------ */
+
+/**
+ * add_object - add an object to an object
+ * @to: where to
+ * @name: its name
+ *
+ * Return: the new one, which belongs to @to.
+ */
+json_object *add_object(json_object *to, const char *name)
+{
+	json_object *object = json_object_new_object();
+
+	json_object_object_add(to, name, object);
+	return object;
+}
+
+/**
+ * add_array - add an array to an object
+ * @to: where to
+ * @name: its name
+ *
+ * Return: the new one, which belongs to @to.
+ */
+json_object *add_array(json_object *to, const char *name)
+{
+	json_object *array = json_object_new_array();
+
+	json_object_object_add(to, name, array);
+	return array;
+}
+
+/**
+ * add_text - add a string to an object
+ * @to: where to
+ * @name: its name
+ * @text: the string; NULL becomes null
+ */
+void add_text(json_object *to, const char *name, const char *text)
+{
+	json_object_object_add(to, name, text ? json_object_new_string(text) : NULL);
+}
+
+/**
+ * add_number - add a number to an object
+ * @to: where to
+ * @name: its name
+ * @number: the number
+ */
+void add_number(json_object *to, const char *name, long long number)
+{
+	json_object_object_add(to, name, json_object_new_int64(number));
+}
+
+/**
+ * add_bool - add a boolean to an object
+ * @to: where to
+ * @name: its name
+ * @value: the boolean
+ */
+void add_bool(json_object *to, const char *name, bool value)
+{
+	json_object_object_add(to, name, json_object_new_boolean(value));
+}
+
+/**
+ * add_item - add something to an array
+ * @to: the array
+ * @item: belongs to @to afterwards
+ */
+void add_item(json_object *to, json_object *item)
+{
+	json_object_array_add(to, item);
+}
+
+/**
+ * add_words - add a string to an array
+ * @to: the array
+ * @format: as for printf()
+ */
+void add_words(json_object *to, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		fail(STATUS_UNKNOWN, "out of memory");
+	va_end(args);
+	add_item(to, json_object_new_string(text));
+	free(text);
+}
+
+/**
+ * function_report - a function in a report
+ * @machine: where it is
+ * @function: the function
+ *
+ * Return: an object.
+ */
+json_object *function_report(const struct machine *machine, const struct function *function)
+{
+	json_object *report = json_object_new_object(), *names;
+	char ids[16];
+	unsigned int i;
+
+	snprintf(ids, sizeof(ids), "%04x:%04x", function->vendor, function->device);
+	add_text(report, "bdf", function->bdf);
+	add_text(report, "ids", ids);
+	add_text(report, "title", function_title(machine, function));
+	add_text(report, "class", function_class(function));
+	add_text(report, "kind", function_kind(function));
+	add_text(report, "driver", function->driver);
+	names = add_array(report, "names");
+	for (i = 0; i < function->nr_names; i++)
+		add_item(names, json_object_new_string(function->names[i]));
+	return report;
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+/**
+ * get - part of an object
+ * @from: the object
+ * @name: which part
+ *
+ * Return: the part, or NULL.
+ */
+json_object *get(json_object *from, const char *name)
+{
+	json_object *part = NULL;
+
+	json_object_object_get_ex(from, name, &part);
+	return part;
+}
+
+/**
+ * get_text - string in an object
+ * @from: the object
+ * @name: which part
+ *
+ * Return: the string, or NULL.
+ */
+const char *get_text(json_object *from, const char *name)
+{
+	json_object *part = get(from, name);
+
+	return part ? json_object_get_string(part) : NULL;
+}
+
+/**
+ * get_number - number in an object
+ * @from: the object
+ * @name: which part
+ *
+ * Return: the number; 0 if there is none.
+ */
+long long get_number(json_object *from, const char *name)
+{
+	return json_object_get_int64(get(from, name));
+}
+
+/**
+ * get_bool - boolean in an object
+ * @from: the object
+ * @name: which part
+ *
+ * Return: the boolean; false if there is none.
+ */
+bool get_bool(json_object *from, const char *name)
+{
+	return json_object_get_boolean(get(from, name));
+}
+
+/**
+ * get_length - length of an array in an object
+ * @from: the object
+ * @name: which part
+ *
+ * Return: the length; 0 if there is no array.
+ */
+size_t get_length(json_object *from, const char *name)
+{
+	json_object *part = get(from, name);
+
+	return json_object_is_type(part, json_type_array) ? json_object_array_length(part) : 0;
+}
+
+/**
+ * get_item - member of an array in an object
+ * @from: the object
+ * @name: which part
+ * @index: which member
+ *
+ * Return: the member, or NULL.
+ */
+json_object *get_item(json_object *from, const char *name, size_t index)
+{
+	return json_object_array_get_idx(get(from, name), index);
+}
+
+/**
+ * one_name - the name that people know a function by
+ * @function: from function_report()
+ *
+ * Return: the shortest of its names that a disk or card has, or an empty string.
+ */
+const char *one_name(json_object *function)
+{
+	json_object *name = get_length(function, "names") ? get_item(function, "names", 0) : NULL;
+
+	return name ? json_object_get_string(name) : "";
+}
+
+/* ---- printing ----------------------------------------------------------------------------- */
+
+static bool colour_allowed;
+
+/**
+ * allow_colour - decide about colours
+ * @allowed: the output is for a person
+ */
+void allow_colour(bool allowed)
+{
+	const char *no_color = getenv("NO_COLOR");
+
+	colour_allowed = allowed && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+}
+
+/**
+ * paint - give a verdict a colour
+ * @word: the verdict
+ *
+ * Return: the word, coloured where that is wanted; good until the call after the next three.
+ */
+const char *paint(const char *word)
+{
+	static const struct {
+		const char *word;
+		int colour;
+	} colours[] = {
+		{ "direct", 32 }, { "host-bridge", 36 }, { "none", 31 }, { "unknown", 33 },
+	};
+	static char texts[4][64];
+	static unsigned int turn;
+	char *text = texts[turn++ % COUNT_OF(texts)];
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(colours) && colour_allowed; i++) {
+		if (strcmp(colours[i].word, word))
+			continue;
+		snprintf(text, sizeof(texts[0]), "\033[%dm%s\033[0m", colours[i].colour, word);
+		return text;
+	}
+	return word;
+}
+
+/**
+ * print_lines - print an array of strings
+ * @report: object
+ * @name: of the array in it
+ * @prefix: before each
+ */
+void print_lines(json_object *report, const char *name, const char *prefix)
+{
+	size_t i, nr = get_length(report, name);
+
+	for (i = 0; i < nr; i++)
+		printf("%s%s\n", prefix, json_object_get_string(get_item(report, name, i)));
+}

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: reading a machine from sysfs, its own or a copy
+ *
+ * A copy may lack links, attributes or whole directories. What is missing is unknown, and bus
+ * numbers stand in for links.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <pci/pci.h>
+
+#include "tool.h"
+
+/* Every line of peers is an endpoint, of which a big machine has thousands. */
+#define PEERS_LIMIT	(64U << 20)
+#define CPUINFO_LIMIT	(4U << 20)
+#define SYMBOLS_LIMIT	(64U << 20)
+
+/* Flag of a resource in the kernel: memory rather than ports. */
+#define RESOURCE_MEMORY	0x200
+
+/* ---- where things are --------------------------------------------------------------------- */
+
+/* The last part of a path that is the address of a function; NULL if there is none. */
+static const char *last_address(const char *path, struct address *address)
+{
+	const char *part, *end, *found = NULL;
+	struct address parsed;
+	char word[32];
+
+	for (part = path; *part; part = *end ? end + 1 : end) {
+		end = part + strcspn(part, "/");
+		if (end - part >= (long)sizeof(word))
+			continue;
+		memcpy(word, part, end - part);
+		word[end - part] = '\0';
+		if (strchr(word, ':') != strrchr(word, ':') && parse_address(word, &parsed)) {
+			*address = parsed;
+			found = part;
+		}
+	}
+	return found;
+}
+
+/* The host bridge that a path leads through last, and where its part of the path ends. */
+static const char *last_host(const char *path, unsigned int *domain, unsigned int *bus)
+{
+	const char *part, *end = NULL;
+	int length;
+
+	for (part = strstr(path, "pci"); part; part = strstr(part + 1, "pci")) {
+		if (part != path && part[-1] != '/')
+			continue;
+		if (sscanf(part, "pci%8x:%2x%n", domain, bus, &length) != 2 ||
+		    (part[length] && part[length] != '/'))
+			continue;
+		end = part + length;
+	}
+	/* What was read last may not be what was found last. */
+	if (end)
+		for (part = end; part != path && part[-1] != '/'; part--)
+			;
+	return end && sscanf(part, "pci%8x:%2x", domain, bus) == 2 ? end : NULL;
+}
+
+/* "../../../devices/pci0000:00/..." begins below the root of the tree. */
+static const char *below_root(const char *link)
+{
+	while (!strncmp(link, "../", 3))
+		link += 3;
+	return link;
+}
+
+/**
+ * struct place - where sysfs says that a function is
+ * @function: the function
+ * @link: what its link says, or NULL
+ */
+struct place {
+	struct function *function;
+	char *link;
+};
+
+static void place_function(struct machine *machine, const struct place *place)
+{
+	unsigned int domain, bus;
+	struct address up;
+	const char *end;
+	char *above;
+
+	end = place->link ? last_host(place->link, &domain, &bus) : NULL;
+	if (!end)
+		return;
+	place->function->host = machine_host(machine, domain, bus);
+	if (!place->function->host->path)
+		place->function->host->path =
+			keep_format("%s/%.*s", machine->sysfs,
+				    (int)(end - below_root(place->link)), below_root(place->link));
+
+	above = keep_text(end);
+	if (!strrchr(above, '/'))
+		return;
+	*strrchr(above, '/') = '\0';
+	if (last_address(above, &up))
+		place->function->up = machine_find(machine, up);
+	/* A function above which something is missing hangs where the rest says. */
+	if (place->function->up == place->function)
+		place->function->up = NULL;
+}
+
+/* ---- one function ------------------------------------------------------------------------- */
+
+static bool read_number(const struct function *function, const char *name,
+			unsigned long long *number)
+{
+	return parse_number(read_line("%s/%s", function->path, name), 0, ~0ULL, number);
+}
+
+static void load_config(struct machine *machine, struct function *function)
+{
+	char *path = keep_format("%s/config", function->path);
+	unsigned char bytes[CONFIG_SIZE];
+	int size = read_bytes(path, bytes, sizeof(bytes));
+
+	if (size <= 0) {
+		machine_odd(machine, "%s: configuration space cannot be read", function->bdf);
+		return;
+	}
+	function->config_size = size;
+	function->config = keep(size);
+	memcpy(function->config, bytes, size);
+	/*
+	 * Root reads all that the kernel knows of. Of a copy that ends at 256 bytes nobody can
+	 * say whether the rest was there.
+	 */
+	function->extended_known = machine->live && size >= 256;
+}
+
+static void load_ids(struct function *function)
+{
+	unsigned int header, value;
+	unsigned long long number;
+
+	if (read_number(function, "vendor", &number))
+		function->vendor = number;
+	else if (config_read(function, PCI_VENDOR_ID, 2, &value))
+		function->vendor = value;
+	if (read_number(function, "device", &number))
+		function->device = number;
+	else if (config_read(function, PCI_DEVICE_ID, 2, &value))
+		function->device = value;
+	if (read_number(function, "class", &number))
+		function->class = number & 0xffffff;
+	else if (config_read(function, PCI_CLASS_REVISION, 4, &value))
+		function->class = value >> 8;
+	if (!config_dead(function) && config_read(function, PCI_HEADER_TYPE, 1, &header))
+		function->header = header & 0x7f;
+	else if (function->class >> 8 == PCI_CLASS_BRIDGE_PCI)
+		function->header = PCI_HEADER_TYPE_BRIDGE;
+	else if (function->class >> 8 == PCI_CLASS_BRIDGE_CARDBUS)
+		function->header = PCI_HEADER_TYPE_CARDBUS;
+}
+
+static void load_bars(struct function *function)
+{
+	char *path = keep_format("%s/resource", function->path);
+	char *text = read_text(path, 4096), *line, *next;
+	unsigned long long start, end, flags;
+	unsigned int i;
+
+	for (i = 0, line = text; i < BARS && line && *line; i++, line = next) {
+		next = line + strcspn(line, "\n");
+		next += *next == '\n';
+		if (sscanf(line, "%llx %llx %llx", &start, &end, &flags) != 3)
+			break;
+		if (!end || end < start || end - start == ~0ULL)
+			continue;
+		function->bars[i].start = start;
+		function->bars[i].size = end - start + 1;
+		function->bars[i].memory = flags & RESOURCE_MEMORY;
+	}
+	free(text);
+}
+
+/**
+ * sysfs_policy - read a policy file
+ * @path: of the bridge or host bridge
+ *
+ * Return: the word in brackets; auto where there is no such file.
+ */
+enum policy sysfs_policy(const char *path)
+{
+	char *words = path ? read_line("%s/p2pdma/policy", path) : NULL;
+
+	if (words && strstr(words, "[deny]"))
+		return POLICY_DENY;
+	if (words && strstr(words, "[allow]"))
+		return POLICY_ALLOW;
+	return POLICY_AUTO;
+}
+
+/**
+ * sysfs_load_memory - read p2pmem/ of a provider, also again
+ * @function: the provider; its memory is NULL afterwards if it is none
+ */
+void sysfs_load_memory(struct function *function)
+{
+	unsigned long long published = 0;
+	struct memory *memory = function->memory;
+	struct memory now = {};
+
+	function->memory = NULL;
+	if (!read_number(function, "p2pmem/size", &now.size))
+		return;
+	read_number(function, "p2pmem/available", &now.available);
+	read_number(function, "p2pmem/published", &published);
+	now.published = published;
+	now.counters = read_number(function, "p2pmem/mapped_bus", &now.bus) &&
+		       read_number(function, "p2pmem/mapped_host", &now.host);
+	read_number(function, "p2pmem/map_refused", &now.refused);
+	read_number(function, "p2pmem/alloc_failed", &now.failed);
+	read_number(function, "p2pmem/allocated_peak", &now.peak);
+	function->memory = memory ? memory : keep(sizeof(*memory));
+	*function->memory = now;
+}
+
+static int load_link_number(const struct function *function, const char *name)
+{
+	char *link = read_link("%s/%s", function->path, name);
+	char *base = link ? strrchr(link, '/') : NULL;
+	unsigned long long number;
+
+	return base && parse_number(base + 1, 10, 1 << 30, &number) ? (int)number : -1;
+}
+
+static void load_function(struct machine *machine, struct function *function)
+{
+	unsigned long long number;
+	char *link;
+
+	load_config(machine, function);
+	load_ids(function);
+	load_bars(function);
+	sysfs_load_memory(function);
+	link = read_link("%s/driver", function->path);
+	if (link && strrchr(link, '/'))
+		function->driver = strrchr(link, '/') + 1;
+	function->iommu_group = load_link_number(function, "iommu_group");
+	if (read_number(function, "numa_node", &number) && number < 1 << 20)
+		function->numa_node = number;
+	if (function_is_bridge(function)) {
+		function->capability = read_line("%s/p2pdma/capability", function->path);
+		function->policy = sysfs_policy(function->path);
+	}
+}
+
+/* A virtual function hangs where its physical function does. */
+static void load_physfn(struct machine *machine, struct function *function)
+{
+	char *link = read_link("%s/physfn", function->path);
+	struct function *physfn;
+	struct address address;
+
+	if (!link || !last_address(link, &address))
+		return;
+	physfn = machine_find(machine, address);
+	if (physfn && physfn != function && !physfn->physfn)
+		function->physfn = physfn;
+}
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+/*
+ * With several paths to a disk, the disk belongs to the subsystem, and the controllers that lead
+ * to it stand beside it.
+ */
+static void name_shared_disk(struct machine *machine, const char *disk, const char *link)
+{
+	char *subsystem = keep_text(below_root(link)), **names, *controller;
+	struct function *function;
+	struct address address;
+	int i, nr;
+
+	if (!strstr(subsystem, "/nvme-subsys") || !strrchr(subsystem, '/'))
+		return;
+	*strrchr(subsystem, '/') = '\0';
+	nr = list_directory(keep_format("%s/%s", machine->sysfs, subsystem), &names);
+	for (i = 0; i < nr; i++) {
+		controller = read_link("%s/%s/%s", machine->sysfs, subsystem, names[i]);
+		if (!controller || !last_address(controller, &address))
+			continue;
+		function = machine_find(machine, address);
+		if (function)
+			function_name(function, disk);
+	}
+}
+
+static void name_class(struct machine *machine, const char *class)
+{
+	char *directory = keep_format("%s/class/%s", machine->sysfs, class);
+	struct function *function;
+	struct address address;
+	char **names, *link;
+	int i, nr;
+
+	nr = list_directory(directory, &names);
+	for (i = 0; i < nr; i++) {
+		link = read_link("%s/%s", directory, names[i]);
+		if (!link)
+			continue;
+		if (!last_address(link, &address)) {
+			name_shared_disk(machine, names[i], link);
+			continue;
+		}
+		function = machine_find(machine, address);
+		if (function)
+			function_name(function, names[i]);
+	}
+}
+
+static void load_names(struct machine *machine)
+{
+	static const char * const classes[] = {
+		"nvme", "block", "net", "infiniband", "drm", "accel", "misc",
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(classes); i++)
+		name_class(machine, classes[i]);
+}
+
+/* ---- the kernel and the processor --------------------------------------------------------- */
+
+static const char *proc_path(const struct machine *machine, const char *name)
+{
+	return machine->live ? keep_format("/proc/%s", name) :
+			       keep_format("%s/../proc/%s", machine->sysfs, name);
+}
+
+static bool cpu_line(const char *text, const char *name, const char **value)
+{
+	const char *line = strstr(text, name);
+
+	if (!line || (line != text && line[-1] != '\n'))
+		return false;
+	*value = line + strlen(name);
+	*value += strspn(*value, " \t:");
+	return true;
+}
+
+/**
+ * sysfs_cpu - find out whether the processor routes, and is a real one
+ * @machine: with a tree
+ *
+ * AMD's do from family 0x17 on, as p2pdma-bridge.c has it.
+ */
+void sysfs_cpu(struct machine *machine)
+{
+	char *text = read_text(proc_path(machine, "cpuinfo"), CPUINFO_LIMIT);
+	const char *vendor, *family, *flags;
+
+	if (!text || !cpu_line(text, "vendor_id", &vendor)) {
+		/* Other architectures name no vendor; the rule is about x86. */
+		if (text && *text && !strstr(text, "GenuineIntel"))
+			machine->cpu = CPU_OTHER;
+		return;
+	}
+	machine->cpu = CPU_OTHER;
+	if (!strncmp(vendor, "AuthenticAMD", 12) && cpu_line(text, "cpu family", &family) &&
+	    atoi(family) >= 0x17)
+		machine->cpu = CPU_ROUTES;
+	if (cpu_line(text, "flags", &flags))
+		machine->virtual = memmem(flags, strcspn(flags, "\n"), " hypervisor", 11);
+}
+
+/* Not every kernel is built with it, and nothing in sysfs says so where there is no provider. */
+static enum support find_support(const struct machine *machine)
+{
+	char *path = keep_format("%s/bus/pci/p2pdma_rescan", machine->sysfs);
+	enum support support = SUPPORT_UNKNOWN;
+	unsigned int i;
+	char *symbols;
+
+	if (!access(path, F_OK))
+		return SUPPORT_OURS;
+	for (i = 0; i < machine->nr; i++) {
+		if (machine->functions[i]->memory)
+			support = SUPPORT_OTHER;
+		if (sysfs_peers(machine->functions[i]))
+			return SUPPORT_OURS;
+	}
+	symbols = support == SUPPORT_UNKNOWN && machine->live ?
+		  read_text("/proc/kallsyms", SYMBOLS_LIMIT) : NULL;
+	if (symbols && *symbols)
+		support = strstr(symbols, " pci_p2pdma_distance_many") ? SUPPORT_OTHER :
+									 SUPPORT_NONE;
+	free(symbols);
+	return support;
+}
+
+/**
+ * sysfs_peers - the kernel's verdicts with one client
+ * @client: the client
+ *
+ * Return: the table, or NULL.
+ */
+const char *sysfs_peers(struct function *client)
+{
+	if (!client->peers_read && client->path)
+		client->peers = read_text(keep_format("%s/p2pdma/peers", client->path),
+					  PEERS_LIMIT);
+	client->peers_read = true;
+	return client->peers;
+}
+
+static void load_hosts(struct machine *machine)
+{
+	struct host *host;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_hosts; i++) {
+		host = machine->hosts[i];
+		if (!host->path)
+			continue;
+		host->capability = read_line("%s/p2pdma/capability", host->path);
+		host->policy = sysfs_policy(host->path);
+	}
+}
+
+static void load_places(struct machine *machine, struct place *places, unsigned int nr)
+{
+	struct function **sorted = machine->functions;
+	unsigned int i;
+
+	/* Links name functions that come later: look them up when all are there. */
+	for (i = 0; i < nr; i++)
+		place_function(machine, &places[i]);
+	for (i = 0; i < machine->nr; i++)
+		load_physfn(machine, sorted[i]);
+	for (i = 0; i < machine->nr; i++) {
+		if (!sorted[i]->physfn)
+			continue;
+		sorted[i]->up = sorted[i]->physfn->up;
+		sorted[i]->host = sorted[i]->physfn->host;
+	}
+}
+
+/* Names in a directory are sorted as text, functions by number. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct address *p = &((const struct place *)a)->function->address;
+	const struct address *q = &((const struct place *)b)->function->address;
+
+	if (p->domain != q->domain)
+		return p->domain < q->domain ? -1 : 1;
+	return (p->bus << 8 | p->devfn) - (q->bus << 8 | q->devfn);
+}
+
+static unsigned int find_functions(struct machine *machine, struct place **places)
+{
+	char *directory = keep_format("%s/bus/pci/devices", machine->sysfs);
+	struct function *function;
+	struct address address;
+	unsigned int i, nr, found = 0;
+	char **names;
+
+	nr = list_directory(directory, &names);
+	*places = keep((nr + 1) * sizeof(**places));
+	for (i = 0; i < nr; i++) {
+		function = parse_address(names[i], &address) ? machine_add(machine, address) :
+							       NULL;
+		if (!function) {
+			machine_odd(machine, "bus/pci/devices: an entry is not an address");
+			continue;
+		}
+		function->path = keep_format("%s/%s", directory, names[i]);
+		(*places)[found].link = read_link("%s", function->path);
+		(*places)[found++].function = function;
+	}
+	if (found)
+		qsort(*places, found, sizeof(**places), compare_places);
+	for (i = 0; i < found; i++)
+		machine->functions[i] = (*places)[i].function;
+	return found;
+}
+
+/**
+ * sysfs_load - read a machine from its sysfs tree
+ * @machine: with the root of the tree
+ */
+void sysfs_load(struct machine *machine)
+{
+	struct place *places;
+	struct utsname name;
+	unsigned int i, nr;
+
+	if (access(machine->sysfs, R_OK | X_OK))
+		fail(STATUS_USAGE, "%s: %m", machine->sysfs);
+	nr = find_functions(machine, &places);
+	if (!nr)
+		fail(STATUS_UNKNOWN, "%s: there is no PCI function below bus/pci/devices",
+		     machine->sysfs);
+	for (i = 0; i < machine->nr; i++)
+		load_function(machine, machine->functions[i]);
+	load_places(machine, places, nr);
+	machine_link(machine);
+	load_hosts(machine);
+	load_names(machine);
+	if (machine->cpu == CPU_UNKNOWN)
+		sysfs_cpu(machine);
+	machine->support = find_support(machine);
+	if (machine->live && !uname(&name))
+		machine->release = keep_text(name.release);
+}

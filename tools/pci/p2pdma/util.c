@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: memory, files and messages
+ *
+ * Memory is never given back before the end: the tool reads a machine, answers and is gone.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+/* An attribute is one page at most; anything longer is not one. */
+#define LINE_LIMIT	4096
+
+static void say(const char *format, va_list args)
+{
+	fflush(stdout);
+	fputs("p2pdma: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
+/**
+ * fail - say why it cannot go on, and end
+ * @status: exit status
+ * @format: as for printf()
+ */
+void fail(enum status status, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	exit(status);
+}
+
+/**
+ * complain - say something on standard error
+ * @format: as for printf()
+ */
+void complain(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+/**
+ * keep - allocate zeroed memory
+ * @size: bytes
+ *
+ * Return: the memory, never NULL.
+ */
+void *keep(size_t size)
+{
+	void *memory = calloc(1, size ? size : 1);
+
+	if (!memory)
+		fail(STATUS_UNKNOWN, "out of memory");
+	return memory;
+}
+
+/**
+ * keep_more - make memory larger
+ * @old: memory or NULL
+ * @old_size: its size in bytes
+ * @size: the new size in bytes, not smaller
+ *
+ * Return: the memory, what was added zeroed; never NULL.
+ */
+void *keep_more(void *old, size_t old_size, size_t size)
+{
+	char *memory = realloc(old, size);
+
+	if (!memory)
+		fail(STATUS_UNKNOWN, "out of memory");
+	memset(memory + old_size, 0, size - old_size);
+	return memory;
+}
+
+/**
+ * keep_text - copy a string
+ * @text: the string
+ *
+ * Return: the copy, never NULL.
+ */
+char *keep_text(const char *text)
+{
+	size_t size = strlen(text) + 1;
+
+	return memcpy(keep(size), text, size);
+}
+
+static char *format_text(const char *format, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		fail(STATUS_UNKNOWN, "out of memory");
+	return text;
+}
+
+/**
+ * keep_format - make a string
+ * @format: as for printf()
+ *
+ * Return: the string, never NULL.
+ */
+char *keep_format(const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	text = format_text(format, args);
+	va_end(args);
+	return text;
+}
+
+/* A copied tree may hold anything: pipes that never end, devices. Only files are read. */
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat stat;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &stat) || !S_ISREG(stat.st_mode)) {
+		close(fd);
+		errno = EINVAL;
+		return -1;
+	}
+	return fd;
+}
+
+/**
+ * read_bytes - read the beginning of a file
+ * @path: name
+ * @bytes: where to
+ * @size: at most so many
+ *
+ * Return: how many bytes there were, negative if the file cannot be read.
+ */
+int read_bytes(const char *path, unsigned char *bytes, size_t size)
+{
+	int fd = open_file(path);
+	size_t done = 0;
+	ssize_t got = 0;
+
+	if (fd < 0)
+		return -1;
+	while (done < size) {
+		got = read(fd, bytes + done, size - done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		done += got;
+	}
+	close(fd);
+	return !done && got < 0 ? -1 : (int)done;
+}
+
+/**
+ * read_text - read a file as a string
+ * @path: name
+ * @limit: read no more bytes
+ *
+ * Return: the string, up to the first zero byte, or NULL.
+ */
+char *read_text(const char *path, size_t limit)
+{
+	size_t size = 4096, done = 0;
+	int fd = open_file(path);
+	char *text;
+	ssize_t got;
+
+	if (fd < 0)
+		return NULL;
+	text = keep(size + 1);
+	while (done < limit) {
+		if (done == size) {
+			text = keep_more(text, size + 1, 2 * size + 1);
+			size *= 2;
+		}
+		got = read(fd, text + done, size - done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		done += got;
+	}
+	close(fd);
+	text[done < limit ? done : limit] = '\0';
+	return text;
+}
+
+/* What is printed goes to a terminal, and what is in a file may have been meant for it. */
+static void make_printable(char *text)
+{
+	unsigned char *at = (unsigned char *)text;
+
+	for (; *at; at++)
+		if (*at < ' ' || *at >= 0x7f)
+			*at = '?';
+}
+
+/**
+ * read_line - read the first line of a file
+ * @format: name of the file, as for printf()
+ *
+ * Return: the line without its end, or NULL if the file cannot be read.
+ */
+char *read_line(const char *format, ...)
+{
+	char line[LINE_LIMIT];
+	va_list args;
+	char *path;
+	int got;
+
+	va_start(args, format);
+	path = format_text(format, args);
+	va_end(args);
+	got = read_bytes(path, (unsigned char *)line, sizeof(line) - 1);
+	free(path);
+	if (got < 0)
+		return NULL;
+	line[got] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	make_printable(line);
+	return keep_text(line);
+}
+
+/**
+ * read_link - read a symbolic link
+ * @format: name of the link, as for printf()
+ *
+ * Return: what it says, or NULL if it is none.
+ */
+char *read_link(const char *format, ...)
+{
+	char target[LINE_LIMIT];
+	va_list args;
+	char *path;
+	ssize_t got;
+
+	va_start(args, format);
+	path = format_text(format, args);
+	va_end(args);
+	got = readlink(path, target, sizeof(target) - 1);
+	free(path);
+	if (got < 0)
+		return NULL;
+	target[got] = '\0';
+	make_printable(target);
+	return keep_text(target);
+}
+
+/**
+ * write_text - write to an attribute
+ * @path: name of the file, which has to be there
+ * @text: what to write
+ *
+ * Return: 0 or an errno.
+ */
+int write_text(const char *path, const char *text)
+{
+	size_t size = strlen(text);
+	int fd, error = 0;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	errno = EIO;
+	if (write(fd, text, size) != (ssize_t)size)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+/**
+ * parse_number - read a number, and nothing but a number
+ * @text: what to read; may be NULL
+ * @base: as for strtoull()
+ * @max: largest number that makes sense
+ * @number: where to put it
+ *
+ * Return: false if @text is no such number.
+ */
+bool parse_number(const char *text, int base, unsigned long long max, unsigned long long *number)
+{
+	char *end;
+
+	if (!text || !*text || strchr(" \t\n+-", *text))
+		return false;
+	errno = 0;
+	*number = strtoull(text, &end, base);
+	return !errno && !*end && end != text && *number <= max;
+}
+
+/**
+ * parse_size - read a number of bytes: 4096, 64k, 32M, 1G or 0x1000
+ * @text: what to read
+ * @bytes: where to put it
+ *
+ * Return: false if @text is none.
+ */
+bool parse_size(const char *text, unsigned long long *bytes)
+{
+	static const char units[] = "kmgt";
+	char *end;
+	const char *unit;
+	int shift = 0;
+
+	if (!*text || strchr(" \t\n+-", *text))
+		return false;
+	errno = 0;
+	*bytes = strtoull(text, &end, 0);
+	if (errno || end == text)
+		return false;
+	if (*end) {
+		unit = strchr(units, *end | 0x20);
+		if (!unit || (end[1] && strcmp(end + 1, "iB")))
+			return false;
+		shift = 10 * (unit - units + 1);
+	}
+	if (*bytes > ~0ULL >> shift >> 1)
+		return false;
+	*bytes <<= shift;
+	return true;
+}
+
+/**
+ * show_size - a number of bytes as people write it
+ * @bytes: the number
+ *
+ * Return: the text; good until the call after the next three.
+ */
+const char *show_size(unsigned long long bytes)
+{
+	static const char * const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	static char texts[4][32];
+	static unsigned int turn;
+	unsigned int unit = 0;
+	double value = bytes;
+	char *text = texts[turn++ % COUNT_OF(texts)];
+
+	for (; value >= 1024 && unit + 1 < COUNT_OF(units); unit++)
+		value /= 1024;
+	snprintf(text, sizeof(texts[0]), value == (unsigned long long)value ? "%.0f %s" : "%.1f %s",
+		 value, units[unit]);
+	return text;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char * const *)a, *(char * const *)b);
+}
+
+/**
+ * list_directory - names in a directory
+ * @path: the directory
+ * @names: where to put them, sorted
+ *
+ * Return: how many there are; 0 also if the directory cannot be read.
+ */
+int list_directory(const char *path, char ***names)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	size_t room = 0;
+	int nr = 0;
+
+	*names = NULL;
+	if (!directory)
+		return 0;
+	while ((entry = readdir(directory)) && nr < MAX_FUNCTIONS) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (nr == (int)room) {
+			*names = keep_more(*names, room * sizeof(char *),
+					   (room + 64) * sizeof(char *));
+			room += 64;
+		}
+		(*names)[nr++] = keep_text(entry->d_name);
+	}
+	closedir(directory);
+	if (nr)
+		qsort(*names, nr, sizeof(char *), compare_texts);
+	return nr;
+}

@@ -1,0 +1,635 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: verdicts, the kernel's own and computed ones
+ *
+ * Computed verdicts come from the kernel's rules: drivers/pci/p2pdma-route.c is compiled into the
+ * tool, behind the headers in shim/. This is the only other file that sees those headers.
+ *
+ * What cannot be read without root may be anything. Such a function is tried as one without
+ * access control, as one that blocks, and as one that only forwards; an unknown processor as one
+ * that routes and one that does not. A verdict that comes out of all of these the same is known.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/pci.h>
+
+#include "p2pdma.h"
+#include "p2pdma-hosts.h"
+#include "tool.h"
+
+/* An offset for access control that may not be there. */
+#define SUPPOSED_ACS	0x1000
+
+enum supposition {
+	SUPPOSE_NONE,
+	SUPPOSE_BLOCKING,
+	SUPPOSE_FORWARDING,
+	SUPPOSITIONS,
+};
+
+/**
+ * struct shadow - a function as the rules see it
+ * @pdev: what they see
+ * @function: the function
+ * @unread: its access control is not known
+ */
+struct shadow {
+	struct pci_dev pdev;
+	const struct function *function;
+	bool unread;
+};
+
+/**
+ * struct shadow_host - a host bridge as the rules see it
+ * @bridge: what they see
+ * @host: the host bridge
+ * @translated: a window whose addresses differ, where there is one
+ * @window: of @translated
+ */
+struct shadow_host {
+	struct pci_host_bridge bridge;
+	const struct host *host;
+	struct resource window;
+	struct resource_entry translated;
+};
+
+/* There is one machine, and the rules ask back without saying which. */
+static struct shadow *shadows;
+static struct shadow_host *shadow_hosts;
+static const struct machine *shadowed;
+static enum supposition supposition;
+static bool cpu_supposed;
+static struct verdict *collecting;
+
+/* ---- what the rules ask for --------------------------------------------------------------- */
+
+static void note_unread(const struct function *function)
+{
+	unsigned int i;
+
+	for (i = 0; i < collecting->nr_unread; i++)
+		if (collecting->unread[i] == function)
+			return;
+	if (i < MAX_PORTS)
+		collecting->unread[collecting->nr_unread++] = function;
+}
+
+static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
+{
+	struct shadow *shadow = container_of(pdev, struct shadow, pdev);
+
+	if (where >= SUPPOSED_ACS) {
+		note_unread(shadow->function);
+		*value = PCI_ACS_UF;
+		return supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
+							   PCIBIOS_DEVICE_NOT_FOUND;
+	}
+	return config_read(shadow->function, where, size, value) ? PCIBIOS_SUCCESSFUL :
+								   PCIBIOS_DEVICE_NOT_FOUND;
+}
+
+enum p2pdma_policy p2pdma_policy(struct device *bridge)
+{
+	switch (*(const enum policy *)bridge->driver_data) {
+	case POLICY_ALLOW:
+		return P2PDMA_POLICY_ALLOW;
+	case POLICY_DENY:
+		return P2PDMA_POLICY_DENY;
+	default:
+		return P2PDMA_POLICY_AUTO;
+	}
+}
+
+/* As p2pdma-bridge.c has it: only the device at 00.0 or a root port stands for the host bridge. */
+static bool identifies_host(const struct function *first)
+{
+	unsigned int where;
+
+	if (!first->address.devfn || config_pcie_type(first) == PCI_EXP_TYPE_ROOT_PORT)
+		return true;
+	/* Without root the type is not known, but hardly anything else is there. */
+	return config_pcie(first, &where) == KNOWN_NOT && function_is_bridge(first);
+}
+
+static const struct p2pdma_known_host *known_host(const struct host *host)
+{
+	const struct function *first = host->first;
+	size_t i;
+
+	if (!first || !identifies_host(first))
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(p2pdma_known_hosts); i++)
+		if (p2pdma_known_hosts[i].vendor == first->vendor &&
+		    (p2pdma_known_hosts[i].device == first->device ||
+		     p2pdma_known_hosts[i].device == P2PDMA_ANY_DEVICE))
+			return &p2pdma_known_hosts[i];
+	return NULL;
+}
+
+static const char * const capability_words[] = {
+	[P2PDMA_UNLISTED] = "unlisted",
+	[P2PDMA_LISTED_SAME] = "listed-same-bridge",
+	[P2PDMA_LISTED] = "listed",
+	[P2PDMA_CPU] = "cpu",
+};
+
+static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
+{
+	const struct p2pdma_known_host *known;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(capability_words) && host->capability; i++)
+		if (!strcmp(host->capability, capability_words[i]))
+			return i;
+	if (cpu)
+		return P2PDMA_CPU;
+	known = known_host(host);
+	if (!known)
+		return P2PDMA_UNLISTED;
+	return known->across ? P2PDMA_LISTED : P2PDMA_LISTED_SAME;
+}
+
+enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
+{
+	return capability_of(container_of(bridge, struct shadow_host, bridge)->host, cpu_supposed);
+}
+
+/**
+ * host_capability - what is known of a host bridge
+ * @machine: where it is
+ * @host: the host bridge
+ *
+ * Return: the word that the kernel has for it, or "unknown".
+ */
+const char *host_capability(const struct machine *machine, const struct host *host)
+{
+	bool may = machine->cpu != CPU_OTHER, must = machine->cpu == CPU_ROUTES;
+	enum p2pdma_capability capability = capability_of(host, must);
+
+	return capability == capability_of(host, may) || capability == P2PDMA_LISTED ?
+	       capability_words[capability] : "unknown";
+}
+
+/* ---- shadows ------------------------------------------------------------------------------ */
+
+static struct shadow *shadow_of(const struct function *function)
+{
+	return &shadows[function->index];
+}
+
+static void shadow_host(struct shadow_host *shadow, struct host *host)
+{
+	struct list_head *windows = &shadow->bridge.windows;
+
+	shadow->host = host;
+	shadow->bridge.read_config = shadow_read;
+	shadow->bridge.dev.driver_data = &host->policy;
+	windows->next = windows;
+	windows->prev = windows;
+	if (!host->translates)
+		return;
+	shadow->window.flags = IORESOURCE_MEM;
+	shadow->translated.res = &shadow->window;
+	shadow->translated.offset = 1;
+	shadow->translated.node.next = windows;
+	shadow->translated.node.prev = windows;
+	windows->next = &shadow->translated.node;
+	windows->prev = &shadow->translated.node;
+}
+
+static void shadow_function(struct shadow *shadow, struct function *function)
+{
+	struct pci_dev *pdev = &shadow->pdev;
+	unsigned int where = 0;
+	enum known acs;
+
+	shadow->function = function;
+	pdev->dev.driver_data = &function->policy;
+	pdev->devfn = function->address.devfn;
+	pdev->vendor = function->vendor;
+	pdev->device = function->device;
+	if (config_pcie(function, &where) == KNOWN_YES) {
+		pdev->pcie_cap = where;
+		pdev->pcie_type = config_pcie_type(function);
+	}
+	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
+	pdev->acs_cap = acs == KNOWN_YES ? where : 0;
+	shadow->unread = acs == KNOWN_NOT;
+	pdev->ari_enabled = config_ari(function);
+	pdev->ats_enabled = config_uses_ats(function);
+}
+
+static struct pci_bus *new_bus(const struct function *function)
+{
+	struct pci_bus *bus = keep(sizeof(*bus));
+	unsigned int i;
+
+	bus->number = function->address.bus;
+	for (i = 0; i < shadowed->nr_hosts; i++)
+		if (shadowed->hosts[i] == function->host)
+			bus->host = &shadow_hosts[i].bridge;
+	return bus;
+}
+
+static bool same_bus(const struct function *a, const struct function *b)
+{
+	return a->address.domain == b->address.domain && a->address.bus == b->address.bus &&
+	       a->up == b->up && a->host == b->host;
+}
+
+/* A virtual function's bus may have no bridge; the physical function's bus has. */
+static void link_shadow(struct shadow *shadow)
+{
+	const struct function *function = shadow->function;
+	struct shadow *up = function->up ? shadow_of(function->up) : NULL;
+	struct shadow *physfn = function->physfn ? shadow_of(function->physfn) : NULL;
+
+	shadow->pdev.is_virtfn = physfn;
+	shadow->pdev.physfn = physfn ? &physfn->pdev : NULL;
+	shadow->pdev.bus->parent = up ? up->pdev.bus : NULL;
+	if (!physfn || physfn->pdev.bus == shadow->pdev.bus)
+		shadow->pdev.bus->self = up ? &up->pdev : NULL;
+}
+
+static void make_shadows(const struct machine *machine)
+{
+	unsigned int i;
+
+	shadowed = machine;
+	shadows = keep(machine->nr * sizeof(*shadows));
+	shadow_hosts = keep(machine->nr_hosts * sizeof(*shadow_hosts));
+	for (i = 0; i < machine->nr_hosts; i++)
+		shadow_host(&shadow_hosts[i], machine->hosts[i]);
+	for (i = 0; i < machine->nr; i++) {
+		shadow_function(&shadows[i], machine->functions[i]);
+		shadows[i].pdev.bus = i && same_bus(machine->functions[i - 1],
+						    machine->functions[i]) ?
+				      shadows[i - 1].pdev.bus : new_bus(machine->functions[i]);
+	}
+	for (i = 0; i < machine->nr; i++)
+		link_shadow(&shadows[i]);
+}
+
+/* ---- computing ---------------------------------------------------------------------------- */
+
+static void suppose(enum supposition which)
+{
+	unsigned int i;
+
+	if (supposition == which)
+		return;
+	supposition = which;
+	for (i = 0; i < shadowed->nr; i++)
+		if (shadows[i].unread)
+			shadows[i].pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+}
+
+/**
+ * struct collector - collects ports
+ * @visitor: what the rules call
+ * @verdict: where they go
+ */
+struct collector {
+	struct p2pdma_port_visitor visitor;
+	struct verdict *verdict;
+};
+
+static void collect_port(struct p2pdma_port_visitor *visitor, struct pci_dev *pdev,
+			 enum p2pdma_port_effect effect)
+{
+	static const char * const words[] = {
+		[P2PDMA_PORT_REDIRECTS] = "redirects",
+		[P2PDMA_PORT_BLOCKS] = "blocks",
+		[P2PDMA_PORT_NO_FORWARDING] = "no-forwarding",
+		[P2PDMA_PORT_DENIED] = "denied",
+	};
+	struct verdict *verdict = container_of(visitor, struct collector, visitor)->verdict;
+
+	if (verdict->nr_ports < MAX_PORTS)
+		verdict->ports[verdict->nr_ports++] = (struct port) {
+			.function = container_of(pdev, struct shadow, pdev)->function,
+			.effect = words[effect],
+		};
+}
+
+static enum answer route_answer(const struct p2pdma_route *route)
+{
+	switch (route->type) {
+	case PCI_P2PDMA_MAP_BUS_ADDR:
+		return ANSWER_DIRECT;
+	case PCI_P2PDMA_MAP_THRU_HOST_BRIDGE:
+		return ANSWER_HOST;
+	default:
+		return ANSWER_NONE;
+	}
+}
+
+static void set_reason(struct verdict *verdict, const char *word)
+{
+	snprintf(verdict->reason, sizeof(verdict->reason), "%s", word);
+}
+
+static void ask_rules(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	struct collector collector = { .visitor.visit = collect_port, .verdict = verdict };
+	struct p2pdma_route route;
+
+	verdict->nr_ports = 0;
+	p2pdma_route(&provider->pdev, &client->pdev, &route, &collector.visitor);
+	verdict->answer = route_answer(&route);
+	set_reason(verdict, p2pdma_reason_word(&route));
+	verdict->distance = route.distance;
+	verdict->redirected = route.redirected;
+	verdict->parent = route.parent ? container_of(route.parent, struct shadow, pdev)->function :
+					 NULL;
+}
+
+static void suppose_all(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	static struct verdict other;
+	enum supposition which;
+	const char *reason = geteuid() || !shadowed->live ? "needs-root" : "unreadable";
+
+	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++) {
+		suppose(which);
+		ask_rules(client, provider, &other);
+		if (other.answer == verdict->answer)
+			continue;
+		verdict->answer = ANSWER_UNKNOWN;
+		set_reason(verdict, reason);
+		verdict->redirected = false;
+		verdict->nr_ports = 0;
+		break;
+	}
+	suppose(SUPPOSE_NONE);
+}
+
+static void suppose_cpu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	static struct verdict other;
+
+	if (shadowed->cpu != CPU_UNKNOWN || verdict->answer == ANSWER_UNKNOWN)
+		return;
+	cpu_supposed = true;
+	ask_rules(client, provider, &other);
+	cpu_supposed = false;
+	if (other.answer == verdict->answer)
+		return;
+	verdict->answer = ANSWER_UNKNOWN;
+	set_reason(verdict, "processor-unknown");
+}
+
+/**
+ * verdict_compute - decide about a route by the kernel's rules
+ * @machine: where it is
+ * @client: masters DMA
+ * @provider: has the memory
+ * @verdict: filled in
+ */
+void verdict_compute(struct machine *machine, const struct function *client,
+		     const struct function *provider, struct verdict *verdict)
+{
+	struct shadow *from, *to;
+
+	if (shadowed != machine)
+		make_shadows(machine);
+	verdict->nr_unread = 0;
+	verdict->kernel = false;
+	collecting = verdict;
+	cpu_supposed = machine->cpu == CPU_ROUTES;
+	from = shadow_of(client);
+	to = shadow_of(provider);
+	ask_rules(from, to, verdict);
+	suppose_all(from, to, verdict);
+	suppose_cpu(from, to, verdict);
+	if (verdict->answer != ANSWER_UNKNOWN)
+		verdict->nr_unread = 0;
+}
+
+/* ---- asking the kernel -------------------------------------------------------------------- */
+
+static const char *after_line(const char *line)
+{
+	const char *end = strchr(line, '\n');
+
+	return end ? end + 1 : line + strlen(line);
+}
+
+/* Lines are in the order of addresses, and mostly asked for in that order. */
+static const char *find_line(struct function *client, const char *bdf)
+{
+	static const struct function *last;
+	static const char *next;
+	const char *text = sysfs_peers(client), *line, *start;
+	size_t length = strlen(bdf);
+
+	if (!text)
+		return NULL;
+	start = last == client ? next : text;
+	last = client;
+	for (line = start; *line; line = after_line(line))
+		if (!strncmp(line, bdf, length) && line[length] == ' ')
+			goto found;
+	for (line = text; line != start && *line; line = after_line(line))
+		if (!strncmp(line, bdf, length) && line[length] == ' ')
+			goto found;
+	next = text;
+	return NULL;
+found:
+	next = after_line(line);
+	return line;
+}
+
+static bool parse_answer(const char *word, enum answer *answer)
+{
+	for (*answer = ANSWER_DIRECT; *answer <= ANSWER_UNKNOWN; (*answer)++)
+		if (!strcmp(word, answer_word(*answer)))
+			return true;
+	return false;
+}
+
+static const struct function *find_named(const struct machine *machine, const char *bdf)
+{
+	struct address address;
+
+	return parse_address(bdf, &address) ? machine_find(machine, address) : NULL;
+}
+
+static void parse_ports(const struct machine *machine, const char *text, struct verdict *verdict)
+{
+	char bdf[ADDRESS_SIZE];
+	const struct function *port;
+	int length;
+
+	while (verdict->nr_ports < MAX_PORTS && *text == ' ' &&
+	       sscanf(text, " %19[0-9a-f:.]%n", bdf, &length) == 1) {
+		text += length;
+		port = find_named(machine, bdf);
+		if (port)
+			verdict->ports[verdict->nr_ports++] = (struct port) { port, "involved" };
+	}
+}
+
+/* "BDF verdict distance parent reason [port ...]" */
+static bool parse_line(const struct machine *machine, const char *line, struct verdict *verdict)
+{
+	char word[16], distance[16], parent[64], reason[sizeof(verdict->reason)];
+	unsigned long long number;
+	int length;
+
+	if (sscanf(line, "%*[0-9a-f:.] %15[a-z-] %15[0-9-] %63[0-9a-z:.,-] %31[a-z-]%n", word,
+		   distance, parent, reason, &length) != 4 ||
+	    !parse_answer(word, &verdict->answer))
+		return false;
+	set_reason(verdict, reason);
+	verdict->distance = parse_number(distance, 10, 1000, &number) ? (int)number : -1;
+	verdict->parent = find_named(machine, parent);
+	parse_ports(machine, line + length, verdict);
+	verdict->kernel = true;
+	return true;
+}
+
+/**
+ * verdict_get - the kernel's verdict about a route, or else a computed one
+ * @machine: where it is
+ * @client: masters DMA
+ * @provider: has the memory
+ * @computed: do not ask the kernel
+ * @verdict: filled in
+ */
+void verdict_get(struct machine *machine, struct function *client, struct function *provider,
+		 bool computed, struct verdict *verdict)
+{
+	const char *line = computed || client == provider ? NULL : find_line(client, provider->bdf);
+
+	verdict->nr_ports = 0;
+	verdict->nr_unread = 0;
+	verdict->redirected = false;
+	if (line && parse_line(machine, line, verdict))
+		return;
+	if (line)
+		machine_odd(machine, "%s: p2pdma/peers: what it says of %s makes no sense",
+			    client->bdf, provider->bdf);
+	verdict_compute(machine, client, provider, verdict);
+}
+
+/* ---- telling ------------------------------------------------------------------------------ */
+
+/**
+ * answer_word - a verdict in one word
+ * @answer: the verdict
+ *
+ * Return: the word, as in sysfs.
+ */
+const char *answer_word(enum answer answer)
+{
+	static const char * const words[] = {
+		[ANSWER_DIRECT] = "direct",
+		[ANSWER_HOST] = "host-bridge",
+		[ANSWER_NONE] = "none",
+		[ANSWER_UNKNOWN] = "unknown",
+	};
+
+	return words[answer];
+}
+
+/**
+ * verdict_meaning - a reason in a sentence
+ * @verdict: the verdict
+ *
+ * Return: the sentence.
+ */
+const char *verdict_meaning(const struct verdict *verdict)
+{
+	static const struct {
+		const char *reason;
+		const char *meaning;
+	} meanings[] = {
+		{ "self", "a function reaches its own memory" },
+		{ "spec", "the bridge that both share is obliged to route between them" },
+		{ "listed", "the host bridge is known to route" },
+		{ "cpu", "the host bridge is part of a processor that is known to route" },
+		{ "policy", "the administrator vouches for the host bridge" },
+		{ "unlisted",
+		  "the host bridge would have to route, and nothing is known of it" },
+		{ "listed-same-bridge",
+		  "two host bridges, and one routes only between its own ports" },
+		{ "egress-control", "egress control in a port blocks the request" },
+		{ "unreadable", "access control of a port cannot be read, so it may block" },
+		{ "no-upstream-forwarding",
+		  "redirected below a port that does not forward upstream: undefined" },
+		{ "translated-requests",
+		  "requests that the client translates itself would go astray" },
+		{ "disconnected", "one of the two is being unplugged" },
+		{ "needs-root",
+		  "access control decides, and without root it cannot be read" },
+		{ "processor-unknown",
+		  "the processor decides, and it is not known which one it is" },
+	};
+	unsigned int i;
+
+	if (!strcmp(verdict->reason, "policy") && verdict->answer == ANSWER_NONE)
+		return "the administrator denies it";
+	for (i = 0; i < COUNT_OF(meanings); i++)
+		if (!strcmp(meanings[i].reason, verdict->reason))
+			return meanings[i].meaning;
+	return "a reason that this version of the tool does not know";
+}
+
+static void report_ports(json_object *report, const struct verdict *verdict)
+{
+	json_object *ports = add_array(report, "ports"), *unread, *port;
+	unsigned int i;
+
+	for (i = 0; i < verdict->nr_ports; i++) {
+		port = json_object_new_object();
+		add_text(port, "bdf", verdict->ports[i].function->bdf);
+		add_text(port, "effect", verdict->ports[i].effect);
+		add_item(ports, port);
+	}
+	unread = add_array(report, "unread");
+	for (i = 0; i < verdict->nr_unread; i++)
+		add_item(unread, json_object_new_string(verdict->unread[i]->bdf));
+}
+
+/* As in p2pdma/peers. */
+static const char *parent_words(const struct function *client, const struct function *provider,
+				const struct verdict *verdict)
+{
+	if (verdict->parent)
+		return verdict->parent->bdf;
+	if (client->host == provider->host)
+		return client->host->name;
+	return keep_format("%s,%s", client->host->name, provider->host->name);
+}
+
+/**
+ * verdict_report - a verdict in a report
+ * @machine: where it is
+ * @client: masters DMA
+ * @provider: has the memory
+ * @verdict: of the two
+ *
+ * Return: an object.
+ */
+json_object *verdict_report(struct machine *machine, const struct function *client,
+			    const struct function *provider, const struct verdict *verdict)
+{
+	json_object *report = json_object_new_object();
+
+	json_object_object_add(report, "client", function_report(machine, client));
+	json_object_object_add(report, "provider", function_report(machine, provider));
+	add_text(report, "verdict", answer_word(verdict->answer));
+	add_text(report, "source", verdict->kernel ? "kernel" : "computed");
+	if (verdict->distance >= 0)
+		add_number(report, "distance", verdict->distance);
+	else
+		add_text(report, "distance", NULL);
+	add_text(report, "parent", parent_words(client, provider, verdict));
+	add_text(report, "reason", verdict->reason);
+	add_text(report, "meaning", verdict_meaning(verdict));
+	add_bool(report, "redirected", verdict->redirected);
+	report_ports(report, verdict);
+	return report;
+}
