@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines that do not exist, in the form of lspci -xxxx.
+
+Only what the p2pdma command looks at is filled in: IDs, class, bus numbers, BARs, and the
+capabilities that decide about peer traffic.
+"""
+import dataclasses
+
+ENDPOINT, ROOT_PORT, UPSTREAM, DOWNSTREAM, TO_PCI, INTEGRATED = 0x0, 0x4, 0x5, 0x6, 0x7, 0x9
+SV, TB, RR, CR, UF, EC, DT = (1 << bit for bit in range(7))
+ISOLATED = SV | RR | CR | UF
+
+CLASSES = {"host": 0x060000, "bridge": 0x060400, "nvme": 0x010802, "net": 0x020000,
+           "rdma": 0x020700, "gpu": 0x030000, "audio": 0x040300, "usb": 0x0c0330,
+           "raid": 0x010400, "memory": 0x050000, "isa": 0x060100}
+
+
+@dataclasses.dataclass
+class Function:
+    """A function and its configuration space."""
+    address: str
+    ids: str
+    kind: str
+    pcie: int = None
+    acs: tuple = None          # what it can, what is on
+    vector: int = None         # egress control
+    port: int = 0
+    buses: tuple = None        # secondary, subordinate
+    ats: bool = False
+    many: bool = False         # one of several functions of a device
+    bar: int = 0
+    size: int = 4096
+
+    def config(self):
+        """Its configuration space, as bytes."""
+        space = bytearray(self.size if self.pcie is not None else 256)
+        vendor, device = (int(word, 16) for word in self.ids.split(":"))
+        self._put(space, 0x00, 2, vendor)
+        self._put(space, 0x02, 2, device)
+        self._put(space, 0x04, 2, 0x0006)
+        self._put(space, 0x09, 3, CLASSES[self.kind])
+        space[0x0e] = (1 if self.buses else 0) | (0x80 if self.many else 0)
+        if self.buses:
+            space[0x18] = int(self.address.split(":")[-2], 16)
+            space[0x19], space[0x1a] = self.buses
+        elif self.bar:
+            self._put(space, 0x10, 4, self.bar & 0xffffffff | 0x0c)
+            self._put(space, 0x14, 4, self.bar >> 32)
+        if self.pcie is not None:
+            self._express(space)
+        return bytes(space)
+
+    @staticmethod
+    def _put(space, where, size, value):
+        space[where:where + size] = value.to_bytes(size, "little")
+
+    def _express(self, space):
+        space[0x06] = 0x10
+        space[0x34] = 0x40
+        self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4) << 16)
+        self._put(space, 0x4c, 4, 0x43 | self.port << 24)
+        extended = [each for each in (self._access_control(), self._translation()) if each]
+        at = 0x100
+        for number, data in extended if len(space) > 256 else []:
+            following = 0 if number == extended[-1][0] else at + 0x40
+            self._put(space, at, 4, number | 1 << 16 | following << 20)
+            space[at + 4:at + 4 + len(data)] = data
+            at += 0x40
+
+    def _access_control(self):
+        if not self.acs:
+            return None
+        can, now = self.acs
+        bits = 32 if can & EC else 0
+        return 0x0d, (can | bits << 8 | now << 16).to_bytes(4, "little") + \
+            (self.vector or 0).to_bytes(4, "little")
+
+    def _translation(self):
+        return (0x0f, (0x8000 << 16).to_bytes(4, "little")) if self.ats else None
+
+    def dump(self, length=4096):
+        """The lines that lspci prints for it."""
+        space = self.config()[:length]
+        lines = [f"{self.address} {self.kind}: {self.ids}"]
+        for at in range(0, len(space), 16):
+            lines.append(f"{at:02x}: " + space[at:at + 16].hex(" "))
+        return "\n".join(lines) + "\n\n"
+
+
+def switch(address, buses, slots, acs=None, ids="10b5:9797"):
+    """An upstream port and its downstream ports, a bus for each."""
+    inner = buses[0]
+    ports = [Function(address, ids, "bridge", UPSTREAM, buses=buses)]
+    for slot in range(slots):
+        bus = inner + 1 + slot
+        ports.append(Function(f"{address.rsplit(':', 2)[0]}:{inner:02x}:{slot:02x}.0", ids,
+                              "bridge", DOWNSTREAM, acs, port=slot + 1, buses=(bus, bus)))
+    return ports
+
+
+def server():
+    """Two sockets with a switch each, one isolated; drives behind VMD; an older host bridge."""
+    first = switch("0000:16:00.0", (0x17, 0x1b), 4, (ISOLATED | DT | EC, ISOLATED))
+    second = switch("0000:98:00.0", (0x99, 0x9d), 4, (ISOLATED | EC, 0))
+    blocking = second[2]
+    blocking.acs, blocking.vector = (ISOLATED | EC, EC), 1 << 1
+    stuck = switch("0000:e4:00.0", (0xe5, 0xe7), 2, (ISOLATED, ISOLATED))
+    return [
+        Function("0000:00:00.0", "8086:09a2", "host"),
+        Function("0000:00:0e.0", "8086:201d", "raid", INTEGRATED),
+        Function("0000:15:00.0", "8086:09a2", "host"),
+        Function("0000:15:01.0", "8086:347a", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=1,
+                 buses=(0x16, 0x1b)),
+        *first,
+        Function("0000:18:00.0", "144d:a824", "nvme", ENDPOINT, bar=0x9a000000),
+        Function("0000:19:00.0", "144d:a824", "nvme", ENDPOINT, bar=0x9a100000),
+        Function("0000:1a:00.0", "10de:20b0", "gpu", ENDPOINT, bar=0x22000000000),
+        Function("0000:1b:00.0", "15b3:101d", "rdma", ENDPOINT, (EC, 0), ats=True, many=True),
+        Function("0000:1b:00.1", "15b3:101d", "rdma", ENDPOINT, (RR | CR, RR | CR), many=True),
+        Function("0000:97:00.0", "8086:09a2", "host"),
+        Function("0000:97:01.0", "8086:347a", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=1,
+                 buses=(0x98, 0x9d)),
+        *second,
+        Function("0000:9a:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("0000:9b:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("0000:9c:00.0", "10de:20b0", "gpu", ENDPOINT),
+        Function("0000:e2:00.0", "8086:3c00", "host", ROOT_PORT, buses=(0xe3, 0xe3)),
+        Function("0000:e2:01.0", "8086:3c02", "bridge", ROOT_PORT, (ISOLATED, SV | RR | CR),
+                 port=2, buses=(0xe4, 0xe7)),
+        Function("0000:e3:00.0", "8086:1572", "net", ENDPOINT),
+        *stuck,
+        Function("0000:e6:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("0000:e7:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("10000:00:02.0", "8086:2030", "bridge", ROOT_PORT, (ISOLATED, 0), port=3,
+                 buses=(0x01, 0x01)),
+        Function("10000:00:03.0", "8086:2031", "bridge", ROOT_PORT, (ISOLATED, 0), port=4,
+                 buses=(0x02, 0x02)),
+        Function("10000:01:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("10000:02:00.0", "144d:a824", "nvme", ENDPOINT),
+    ]
+
+
+def desktop():
+    """Root ports of the processor, a chip set that is a switch, conventional PCI below it."""
+    chips = switch("0000:02:00.2", (0x03, 0x06), 3, ids="1022:43e9")
+    chips[3].buses = (0x06, 0x07)
+    return [
+        Function("00:00.0", "1022:1480", "host"),
+        Function("00:01.1", "1022:1483", "bridge", ROOT_PORT, (ISOLATED, 0), port=1,
+                 buses=(0x01, 0x01)),
+        Function("00:01.2", "1022:1483", "bridge", ROOT_PORT, (ISOLATED, 0), port=2,
+                 buses=(0x02, 0x07)),
+        Function("00:03.1", "1022:1483", "bridge", ROOT_PORT, (ISOLATED, 0), port=3,
+                 buses=(0x08, 0x08)),
+        Function("00:14.3", "1022:790e", "isa"),
+        Function("01:00.0", "1e0f:0001", "nvme", ENDPOINT),
+        Function("02:00.0", "1022:43ee", "usb", ENDPOINT, many=True),
+        *chips,
+        Function("04:00.0", "10ec:8125", "net", ENDPOINT),
+        Function("05:00.0", "1e0f:0001", "nvme", ENDPOINT),
+        Function("06:00.0", "1b21:1080", "bridge", TO_PCI, buses=(0x07, 0x07)),
+        Function("07:00.0", "1102:0002", "audio"),
+        Function("07:01.0", "1234:5678", "memory"),
+        Function("08:00.0", "1002:73bf", "gpu", ENDPOINT, many=True),
+        Function("08:00.1", "1002:ab28", "audio", ENDPOINT, many=True),
+    ]
+
+
+def virtual():
+    """A virtual machine: everything at the root bus, or behind emulated root ports."""
+    return [
+        Function("00:00.0", "8086:29c0", "host"),
+        Function("00:01.0", "1af4:1041", "net"),
+        Function("00:02.0", "1b36:000c", "bridge", ROOT_PORT, (ISOLATED, 0), buses=(0x01, 0x01)),
+        Function("00:02.1", "1b36:000c", "bridge", ROOT_PORT, (ISOLATED, 0), buses=(0x02, 0x02)),
+        Function("00:02.2", "1b36:000c", "bridge", ROOT_PORT, (ISOLATED, 0), buses=(0x03, 0x03)),
+        Function("00:1f.0", "8086:2918", "isa"),
+        Function("01:00.0", "1b36:0010", "nvme", ENDPOINT),
+        Function("02:00.0", "10de:20b0", "gpu", ENDPOINT),
+        Function("03:00.0", "15b3:101e", "net", ENDPOINT),
+    ]
+
+
+MACHINES = {"server": server, "desktop": desktop, "virtual": virtual}
+
+
+def dump(name, length=4096):
+    """The output of lspci -xxxx (or, with fewer bytes, -xxx and -x) of a machine."""
+    return "".join(function.dump(length) for function in
+                   sorted(MACHINES[name](), key=lambda each: _order(each.address)))
+
+
+def _order(address):
+    domain, bus, rest = ("0000:" + address).split(":")[-3:]
+    return int(domain, 16), int(bus, 16), rest
