@@ -12,8 +12,12 @@ usage: scenario.py STEP [ARGUMENT...]
   refusals MODULE      what binding and loading refuse, and that the log says why
   verbs MODULE         the cases of the second module, over the RNIC
   fio MIB              random reads and writes with verification over the connection
+  failures ROUNDS      the same, with one work request that fails in each round
+  load                 leave I/O running
+  take HOW             take the RNIC away: unload, unbind or remove
+  gone MODULE          clean up after the RNIC went under load; all memory has to be back
   stats                what the RNIC has counted
-  down                 disconnect, take the target and the RNIC away
+  down                 disconnect, take the target and the RNIC away; the same
 
 Both ends run in this one machine. The drives are known by their serial numbers.
 """
@@ -21,7 +25,9 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +35,7 @@ import time
 PCI = pathlib.Path("/sys/bus/pci")
 NVMET = pathlib.Path("/sys/kernel/config/nvmet")
 DEBUG = pathlib.Path("/sys/kernel/debug/p2pdma_test_rnic")
+ENGINE = pathlib.Path("/run/rnic-engine")   # where the RNIC's function was
 MODULE = "p2pdma_test_rnic"
 NQN = "nqn.2024-01.test.p2pdma:rnic"
 ADDRESS, PORT = "192.0.2.1", "4420"     # RFC 5737: an address for documentation
@@ -108,6 +115,7 @@ def give(function, driver):
 def rnic_up(module):
     """Load the module, give it the drive "engine", and its interface an address."""
     function = find_function("engine")
+    ENGINE.write_text(str(function))
     run("insmod", module)
     if not give(function, MODULE):
         raise RuntimeError(f"{function.name} was not bound to {MODULE}; the log says why")
@@ -118,7 +126,12 @@ def rnic_up(module):
 
 
 def rnic_down():
+    """Unload the module, and make a plain drive of its function again, if that is there."""
     run("rmmod", MODULE)
+    write(PCI / "rescan", 1)
+    function = pathlib.Path(ENGINE.read_text())
+    if function.exists() and not (function / "driver").exists():
+        give(function, "nvme")
 
 
 # -- the target -------------------------------------------------------------------------------
@@ -148,6 +161,12 @@ def target_down():
     (NVMET / "ports/1").rmdir()
     (NVMET / "subsystems" / NQN / "namespaces/1").rmdir()
     (NVMET / "subsystems" / NQN).rmdir()
+
+
+def verbs(module):
+    """Run the cases; loading fails if one does, and the module's text is the kernel log's."""
+    run("insmod", module, f"address={ADDRESS}")
+    run("rmmod", "p2pdma_test_rnic_verbs")
 
 
 # -- what is refused --------------------------------------------------------------------------
@@ -209,31 +228,37 @@ def refusals(module):
 
 # -- steps ------------------------------------------------------------------------------------
 
+def size_and_available():
+    memory = find_function("provider") / "p2pmem"
+    return int((memory / "size").read_text()), int((memory / "available").read_text())
+
+
 def up(module, p2pmem=None):
     provider = find_function("provider")
     disk = disk_of("target")
     rnic_up(module)
     target_up(disk, p2pmem or provider.name)
-    run("nvme", "connect", "-t", "rdma", "-a", ADDRESS, "-s", PORT, "-n", NQN, "-i", "2")
+    run("nvme", "connect", "-t", "rdma", "-a", ADDRESS, "-s", PORT, "-n", NQN, "-i", "2",
+        "--reconnect-delay=1")
     connection = until(find_connection, 30, "disk behind the connection")
     start, end, _ = (int(word, 16)
                      for word in (provider / "resource").read_text().splitlines()[2].split())
-    print(json.dumps({"bar": [start, end], "disk": str(find_disk(connection)),
-                      "available": int((provider / "p2pmem/available").read_text())}))
+    print(json.dumps({"bar": [start, end], "disk": str(find_disk(connection))}))
 
 
-def verbs(module):
-    """Run the cases; loading fails if one does, and the module's text is the kernel log's."""
-    run("insmod", module, f"address={ADDRESS}")
-    run("rmmod", "p2pdma_test_rnic_verbs")
+def fio_command(mib, *more):
+    disk = find_disk(find_connection())
+    return ["fio", "--name=over_rdma", f"--filename={disk}", "--direct=1", "--ioengine=libaio",
+            "--rw=randrw", "--rwmixwrite=70", f"--size={mib}M", "--bsrange=512-128k",
+            "--iodepth=8", "--output-format=terse", "--terse-version=3", *more]
+
+
+def verified(seed):
+    return ["--verify=crc32c", "--verify_fatal=1", "--do_verify=1", f"--randseed={seed}"]
 
 
 def fio(mib):
-    disk = find_disk(find_connection())
-    run("fio", "--name=over_rdma", f"--filename={disk}", "--direct=1", "--ioengine=libaio",
-        "--rw=randrw", "--rwmixwrite=70", f"--size={mib}M", "--bsrange=512-128k", "--iodepth=8",
-        "--verify=crc32c", "--verify_fatal=1", "--do_verify=1", "--randseed=1",
-        "--output-format=terse", "--terse-version=3")
+    run(*fio_command(mib, *verified(1)))
 
 
 def stats():
@@ -241,15 +266,92 @@ def stats():
         print(path.read_text(), end="")
 
 
+def counter(name):
+    path = next(DEBUG.glob("*/stats"))
+    return int(dict(line.split() for line in path.read_text().splitlines())[name])
+
+
+def live():
+    return (find_connection() / "state").read_text().strip() == "live"
+
+
+def failures(rounds):
+    """Let one work request in each round fail at random; what fio wrote must be there."""
+    fail_wr = next(DEBUG.glob("*/fail_wr"))
+    choice = random.Random(1)
+    for number in range(int(rounds)):
+        until(live, 30, "a live connection")
+        before, n = counter("failed"), choice.randint(1, 300)
+        fail_wr.write_text(str(n))
+        done = subprocess.run(fio_command(4, *verified(number)), capture_output=True, text=True)
+        print(f"round {number + 1}: request {n} failed, fio's status is {done.returncode}",
+              flush=True)
+        if done.returncode:
+            raise AssertionError(f"fio: {done.stdout}\n{done.stderr}")
+        if counter("failed") == before or int(fail_wr.read_text()):
+            raise AssertionError("no request failed")
+
+
+def load():
+    """Leave I/O running behind, and return once it flows."""
+    command = fio_command(16, "--time_based", "--runtime=600")
+    with open("/run/fio.out", "w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    pathlib.Path("/run/fio.pid").write_text(str(process.pid))
+    start = counter("bytes")
+    until(lambda: counter("bytes") > start + (1 << 20), 60, "I/O over the connection")
+
+
+def rnic_is_gone():
+    return not any(pathlib.Path("/sys/class/infiniband").glob("p2pdma_rnic*"))
+
+
+def take(how):
+    """Take the RNIC away in the middle of what it does, in one of the ways from inside."""
+    function = next((PCI / "drivers" / MODULE).glob("0*")).resolve()
+    started = time.monotonic()
+    if how == "unload":
+        run("rmmod", MODULE)
+    elif how == "unbind":
+        write(function / "driver/unbind", function.name)
+    elif how == "remove":
+        write(function / "remove", 1)
+    else:
+        sys.exit(f"take: no way '{how}'")
+    print(f"{how}: took {time.monotonic() - started:.1f} s")
+
+
+def gone(module):
+    """After the RNIC went under load: end the rest of it, and see that nothing is left."""
+    until(rnic_is_gone, 60, "end of the RDMA device")
+    run("nvme", "disconnect", "-n", NQN)
+    pid = int(pathlib.Path("/run/fio.pid").read_text())
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 60, "end of fio")
+    target_down()
+    if not (PCI / "drivers" / MODULE).exists():
+        run("insmod", module)
+    rnic_down()
+    size, _ = size_and_available()
+    until(lambda: size_and_available()[1] == size, 20, "return of all peer memory")
+
+
 def down():
+    # Stock nvmet leaks what it notes per controller, if namespaces are still enabled then.
+    write(NVMET / "subsystems" / NQN / "namespaces/1/enable", 0)
     run("nvme", "disconnect", "-n", NQN)
     target_down()
     rnic_down()
+    size, available = size_and_available()
+    if available != size:
+        raise AssertionError(f"{size - available} bytes of peer memory did not come back")
 
 
 def main():
     steps = {"rnic": rnic_up, "unload": rnic_down, "up": up, "verbs": verbs, "refusals": refusals,
-             "fio": fio, "stats": stats, "down": down}
+             "fio": fio, "failures": failures, "load": load, "take": take, "gone": gone,
+             "stats": stats, "down": down}
     if len(sys.argv) < 2 or sys.argv[1] not in steps:
         sys.exit(__doc__.strip())
     steps[sys.argv[1]](*sys.argv[2:])

@@ -812,7 +812,9 @@ static void listener_goes(struct vt *vt)
 	vt_await(vt, 0, RDMA_CM_EVENT_REJECTED);
 	vt_expect(vt, "queue pair for a late accept",
 		  vt_create_qp(vt, &vt->ends[1], vt->ends[1].id), 0);
+	rdma_lock_handler(vt->ends[1].id);
 	vt_expect(vt, "late accept", rdma_accept(vt->ends[1].id, &param), -ECONNRESET);
+	rdma_unlock_handler(vt->ends[1].id);
 	vt_close(vt);
 	vt_expect(vt, "listening again", vt_listen(vt), 0);
 }
