@@ -301,7 +301,10 @@ struct p2pdma_rule {
 	u32 low;
 };
 
-/* Four digits after the colon are a device ID, two are a bus number. */
+/*
+ * Four digits after the colon are a device ID, two are a bus number. They are spelled out because
+ * the kernel's scanf knows no ranges.
+ */
 static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 {
 	struct p2pdma_rule rule = {};
@@ -318,7 +321,7 @@ static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 	    end == len && slot < 32 && func < 8) {
 		rule.kind = P2PDMA_RULE_BRIDGE;
 		rule.low = PCI_DEVID(bus, PCI_DEVFN(slot, func));
-	} else if (sscanf(word, "%8x:%4[0-9a-fA-F]%n", &rule.high, low, &end) == 2 &&
+	} else if (sscanf(word, "%8x:%4[0123456789abcdefABCDEF]%n", &rule.high, low, &end) == 2 &&
 		   end == len && !kstrtou32(low, 16, &rule.low)) {
 		if (strlen(low) == 2)
 			rule.kind = P2PDMA_RULE_HOST_BUS;

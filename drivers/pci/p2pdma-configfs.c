@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: the words of an attribute that asks for peer memory
+ * The words of attributes that ask for peer memory
  *
  * Orchestrators such as the NVMe-oF target let the administrator choose: no peer memory, any, or
  * that of one provider. This file parses and prints the choice, so that all of them use the same
@@ -26,7 +26,7 @@ static bool p2pdma_word_in(const char *word, size_t len, const char * const *wor
 	return false;
 }
 
-static int p2pdma_provider_by_name(const char *name, struct pci_dev **p2p_dev)
+static int p2pdma_provider_by_name(const char *name, struct pci_dev **provider)
 {
 	int len = strcspn(name, "\n");
 	struct pci_dev *pdev;
@@ -44,16 +44,16 @@ static int p2pdma_provider_by_name(const char *name, struct pci_dev **p2p_dev)
 		pci_dev_put(pdev);
 		return -ENODEV;
 	}
-	*p2p_dev = pdev;
+	*provider = pdev;
 	return 0;
 }
 
 /**
  * pci_p2pdma_enable_store - parse a choice of peer memory
- * @page: what was written: a boolean word, or the address of a provider (0000:03:00.0); may end
+ * @text: what was written: a boolean word, or the address of a provider (0000:03:00.0); may end
  *	in a newline
- * @p2p_dev: the provider, with a reference that pci_dev_put() drops; NULL for a boolean word
- * @use_p2pdma: whether peer memory is wanted
+ * @provider: the provider, with a reference that pci_dev_put() drops; NULL for a boolean word
+ * @wanted: whether peer memory is wanted
  *
  * Neither result is touched when an error is returned.
  *
@@ -61,52 +61,51 @@ static int p2pdma_provider_by_name(const char *name, struct pci_dev **p2p_dev)
  * Return: 0; -ENODEV if an address names no PCI function, or one that has no published peer
  * memory; -EINVAL for any other text.
  */
-int pci_p2pdma_enable_store(const char *page, struct pci_dev **p2p_dev, bool *use_p2pdma)
+int pci_p2pdma_enable_store(const char *text, struct pci_dev **provider, bool *wanted)
 {
-	size_t len = strcspn(page, "\n");
+	size_t len = strcspn(text, "\n");
 	int ret;
 
-	if (page[len] && page[len + 1])
+	if (text[len] && text[len + 1])
 		goto refuse;
 
-	if (p2pdma_word_in(page, len, p2pdma_words_on, ARRAY_SIZE(p2pdma_words_on)) ||
-	    p2pdma_word_in(page, len, p2pdma_words_off, ARRAY_SIZE(p2pdma_words_off))) {
-		*use_p2pdma = p2pdma_word_in(page, len, p2pdma_words_on,
-					     ARRAY_SIZE(p2pdma_words_on));
-		*p2p_dev = NULL;
+	if (p2pdma_word_in(text, len, p2pdma_words_on, ARRAY_SIZE(p2pdma_words_on)) ||
+	    p2pdma_word_in(text, len, p2pdma_words_off, ARRAY_SIZE(p2pdma_words_off))) {
+		*wanted = p2pdma_word_in(text, len, p2pdma_words_on, ARRAY_SIZE(p2pdma_words_on));
+		*provider = NULL;
 		return 0;
 	}
 
 	/* Every address has a colon, no boolean has one. */
-	if (!memchr(page, ':', len))
+	if (!memchr(text, ':', len))
 		goto refuse;
 
-	ret = p2pdma_provider_by_name(page, p2p_dev);
+	ret = p2pdma_provider_by_name(text, provider);
 	if (!ret)
-		*use_p2pdma = true;
+		*wanted = true;
 	return ret;
 
 refuse:
-	pr_err("neither a boolean nor the address of a PCI device: %.*s\n", (int)len, page);
+	pr_err("neither a boolean nor the address of a PCI device: %.*s\n", (int)len, text);
 	return -EINVAL;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_enable_store);
 
 /**
  * pci_p2pdma_enable_show - print a choice of peer memory
- * @page: a page to print to
- * @p2p_dev: the provider that was chosen, or NULL
- * @use_p2pdma: whether peer memory is wanted
+ * @text: a page to print to
+ * @provider: the one that was chosen, or NULL
+ * @wanted: whether peer memory is wanted
  *
  * Prints what pci_p2pdma_enable_store() would read back as the same choice.
  *
  * Context: Any.
  * Return: number of bytes printed.
  */
-ssize_t pci_p2pdma_enable_show(char *page, struct pci_dev *p2p_dev, bool use_p2pdma)
+ssize_t pci_p2pdma_enable_show(char *text, struct pci_dev *provider, bool wanted)
 {
-	if (!use_p2pdma || !p2p_dev)
-		return sprintf(page, "%d\n", use_p2pdma);
-	return sprintf(page, "%s\n", pci_name(p2p_dev));
+	if (!wanted || !provider)
+		return sprintf(text, "%d\n", wanted);
+	return sprintf(text, "%s\n", pci_name(provider));
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_enable_show);

@@ -59,6 +59,7 @@ static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
 	if (page_ref_count(page) != 1)
 		return false;
 	page->zone_device_data = NULL;
+	trace_p2pmem_free(p2pdma->pdev, page_to_virt(page), PAGE_SIZE);
 	p2pdma_pool_free(p2pdma->pool, page_to_virt(page), PAGE_SIZE);
 	atomic_long_dec(&p2pdma->nr_resetting);
 	return true;
@@ -438,19 +439,19 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_add_resource);
 
 /**
  * pci_p2pmem_publish - offer peer memory to orchestrators, or stop offering it
- * @pdev: the provider
+ * @provider: the provider
  * @publish: whether pci_p2pmem_find_many() and administrators may choose it
  *
  * To be called once the memory is usable. Without effect if nothing is registered.
  *
  * Context: Any.
  */
-void pci_p2pmem_publish(struct pci_dev *pdev, bool publish)
+void pci_p2pmem_publish(struct pci_dev *provider, bool publish)
 {
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
-	p2pdma = rcu_dereference(pdev->p2pdma);
+	p2pdma = rcu_dereference(provider->p2pdma);
 	if (p2pdma)
 		WRITE_ONCE(p2pdma->published, publish);
 }
@@ -458,17 +459,17 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_publish);
 
 /**
  * pci_has_p2pmem - does a function have published peer memory?
- * @pdev: the function
+ * @provider: the function
  *
  * Context: Any.
  * Return: true if memory is registered and published.
  */
-bool pci_has_p2pmem(struct pci_dev *pdev)
+bool pci_has_p2pmem(struct pci_dev *provider)
 {
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
-	p2pdma = rcu_dereference(pdev->p2pdma);
+	p2pdma = rcu_dereference(provider->p2pdma);
 	return p2pdma && READ_ONCE(p2pdma->published);
 }
 EXPORT_SYMBOL_GPL(pci_has_p2pmem);
@@ -591,14 +592,14 @@ static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev, bo
 }
 
 /* With @verbose, clients after the first unreachable one have their say as well. */
-static bool p2pdma_score(struct pci_dev *provider, struct device **clients, int num_clients,
+static bool p2pdma_score(struct pci_dev *provider, struct device **clients, int nr_clients,
 			 bool verbose, struct p2pdma_score *score)
 {
-	bool reaches_all = num_clients > 0;
+	bool reaches_all = nr_clients > 0;
 	int i;
 
 	*score = (struct p2pdma_score) {};
-	for (i = 0; i < num_clients && (reaches_all || verbose); i++)
+	for (i = 0; i < nr_clients && (reaches_all || verbose); i++)
 		reaches_all &= p2pdma_score_client(provider, clients[i], verbose, score);
 	return reaches_all;
 }
@@ -607,19 +608,19 @@ static bool p2pdma_score(struct pci_dev *provider, struct device **clients, int 
  * pci_p2pdma_distance_many - how far it is from a provider to its clients
  * @provider: function whose memory would be used; need not have registered any
  * @clients: devices that would master DMA to it; PCI functions or any children of such
- * @num_clients: length of @clients
+ * @nr_clients: length of @clients
  * @verbose: say in the kernel log what is in the way
  *
  * Context: Any. The caller holds references on all devices.
- * Return: the sum of the distances, in hops; negative if @num_clients is 0, if a client is not
+ * Return: the sum of the distances, in hops; negative if @nr_clients is 0, if a client is not
  * below a PCI function, or if a route is missing.
  */
-int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int num_clients,
+int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int nr_clients,
 			     bool verbose)
 {
 	struct p2pdma_score score;
 
-	if (!p2pdma_score(provider, clients, num_clients, verbose, &score))
+	if (!p2pdma_score(provider, clients, nr_clients, verbose, &score))
 		return -1;
 	return score.distance;
 }
@@ -658,7 +659,7 @@ static bool p2pdma_better(struct pci_p2pdma *a, const struct p2pdma_score *score
 /**
  * pci_p2pmem_find_many - find the best published peer memory for a set of clients
  * @clients: devices that would master DMA to it; PCI functions or any children of such
- * @num_clients: length of @clients
+ * @nr_clients: length of @clients
  *
  * Best is the provider with the fewest routes through a host bridge, then the smallest sum of
  * distances, then the fewest clients on another NUMA node, then the most free memory, then the
@@ -667,7 +668,7 @@ static bool p2pdma_better(struct pci_p2pdma *a, const struct p2pdma_score *score
  * Context: Any. The caller holds references on all clients.
  * Return: the provider, with a reference that pci_dev_put() drops, or NULL if none reaches all.
  */
-struct pci_dev *pci_p2pmem_find_many(struct device **clients, int num_clients)
+struct pci_dev *pci_p2pmem_find_many(struct device **clients, int nr_clients)
 {
 	struct p2pdma_score score, best_score;
 	struct pci_p2pdma *p2pdma, *best = NULL;
@@ -676,7 +677,7 @@ struct pci_dev *pci_p2pmem_find_many(struct device **clients, int num_clients)
 	list_for_each_entry_rcu(p2pdma, &p2pdma_providers, node) {
 		if (!READ_ONCE(p2pdma->published))
 			continue;
-		if (!p2pdma_score(p2pdma->pdev, clients, num_clients, false, &score))
+		if (!p2pdma_score(p2pdma->pdev, clients, nr_clients, false, &score))
 			continue;
 		score.available = p2pdma_available(p2pdma);
 		if (p2pdma_better(p2pdma, &score, best, &best_score)) {
@@ -708,6 +709,8 @@ void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
 			break;
 		addr = p2pdma_pool_alloc(p2pdma->pool, size);
 	}
+	if (addr)
+		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
 	return addr;
 }
 
@@ -746,7 +749,7 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 
 /**
  * pci_p2pmem_alloc - allocate peer memory
- * @pdev: the provider
+ * @provider: the provider
  * @size: in bytes; rounded up to whole pages
  *
  * The memory is contiguous and not cleared. It pins the provider: unbinding its driver waits
@@ -755,19 +758,17 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
  * Context: Any.
  * Return: kernel address of the first page, or NULL if there is not enough memory in one piece.
  */
-void *pci_p2pmem_alloc(struct pci_dev *pdev, size_t size)
+void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size)
 {
 	struct pci_p2pdma *p2pdma;
 	void *addr;
 
 	guard(rcu)();
-	p2pdma = rcu_dereference(pdev->p2pdma);
+	p2pdma = rcu_dereference(provider->p2pdma);
 	if (!p2pdma)
 		return NULL;
 	addr = p2pdma_alloc(p2pdma, size);
-	if (addr)
-		trace_p2pmem_alloc(pdev, addr, size);
-	else
+	if (!addr)
 		p2pdma_alloc_failed(p2pdma, size);
 	return addr;
 }
@@ -775,39 +776,39 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
 
 /**
  * pci_p2pmem_free - give peer memory back
- * @pdev: the provider
+ * @provider: the provider
  * @addr: what pci_p2pmem_alloc() returned; NULL is ignored
  * @size: what it was asked for
  *
  * Context: Any.
  */
-void pci_p2pmem_free(struct pci_dev *pdev, void *addr, size_t size)
+void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size)
 {
 	struct pci_p2pdma *p2pdma;
 
 	if (!addr)
 		return;
-	trace_p2pmem_free(pdev, addr, size);
+	trace_p2pmem_free(provider, addr, size);
 	guard(rcu)();
-	p2pdma = rcu_dereference(pdev->p2pdma);
+	p2pdma = rcu_dereference(provider->p2pdma);
 	WARN(!p2pdma || !p2pdma_pool_free(p2pdma->pool, addr, size),
 	     "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
-	     pci_name(pdev), __builtin_return_address(0), size);
+	     pci_name(provider), __builtin_return_address(0), size);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_free);
 
 /**
  * pci_p2pmem_virt_to_bus - the bus address of peer memory
- * @pdev: the provider
+ * @provider: the provider
  * @addr: kernel address in memory that was allocated from it
  *
  * For addresses that are programmed into the provider itself. Clients get theirs from
  * dma_map_sg().
  *
  * Context: Any.
- * Return: the bus address, or 0 if @addr is not memory of @pdev.
+ * Return: the bus address, or 0 if @addr is not memory of @provider.
  */
-pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *pdev, void *addr)
+pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
 {
 	struct p2pdma_region *region;
 	struct pci_p2pdma *p2pdma;
@@ -818,7 +819,7 @@ pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *pdev, void *addr)
 	phys = virt_to_phys(addr);
 
 	guard(rcu)();
-	p2pdma = rcu_dereference(pdev->p2pdma);
+	p2pdma = rcu_dereference(provider->p2pdma);
 	if (!p2pdma)
 		return 0;
 	list_for_each_entry_rcu(region, &p2pdma->regions, node)
@@ -830,7 +831,7 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
 
 /**
  * pci_p2pmem_alloc_sgl - allocate peer memory as a scatterlist
- * @pdev: the provider
+ * @provider: the provider
  * @nents: number of entries, set on success
  * @length: in bytes
  *
@@ -838,14 +839,15 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
  * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length is 0 or memory is
  * short.
  */
-struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *pdev, unsigned int *nents, u32 length)
+struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider, unsigned int *nents,
+					 u32 length)
 {
 	struct scatterlist *sg = kmalloc(sizeof(*sg), GFP_KERNEL);
 	void *addr;
 
 	if (!sg)
 		return NULL;
-	addr = pci_p2pmem_alloc(pdev, length);
+	addr = pci_p2pmem_alloc(provider, length);
 	if (!addr) {
 		kfree(sg);
 		return NULL;
@@ -858,17 +860,17 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl);
 
 /**
  * pci_p2pmem_free_sgl - free a scatterlist and its peer memory
- * @pdev: the provider
+ * @provider: the provider
  * @sgl: what pci_p2pmem_alloc_sgl() returned; NULL is ignored
  *
  * Context: Any.
  */
-void pci_p2pmem_free_sgl(struct pci_dev *pdev, struct scatterlist *sgl)
+void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl)
 {
 	struct scatterlist *sg;
 
 	for (sg = sgl; sg; sg = sg_next(sg))
-		pci_p2pmem_free(pdev, sg_virt(sg), sg->length);
+		pci_p2pmem_free(provider, sg_virt(sg), sg->length);
 	kfree(sgl);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_free_sgl);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * PCI peer-to-peer DMA: the public interface.
+ * Peer-to-peer DMA between PCI functions: the public interface.
  *
  * Three kinds of driver meet here. A provider owns a BAR that can serve as memory and registers a
  * range of it. A client masters DMA to that memory. An orchestrator picks a provider that all of
@@ -20,22 +20,23 @@ struct scatterlist;
 
 int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t size, u64 offset);
 
-int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int num_clients,
+int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int nr_clients,
 			     bool verbose);
-struct pci_dev *pci_p2pmem_find_many(struct device **clients, int num_clients);
+struct pci_dev *pci_p2pmem_find_many(struct device **clients, int nr_clients);
 
-void pci_p2pmem_publish(struct pci_dev *pdev, bool publish);
-bool pci_has_p2pmem(struct pci_dev *pdev);
+void pci_p2pmem_publish(struct pci_dev *provider, bool publish);
+bool pci_has_p2pmem(struct pci_dev *provider);
 
-void *pci_p2pmem_alloc(struct pci_dev *pdev, size_t size);
-void pci_p2pmem_free(struct pci_dev *pdev, void *addr, size_t size);
-pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *pdev, void *addr);
+void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size);
+void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size);
+pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr);
 
-struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *pdev, unsigned int *nents, u32 length);
-void pci_p2pmem_free_sgl(struct pci_dev *pdev, struct scatterlist *sgl);
+struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider, unsigned int *nents,
+					 u32 length);
+void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl);
 
-int pci_p2pdma_enable_store(const char *page, struct pci_dev **p2p_dev, bool *use_p2pdma);
-ssize_t pci_p2pdma_enable_show(char *page, struct pci_dev *p2p_dev, bool use_p2pdma);
+int pci_p2pdma_enable_store(const char *text, struct pci_dev **provider, bool *wanted);
+ssize_t pci_p2pdma_enable_show(char *text, struct pci_dev *provider, bool wanted);
 
 #else /* !CONFIG_PCI_P2PDMA */
 
@@ -45,53 +46,53 @@ static inline int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t 
 }
 
 static inline int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients,
-					   int num_clients, bool verbose)
+					   int nr_clients, bool verbose)
 {
 	return -1;
 }
 
-static inline struct pci_dev *pci_p2pmem_find_many(struct device **clients, int num_clients)
+static inline struct pci_dev *pci_p2pmem_find_many(struct device **clients, int nr_clients)
 {
 	return NULL;
 }
 
-static inline void pci_p2pmem_publish(struct pci_dev *pdev, bool publish) { }
+static inline void pci_p2pmem_publish(struct pci_dev *provider, bool publish) { }
 
-static inline bool pci_has_p2pmem(struct pci_dev *pdev)
+static inline bool pci_has_p2pmem(struct pci_dev *provider)
 {
 	return false;
 }
 
-static inline void *pci_p2pmem_alloc(struct pci_dev *pdev, size_t size)
+static inline void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size)
 {
 	return NULL;
 }
 
-static inline void pci_p2pmem_free(struct pci_dev *pdev, void *addr, size_t size) { }
+static inline void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size) { }
 
-static inline pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *pdev, void *addr)
+static inline pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
 {
 	return 0;
 }
 
-static inline struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *pdev, unsigned int *nents,
-						       u32 length)
+static inline struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider,
+						       unsigned int *nents, u32 length)
 {
 	return NULL;
 }
 
-static inline void pci_p2pmem_free_sgl(struct pci_dev *pdev, struct scatterlist *sgl) { }
+static inline void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl) { }
 
-static inline int pci_p2pdma_enable_store(const char *page, struct pci_dev **p2p_dev,
-					  bool *use_p2pdma)
+static inline int pci_p2pdma_enable_store(const char *text, struct pci_dev **provider,
+					  bool *wanted)
 {
-	*use_p2pdma = false;
+	*wanted = false;
 	return 0;
 }
 
-static inline ssize_t pci_p2pdma_enable_show(char *page, struct pci_dev *p2p_dev, bool use_p2pdma)
+static inline ssize_t pci_p2pdma_enable_show(char *text, struct pci_dev *provider, bool wanted)
 {
-	return sprintf(page, "none\n");
+	return sprintf(text, "none\n");
 }
 
 #endif /* CONFIG_PCI_P2PDMA */
@@ -124,14 +125,14 @@ static inline struct pci_dev *pci_p2pmem_find(struct device *client)
 }
 
 /* The spellings of Linux 6.12, for its callers. */
-static inline void *pci_alloc_p2pmem(struct pci_dev *pdev, size_t size)
+static inline void *pci_alloc_p2pmem(struct pci_dev *provider, size_t size)
 {
-	return pci_p2pmem_alloc(pdev, size);
+	return pci_p2pmem_alloc(provider, size);
 }
 
-static inline void pci_free_p2pmem(struct pci_dev *pdev, void *addr, size_t size)
+static inline void pci_free_p2pmem(struct pci_dev *provider, void *addr, size_t size)
 {
-	pci_p2pmem_free(pdev, addr, size);
+	pci_p2pmem_free(provider, addr, size);
 }
 
 #endif /* _LINUX_PCI_P2PDMA_H */

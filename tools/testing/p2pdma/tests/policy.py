@@ -231,3 +231,19 @@ def counters(test):
                "allocated_peak is less than what was allocated")
     for name in (*before, "allocated_peak"):
         test.equal((peer.path / "p2pmem" / name).stat().st_mode & 0o777, 0o444, f"mode of {name}")
+
+
+@case("example")
+def policy_from_the_command_line(test):
+    """Both parameters take effect before a driver binds; what is malformed is named and skipped."""
+    test.equal((HOST / "policy").read_text(), "auto [allow] deny\n", "policy of the host bridge")
+    test.check(tainted(), "the kernel is not tainted")
+    denied = Function("0000:02:01.0")
+    test.equal(denied.text("p2pdma/policy"), "auto [deny]", "policy of a port")
+    other = Function("0000:02:00.0")
+    test.equal(other.text("p2pdma/policy"), "[auto] deny", "policy of the other port")
+    log = subprocess.run(["dmesg"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for line in ('p2pdma.allow: skipping "rubbish"', 'p2pdma.allow: skipping "0000:02:00.0"',
+                 'p2pdma.deny: skipping "8086:29c00"'):
+        test.equal(log.count(line), 1, f"lines {line!r} in the log")
+    test.check(log.index(VOUCHED) < log.index("pcieport"), "decided after a driver was bound")
