@@ -142,7 +142,7 @@ static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs, bool
 		return;
 	if (chance(gen, 80))
 		acs->ctrl |= PCI_ACS_EC;
-	acs->bits = ONE_OF(gen, 1, 2, 3, 4, 5, 8, 8, 16, 31, 32, 33, 64, 65, 255, 256);
+	acs->bits = ONE_OF(gen, 1, 2, 4, 5, 8, 16, 31, 32, 33, 64, 65, 255, 256, 256, 256, 256);
 	for (i = 0; i < ARRAY_SIZE(acs->vector); i++)
 		acs->vector[i] = random_vector(gen);
 }
@@ -455,7 +455,7 @@ void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 	gen.on = ONE_OF(&gen, 10, 30, 50, 80);
 	gen.forward = ONE_OF(&gen, 30, 80, 100, 100);
 	gen.egress = ONE_OF(&gen, 0, 30, 80);
-	gen.silent = ONE_OF(&gen, 0, 0, 0, 5, 15);
+	gen.silent = ONE_OF(&gen, 0, 0, 0, 5, 30);
 	gen.deny = ONE_OF(&gen, 0, 0, 0, 5, 15);
 	model->nr = 0;
 	model->nr_hosts = ONE_OF(&gen, 1, 1, 1, 2, 2, P2PDMA_MODEL_HOSTS);

@@ -30,7 +30,6 @@
  * @pairs: pairs compared
  * @cases: KTAP cases reported
  * @failed: and those that failed
- * @types: answers by type
  * @reasons: answers by reason, for each type
  * @effects: answers with each effect on some port
  */
@@ -91,7 +90,8 @@ static void show_progress(struct run *run)
 	if (!run->progress || now == last)
 		return;
 	last = now;
-	fprintf(stderr, "\r%llu of %llu hierarchies, %llu pairs", run->done, run->count, run->pairs);
+	fprintf(stderr, "\r%llu of %llu hierarchies, %llu pairs", run->done, run->count,
+		run->pairs);
 }
 
 /* ---- comparing ---------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ static void case_coverage(struct run *run)
 	}
 	for (i = 0; i < EFFECTS; i++)
 		ok = ok && run->effects[i] >= least;
-	report(run, ok, "cover # each verdict and each effect of a port at least %llu times", least);
+	report(run, ok, "cover # each verdict and each effect at least %llu times", least);
 }
 
 /* The model has a list of its own: that nothing is missing here or there, for every number. */
@@ -367,6 +367,8 @@ static void case_known_hosts(struct run *run)
 
 /* ---- command line ------------------------------------------------------------------------- */
 
+static const struct p2pdma_model_limits mock_limits = P2PDMA_MODEL_MOCK_LIMITS;
+
 static const struct option options[] = {
 	{ "count", required_argument, NULL, 'n' },
 	{ "draw", no_argument, NULL, 'd' },
@@ -377,7 +379,7 @@ static const struct option options[] = {
 	{ }
 };
 
-static void usage(FILE *out)
+static void print_usage(FILE *out)
 {
 	fputs("usage: route_test [--seed N] [--count N] [--functions N] [--mock] [--draw]\n"
 	      "Compare p2pdma-route.c with the model of its rules over random hierarchies.\n\n"
@@ -388,7 +390,7 @@ static void usage(FILE *out)
 	      "  --draw         draw the hierarchies and compare nothing\n", out);
 }
 
-static u64 number(const char *text, u64 most)
+static u64 parse_number(const char *text, u64 most)
 {
 	char *end;
 	u64 value;
@@ -409,30 +411,30 @@ static void parse(struct run *run, int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		switch (option) {
 		case 'n':
-			run->count = number(optarg, ~0ULL);
+			run->count = parse_number(optarg, ~0ULL);
 			break;
 		case 'd':
 			run->draw = true;
 			break;
 		case 'f':
-			run->limits.functions = number(optarg, P2PDMA_MODEL_FUNCTIONS);
+			run->limits.functions = parse_number(optarg, P2PDMA_MODEL_FUNCTIONS);
 			break;
 		case 'm':
-			run->limits = (struct p2pdma_model_limits) P2PDMA_MODEL_MOCK_LIMITS;
+			run->limits = mock_limits;
 			break;
 		case 's':
-			run->seed = number(optarg, ~0ULL);
+			run->seed = parse_number(optarg, ~0ULL);
 			break;
 		case 'h':
-			usage(stdout);
+			print_usage(stdout);
 			exit(0);
 		default:
-			usage(stderr);
+			print_usage(stderr);
 			exit(2);
 		}
 	}
 	if (optind < argc) {
-		usage(stderr);
+		print_usage(stderr);
 		exit(2);
 	}
 }
