@@ -238,7 +238,7 @@ def policy_from_the_command_line(test):
     """Both parameters take effect before a driver binds; what is malformed is named and skipped."""
     test.equal((HOST / "policy").read_text(), "auto [allow] deny\n", "policy of the host bridge")
     test.check(tainted(), "the kernel is not tainted")
-    denied = Function("0000:02:01.0")
+    denied = Function("0000:02:02.0")
     test.equal(denied.text("p2pdma/policy"), "auto [deny]", "policy of a port")
     other = Function("0000:02:00.0")
     test.equal(other.text("p2pdma/policy"), "[auto] deny", "policy of the other port")
