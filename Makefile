@@ -25,13 +25,17 @@ demo: ## copy drive to drive through peer memory, with the evidence
 	@$(TOOLS)/rig demo
 
 test: ## everything; ends with "N passed, N failed, N skipped"
-	@$(PACKAGES) build rig check integrate $(SOURCE)
+	@$(PACKAGES) build rig check integrate tool $(SOURCE)
 	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
 
 kunit: ## only the KUnit suites, on the debug kernel
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig kunit
+
+fuzz: ## compare the route rules with their model: N=100000 hierarchies, SEED=
+	@$(PACKAGES) build
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
 
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
@@ -73,4 +77,4 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test kunit check kernel kernel-debug kernel-stock install uninstall clean
+.PHONY: help demo test kunit fuzz check kernel kernel-debug kernel-stock install uninstall clean
