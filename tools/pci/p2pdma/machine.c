@@ -555,7 +555,14 @@ static struct function *resolve_partition(const struct machine *machine, const c
 	return resolve_name(machine, disk);
 }
 
-static struct function *find_device(const struct machine *machine, const char *name)
+/**
+ * find_device - find the function that a name or an address stands for
+ * @machine: where
+ * @name: the name
+ *
+ * Return: the function, or NULL.
+ */
+struct function *find_device(const struct machine *machine, const char *name)
 {
 	struct function *function;
 	struct address address;

@@ -17,6 +17,10 @@ static const struct command * const commands[] = {
 	&command_matrix,
 	&command_path,
 	&command_check,
+	&command_policy,
+	&command_nvmet,
+	&command_copy,
+	&command_monitor,
 };
 
 /* Options of one subcommand are numbered from 256 on. */

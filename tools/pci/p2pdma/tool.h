@@ -276,6 +276,7 @@ bool function_is_bridge(const struct function *function);
 const char *function_kind(const struct function *function);
 const char *function_class(const struct function *function);
 const char *function_title(const struct machine *machine, const struct function *function);
+struct function *find_device(const struct machine *machine, const char *name);
 struct function *resolve(struct machine *machine, const char *name);
 struct resolved resolve_bridge(struct machine *machine, const char *name);
 

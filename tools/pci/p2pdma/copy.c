@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma copy: drive to drive through peer memory
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "tool.h"
+
+/* Drives do not gain from larger ones, and memory of drives is scarce. */
+#define BLOCK		(256U << 10)
+#define DEEPEST		1024
+#define PAGE		4096U
+#define BAR_WIDTH	30
+
+enum {
+	OPTION_SIZE = 256,
+	OPTION_DEPTH,
+	OPTION_PROVIDER,
+	OPTION_VERIFY,
+	OPTION_FORCE,
+	OPTION_RAM,
+	OPTION_PROGRESS,
+};
+
+static const struct option copy_options[] = {
+	{ "size", required_argument, NULL, OPTION_SIZE },
+	{ "depth", required_argument, NULL, OPTION_DEPTH },
+	{ "provider", required_argument, NULL, OPTION_PROVIDER },
+	{ "verify", no_argument, NULL, OPTION_VERIFY },
+	{ "force", no_argument, NULL, OPTION_FORCE },
+	{ "ram", no_argument, NULL, OPTION_RAM },
+	{ "progress", no_argument, NULL, OPTION_PROGRESS },
+	{ }
+};
+
+static unsigned long long wanted_size;
+static unsigned long long wanted_depth = 8;
+static const char *wanted_provider;
+static bool verify, force, ram, progress;
+
+static bool copy_option(int option, const char *argument)
+{
+	switch (option) {
+	case OPTION_SIZE:
+		return parse_size(argument, &wanted_size) && wanted_size;
+	case OPTION_DEPTH:
+		return parse_number(argument, 10, DEEPEST, &wanted_depth) && wanted_depth;
+	case OPTION_PROVIDER:
+		wanted_provider = argument;
+		break;
+	case OPTION_VERIFY:
+		verify = true;
+		break;
+	case OPTION_FORCE:
+		force = true;
+		break;
+	case OPTION_RAM:
+		ram = true;
+		break;
+	default:
+		progress = true;
+	}
+	return true;
+}
+
+/* ---- the two drives ----------------------------------------------------------------------- */
+
+/**
+ * struct drive - one end of the copy
+ * @path: as given, or in /dev
+ * @fd: opened
+ * @bytes: its size
+ * @sector: smallest unit
+ * @id: device number
+ * @function: the PCI function it is on
+ */
+struct drive {
+	const char *path;
+	int fd;
+	unsigned long long bytes;
+	unsigned int sector;
+	dev_t id;
+	struct function *function;
+};
+
+static void check_partitions(const struct drive *drive)
+{
+	const char *name = strrchr(drive->path, '/') + 1;
+	char *directory = keep_format("/sys/class/block/%s", name), **entries;
+	int i, nr = list_directory(directory, &entries);
+
+	for (i = 0; i < nr; i++)
+		if (read_line("%s/%s/partition", directory, entries[i]))
+			fail(STATUS_NO, "%s has partitions (%s); --force overwrites them",
+			     drive->path, entries[i]);
+}
+
+/* Exclusive access is refused as long as anything mounts or stacks the drive. */
+static void open_drive(struct drive *drive, bool to_write)
+{
+	int flags = (to_write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
+	struct stat stat;
+
+	drive->fd = -1;
+	if (lstat(drive->path, &stat))
+		fail(STATUS_NO, "%s: %m", drive->path);
+	if (!S_ISBLK(stat.st_mode))
+		fail(STATUS_NO, "%s is not a block device", drive->path);
+	drive->id = stat.st_rdev;
+	if (to_write && !force)
+		check_partitions(drive);
+	drive->fd = open(drive->path, flags | (to_write && !force ? O_EXCL : 0));
+	if (drive->fd < 0 && errno == EBUSY)
+		fail(STATUS_NO, "%s is in use: mounted, or part of another device", drive->path);
+	if (drive->fd < 0)
+		fail(STATUS_NO, "%s: %m", drive->path);
+	if (ioctl(drive->fd, BLKGETSIZE64, &drive->bytes) ||
+	    ioctl(drive->fd, BLKSSZGET, &drive->sector))
+		fail(STATUS_NO, "%s: %m", drive->path);
+}
+
+static void find_drive(struct request *request, const char *name, struct drive *drive)
+{
+	const char *path = strchr(name, '/') ? name : keep_format("/dev/%s", name);
+	char *real = realpath(path, NULL);
+
+	if (!real)
+		fail(STATUS_NO, "%s: %m", path);
+	drive->path = keep_text(real);
+	free(real);
+	drive->function = find_device(request->machine, drive->path);
+}
+
+static unsigned long long choose_size(const struct drive *from, const struct drive *to)
+{
+	unsigned int sector = from->sector > to->sector ? from->sector : to->sector;
+	unsigned long long size = wanted_size ? wanted_size : from->bytes;
+
+	if (from->id == to->id)
+		fail(STATUS_USAGE, "%s and %s are one device", from->path, to->path);
+	if (size > from->bytes)
+		fail(STATUS_NO, "%s is shorter than that: it has %llu bytes, not %llu", from->path,
+		     from->bytes, size);
+	if (size > to->bytes)
+		fail(STATUS_NO, "%s is too small: it has %llu bytes, and %llu are to be copied",
+		     to->path, to->bytes, size);
+	if (size % sector)
+		fail(STATUS_USAGE, "%llu bytes are not a whole number of sectors of %u bytes",
+		     size, sector);
+	return size;
+}
+
+/* ---- the memory --------------------------------------------------------------------------- */
+
+/**
+ * struct choice - a provider that both drives reach
+ * @provider: the provider, or NULL
+ * @from: verdict of the source
+ * @to: verdict of the destination
+ * @why_not: what is in the way, if there is none
+ */
+struct choice {
+	struct function *provider;
+	struct verdict from;
+	struct verdict to;
+	const char *why_not;
+};
+
+/* Without root's eyes a verdict may be unknown; then the kernel decides when it comes to it. */
+static bool may_use(const struct verdict *verdict)
+{
+	return verdict->answer != ANSWER_NONE;
+}
+
+static int cost(const struct verdict *from, const struct verdict *to)
+{
+	int unknown = (from->answer == ANSWER_UNKNOWN) + (to->answer == ANSWER_UNKNOWN);
+
+	return from->distance + to->distance + 1000 * unknown;
+}
+
+static void consider(struct request *request, const struct drive *from, const struct drive *to,
+		     struct function *provider, struct choice *best)
+{
+	static struct verdict one, two;
+
+	verdict_get(request->machine, from->function, provider, request->computed, &one);
+	verdict_get(request->machine, to->function, provider, request->computed, &two);
+	if (!may_use(&one) || !may_use(&two)) {
+		best->why_not = "a drive does not reach the memory; p2pdma path says why";
+		return;
+	}
+	if (provider->memory->available < PAGE) {
+		best->why_not = "all memory is in use";
+		return;
+	}
+	if (best->provider && cost(&best->from, &best->to) <= cost(&one, &two))
+		return;
+	best->provider = provider;
+	best->from = one;
+	best->to = two;
+}
+
+static void choose_provider(struct request *request, const struct drive *from,
+			    const struct drive *to, struct choice *best)
+{
+	struct machine *machine = request->machine;
+	struct function *only = wanted_provider ? resolve(machine, wanted_provider) : NULL;
+	unsigned int i;
+
+	best->why_not = "no device provides memory; p2pdma list shows who could";
+	if (only && !only->memory)
+		fail(STATUS_NO, "%s provides no memory", only->bdf);
+	if (!from->function || !to->function) {
+		best->why_not = "both have to be drives on PCI functions; stacked ones cannot";
+		return;
+	}
+	for (i = 0; i < machine->nr; i++)
+		if (machine->functions[i]->memory && (!only || machine->functions[i] == only))
+			consider(request, from, to, machine->functions[i], best);
+}
+
+static bool map_peer_memory(struct choice *choice, struct transfer *transfer)
+{
+	char *path = keep_format("%s/p2pmem/allocate", choice->provider->path);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *memory;
+
+	if (fd < 0) {
+		choice->why_not = keep_format("%s: %m", path);
+		return false;
+	}
+	/* Others want some of the memory, too: take less when there is little. */
+	for (;; transfer->depth /= 2) {
+		memory = mmap(NULL, transfer->depth * transfer->block, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd, 0);
+		if (memory != MAP_FAILED || errno != ENOMEM || transfer->depth == 1)
+			break;
+	}
+	if (memory == MAP_FAILED)
+		choice->why_not = keep_format("%s: %m", path);
+	else
+		transfer->memory = memory;
+	close(fd);
+	return transfer->memory;
+}
+
+static void map_ram(struct transfer *transfer)
+{
+	void *memory = mmap(NULL, transfer->depth * transfer->block, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		fail(STATUS_NO, "memory: %m");
+	transfer->memory = memory;
+}
+
+/* True for peer memory. */
+static bool map_memory(struct choice *choice, struct transfer *transfer)
+{
+	if (choice->provider && map_peer_memory(choice, transfer))
+		return true;
+	if (!ram)
+		fail(STATUS_NO, "%s; --ram copies through system memory", choice->why_not);
+	complain("%s; copying through system memory", choice->why_not);
+	map_ram(transfer);
+	return false;
+}
+
+/* ---- progress ----------------------------------------------------------------------------- */
+
+static atomic_bool stop;
+static struct timespec started;
+static double shown_at;
+static const char *doing;
+
+static void handle_signal(int signal)
+{
+	(void)signal;
+	stop = true;
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - started.tv_sec + (now.tv_nsec - started.tv_nsec) / 1e9;
+}
+
+static void begin(const char *what)
+{
+	clock_gettime(CLOCK_MONOTONIC, &started);
+	shown_at = 0;
+	doing = what;
+}
+
+static void show_progress(const struct transfer *transfer, unsigned long long done)
+{
+	unsigned long long size = transfer->copied ? transfer->copied : transfer->size;
+	double now = seconds(), rate = now > 0 ? done / now : 0;
+	int filled = (double)done / size * BAR_WIDTH;
+
+	if (now - shown_at < 0.2 && done != size)
+		return;
+	shown_at = now;
+	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%  %s of %s  %s/s  %.0f s left ", doing, filled,
+		"##############################", BAR_WIDTH - filled, "", 100.0 * done / size,
+		show_size(done), show_size(size), show_size(rate),
+		rate > 0 ? (size - done) / rate : 0.0);
+	if (done == size)
+		fputc('\n', stderr);
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = handle_signal };
+
+	/* A second one ends it at once. */
+	action.sa_flags = SA_RESETHAND;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- the copy ----------------------------------------------------------------------------- */
+
+static json_object *drive_report(const struct machine *machine, const struct drive *drive)
+{
+	json_object *report = json_object_new_object();
+
+	add_text(report, "path", drive->path);
+	add_number(report, "bytes", drive->bytes);
+	json_object_object_add(report, "function",
+			       drive->function ? function_report(machine, drive->function) : NULL);
+	return report;
+}
+
+static void report_way(struct request *request, const struct drive *from, const struct drive *to,
+		       const struct choice *choice, bool peer)
+{
+	struct machine *machine = request->machine;
+	json_object *report = request->report;
+
+	json_object_object_add(report, "source", drive_report(machine, from));
+	json_object_object_add(report, "destination", drive_report(machine, to));
+	add_text(report, "through", peer ? "peer-memory" : "ram");
+	json_object_object_add(report, "provider",
+			       peer ? function_report(machine, choice->provider) : NULL);
+	if (!peer)
+		return;
+	json_object_object_add(report, "source_route",
+			       verdict_report(machine, from->function, choice->provider,
+					      &choice->from));
+	json_object_object_add(report, "destination_route",
+			       verdict_report(machine, to->function, choice->provider,
+					      &choice->to));
+}
+
+static const char *why_stopped(const struct transfer *transfer, int error)
+{
+	if (error)
+		return keep_format("io_uring: %s", strerror(-error));
+	if (transfer->error)
+		return keep_format("%s at byte %llu: %s", transfer->failed_write ? "write" : "read",
+				   transfer->failed_at, strerror(transfer->error));
+	return transfer->copied < transfer->size ? "interrupted" : NULL;
+}
+
+static void report_result(json_object *report, const struct transfer *transfer,
+			  const char *stopped, double took)
+{
+	add_number(report, "size", transfer->size);
+	add_number(report, "copied", transfer->copied);
+	add_number(report, "beyond", transfer->beyond);
+	add_number(report, "block", transfer->block);
+	add_number(report, "depth", transfer->depth);
+	json_object_object_add(report, "seconds", json_object_new_double(took));
+	add_text(report, "stopped", stopped);
+}
+
+static bool compare(json_object *report, struct transfer *transfer)
+{
+	unsigned long long differs;
+	int error;
+
+	begin("verifying");
+	error = transfer_compare(transfer, &differs);
+	add_bool(report, "verified", !error && differs == transfer->copied);
+	if (error)
+		add_text(report, "verify_error", strerror(-error));
+	else if (differs != transfer->copied)
+		add_text(report, "verify_error", keep_format("byte %llu differs", differs));
+	return !error && differs == transfer->copied;
+}
+
+static enum status run_transfer(json_object *report, struct transfer *transfer)
+{
+	const char *stopped;
+	bool good;
+	int error;
+
+	if (progress || isatty(STDERR_FILENO))
+		transfer->progress = show_progress;
+	transfer->stop = &stop;
+	begin("copying  ");
+	error = transfer_run(transfer);
+	if (!error && !transfer->error && fdatasync(transfer->to))
+		error = -errno;
+	stopped = why_stopped(transfer, error);
+	report_result(report, transfer, stopped, seconds());
+	good = !stopped;
+	if (verify && good)
+		good = compare(report, transfer);
+	else
+		add_text(report, "verified", NULL);
+	return good ? STATUS_YES : STATUS_NO;
+}
+
+static enum status copy_run(struct request *request)
+{
+	struct transfer transfer = { .block = BLOCK, .depth = wanted_depth };
+	static struct choice choice;
+	struct drive from, to;
+	bool peer;
+
+	catch_signals();
+	find_drive(request, request->args[0], &from);
+	find_drive(request, request->args[1], &to);
+	open_drive(&from, false);
+	open_drive(&to, true);
+	transfer.from = from.fd;
+	transfer.to = to.fd;
+	transfer.size = choose_size(&from, &to);
+	choose_provider(request, &from, &to, &choice);
+	peer = map_memory(&choice, &transfer);
+	report_way(request, &from, &to, &choice, peer);
+	return run_transfer(request->report, &transfer);
+}
+
+/* ---- text --------------------------------------------------------------------------------- */
+
+static void print_way(json_object *report)
+{
+	json_object *provider = get(report, "provider");
+	json_object *source = get(report, "source"), *destination = get(report, "destination");
+
+	printf("%s -> %s through ", get_text(source, "path"), get_text(destination, "path"));
+	if (!provider) {
+		printf("system memory\n");
+		return;
+	}
+	printf("the memory of %s %s\n", get_text(provider, "bdf"), one_name(provider));
+	printf("  source %s, destination %s\n",
+	       paint(get_text(get(report, "source_route"), "verdict")),
+	       paint(get_text(get(report, "destination_route"), "verdict")));
+}
+
+static void copy_print(json_object *report)
+{
+	long long copied = get_number(report, "copied"), size = get_number(report, "size");
+	long long left = get_number(get(report, "destination"), "bytes") - size;
+	double took = json_object_get_double(get(report, "seconds"));
+
+	print_way(report);
+	printf("  copied %lld of %lld bytes in %.1f s (%s/s)\n", copied, size, took,
+	       show_size(took > 0 ? copied / took : 0));
+	if (get_text(report, "stopped"))
+		printf("  stopped: %s\n  the first %lld bytes arrived; behind them %lld more\n",
+		       get_text(report, "stopped"), copied, get_number(report, "beyond"));
+	else if (left > 0)
+		printf("  the last %lld bytes of the destination are as they were\n", left);
+	if (get_text(report, "verify_error"))
+		printf("  NOT verified: %s\n", get_text(report, "verify_error"));
+	else if (get_bool(report, "verified"))
+		printf("  verified: both read again and compared\n");
+}
+
+const struct command command_copy = {
+	.name = "copy",
+	.args = "SOURCE DESTINATION",
+	.summary = "drive to drive through peer memory",
+	.help = "SOURCE and DESTINATION are drives: /dev/nvme0n1 or nvme0n1. What is on\n"
+		"DESTINATION is overwritten. The bytes pass through the nearest provider's\n"
+		"memory, not through system memory.\n\n"
+		"  --size BYTES       only so many from the start; 64k, 32M, 1G\n"
+		"  --depth N          so many blocks of 256 KiB under way (8)\n"
+		"  --provider DEVICE  through this one's memory\n"
+		"  --verify           read both again and compare\n"
+		"  --progress         show it also without a terminal\n"
+		"  --ram              through system memory if it cannot be helped\n"
+		"  --force            also if the destination is partitioned or in use\n",
+	.options = copy_options,
+	.option = copy_option,
+	.min_args = 2,
+	.max_args = 2,
+	.run = copy_run,
+	.print = copy_print,
+	.live_only = true,
+};
