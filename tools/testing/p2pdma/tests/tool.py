@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The p2pdma command, on a kernel with verdicts of its own and on one without."""
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+
+from guest import nvmet, transfer
+from guest.case import case
+from guest.devices import Drive, provider, until
+
+TOOL = pathlib.Path(__file__).resolve().parents[4] / "build/tool/p2pdma"
+RESCAN = pathlib.Path("/sys/bus/pci/p2pdma_rescan")
+MIB = 1 << 20
+BLKRRPART = 0x125f
+
+
+def ours():
+    """Does this kernel give verdicts?"""
+    return RESCAN.exists()
+
+
+def run(test, *words):
+    """Run the command; its status, output and messages."""
+    test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
+    result = subprocess.run([str(TOOL), *map(str, words)], check=False, text=True,
+                            stdin=subprocess.DEVNULL, capture_output=True)
+    test.check(result.returncode in (0, 1, 2, 3),
+               f"{words}: status {result.returncode}: {result.stderr}")
+    return result.returncode, result.stdout, result.stderr
+
+
+def ask(test, *words):
+    """Run the command with -j; its status and report."""
+    status, text, messages = run(test, "-j", *words)
+    test.check(text, f"{words}: no report, but: {messages}")
+    return status, json.loads(text)
+
+
+def moves(client, peer):
+    """Does a drive really reach a provider's memory?"""
+    memory = peer.function.map(4096)
+    try:
+        transfer.read_into(client, memory, 4096)
+    except OSError as error:
+        if error.errno != errno.EREMOTEIO:
+            raise
+        return False
+    finally:
+        memory.close()
+    return True
+
+
+@case("switch amd-root-ports intel-root-ports two-host-bridges", short=True)
+def tool_matrix(test):
+    """The kernel's verdicts and the computed ones agree, with each other and with the drives."""
+    peer, drives = provider(), [Drive("alpha"), Drive("beta")]
+    said, computed = (ask(test, *words, "matrix", "--all")[1]["rows"]
+                      for words in ([], ["--computed"]))
+    test.equal(len(said), len(computed), "rows")
+    for row, (one, two) in enumerate(zip(said, computed)):
+        for column, (cell, other) in enumerate(zip(one, two)):
+            where = f"row {row}, column {column}"
+            test.equal(other["source"], "computed", f"source with --computed, {where}")
+            if row != column:
+                test.equal(cell["source"], "kernel" if ours() else "computed", f"source, {where}")
+            for part in ("verdict", "distance", "reason"):
+                test.equal(cell[part], other[part], f"{part}, {where}")
+    for drive in drives:
+        status, _ = ask(test, "check", drive.disk, peer.bdf)
+        test.equal(status == 0, moves(drive, peer), f"p2pdma check {drive.disk} {peer.bdf}")
+
+
+@case("switch intel-root-ports", short=True)
+def tool_path(test):
+    """Names are resolved and shown, and every hop is there; so is the reason."""
+    peer, alpha = provider(), Drive("alpha")
+    reports = []
+    for client, memory in ((alpha.disk, peer.disk), (alpha.path, peer.path),
+                           (alpha.controller.name, peer.controller.name),
+                           (alpha.bdf, peer.bdf), (alpha.bdf[5:], peer.bdf[5:])):
+        status, report = ask(test, "path", client, memory)
+        test.equal((report["given_client"], report["given_provider"]), (client, memory), "names")
+        del report["given_client"], report["given_provider"]
+        reports.append((status, report))
+    test.check(all(each == reports[0] for each in reports), f"names make a difference: {reports}")
+    status, report = reports[0]
+    route = report["route"]
+    reached = moves(alpha, peer)
+    test.equal((status, route["verdict"] != "none"), (0 if reached else 1, reached), "the verdict")
+    test.equal(route["client"]["bdf"], alpha.bdf, "the client")
+    hops = [hop.get("bdf", hop.get("host")) for hop in report["hops"]]
+    test.equal((hops[0], hops[-1]), (alpha.bdf, peer.bdf), "the ends")
+    inner = pathlib.Path(alpha.function.path).resolve().parts
+    test.check(hops[1] in inner, f"{hops[1]} is not above {alpha.bdf}")
+    if not reached:
+        test.equal(route["reason"], "unlisted", "the reason")
+        test.check(any("put both below" in remedy["what"] for remedy in report["remedies"]),
+                   f"no remedy: {report['remedies']}")
+    status, text, _ = run(test, "path", alpha.disk, peer.disk)
+    test.check(f"{alpha.bdf} = {alpha.disk}" in text, f"{alpha.disk} is not shown: {text}")
+    for words in (["path", "nvme77", peer.bdf], ["path", alpha.bdf], ["path", "0000:7f:1f.0", "0"]):
+        test.equal(run(test, *words)[0], 2, f"status of {words}")
+
+
+@case("switch", short=True)
+def tool_list_and_tree(test):
+    """Providers are shown with what sysfs says of them, and with who uses them."""
+    peer, alpha = provider(), Drive("alpha")
+    memory = peer.function.map(3 * MIB)
+    memory[:4] = b"used"
+    _, report = ask(test, "list")
+    found = next(each for each in report["providers"] if each["function"]["bdf"] == peer.bdf)
+    test.equal((found["size"], found["available"], found["published"], found["bar"]),
+               (peer.function.size(), peer.function.available(), True, peer.function.BAR),
+               "size, available, published, BAR")
+    test.equal([(user["pid"], user["bytes"]) for user in found["users"]],
+               [(os.getpid(), 3 * MIB)], "users")
+    test.equal(found["counters"] is not None, ours(), "counters")
+    memory.close()
+    _, text, _ = run(test, "tree")
+    for wanted in (f"{peer.bdf} ", f"{alpha.bdf} ", "provides 64 MiB", "switch upstream port"):
+        test.check(wanted in text, f"{wanted!r} is not in the tree:\n{text}")
+    _, text, _ = run(test, "tree", "--dot")
+    test.check(text.startswith("graph ") and f'"{peer.bdf}"' in text, f"no graph: {text}")
+
+
+@case("amd-root-ports", short=True)
+def tool_policy(test):
+    """A policy is set, shown and followed; a kernel without policies says so."""
+    peer, alpha = provider(), Drive("alpha")
+    host = next(part for part in alpha.function.path.resolve().parts if part.startswith("pci"))
+    bridge = alpha.function.path.resolve().parent.name
+    if not ours():
+        status, _, messages = run(test, "policy", host)
+        test.equal(status, 3, "status")
+        test.check("no policies" in messages, messages)
+        return
+    for given, word in ((host, "deny"), (host[3:], "auto"), (bridge, "deny"), (bridge, "auto")):
+        test.later(run, test, "policy", given, "auto")
+        status, report = ask(test, "policy", given, word)
+        test.equal((status, report["policy"]), (0, word), f"policy {given} {word}")
+        test.equal(ask(test, "policy", given)[1]["policy"], word, f"policy {given}")
+        test.equal(ask(test, "check", alpha.disk, peer.bdf)[0], 1 if word == "deny" else 0,
+                   f"check with policy {given} {word}")
+        test.equal(moves(alpha, peer), word != "deny", f"a transfer with policy {given} {word}")
+    for words in ([bridge, "allow"], [host, "perhaps"], [alpha.bdf, "deny"], ["pci0000:77"]):
+        test.equal(run(test, "policy", *words)[0], 2, f"status of policy {words}")
+    _, report = ask(test, "policy", host, "allow")
+    test.check(any(f"p2pdma.allow={host[3:]}" in line for line in report["lasting"]),
+               f"it does not say how to make it last: {report}")
+
+
+@case("intel-root-ports", short=True)
+def tool_policy_vouches(test):
+    """To vouch for a host bridge makes drives reach each other, and the tool warns."""
+    if not ours():
+        test.skip("this kernel has no policies")
+    peer, alpha = provider(), Drive("alpha")
+    test.equal(ask(test, "check", alpha.disk, peer.bdf)[0], 1, "check before")
+    test.later(run, test, "policy", "pci0000:00", "auto")
+    _, report = ask(test, "policy", "0000:00", "allow")
+    test.check(any("in silence" in line for line in report["warnings"]), f"no warning: {report}")
+    status, report = ask(test, "check", alpha.disk, peer.bdf)
+    test.equal((status, report["route"]["verdict"], report["route"]["reason"]),
+               (0, "host-bridge", "policy"), "check after")
+    test.equal(ask(test, "-C", "check", alpha.disk, peer.bdf)[1]["route"]["reason"], "policy",
+               "the computed reason")
+    test.check(moves(alpha, peer), "the drive does not reach the memory")
+
+
+@case("switch", short=True)
+def tool_nvmet(test):
+    """The tool tells a namespace that wants peer memory from one that gets it."""
+    alpha = Drive("alpha")
+    with nvmet.Namespace("tool", alpha.path) as namespace:
+        for settings, why in (({}, "told not to"), ({"p2pmem": "1"}, "not enabled"),
+                              ({"enable": "1"}, "no port")):
+            for name, text in settings.items():
+                namespace.set(name, text)
+            _, report = ask(test, "nvmet", "--interval", "0")
+            space = next(each for each in report["namespaces"]
+                         if each["subsystem"] == namespace.nqn)
+            test.equal((space["gets"], space["function"]["bdf"]), ("no", alpha.bdf), str(settings))
+            test.check(why in space["why"], f"{settings}: {space['why']}")
+        namespace.port()
+        _, report = ask(test, "nvmet", "--interval", "0.1")
+        space = report["namespaces"][0]
+        test.equal((space["gets"], space["transports"]), ("no", ["loop"]), "over loop")
+        test.check("rdma" in space["why"], space["why"])
+
+
+@contextlib.contextmanager
+def watching(test, *words):
+    """A monitor in the background, that has begun to watch."""
+    test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
+    with subprocess.Popen([str(TOOL), "-j", "monitor", "--seconds", "60", *words], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as monitor:
+        try:
+            test.check("watching" in monitor.stderr.readline(), "the monitor does not begin")
+            yield monitor.stdout
+        finally:
+            monitor.kill()
+
+
+def events(stream, device, what):
+    """The next event of a kind; what it was before and is now."""
+    for line in stream:
+        event = json.loads(line)
+        if (event["device"], event["event"]) == (device, what):
+            return event["before"], event["now"]
+    return None
+
+
+@case("switch", short=True)
+def tool_monitor(test):
+    """Memory, drivers, policies, and functions that go and come are told as they do."""
+    peer, alpha = provider(), Drive("alpha")
+    free = str(peer.function.available())
+    with watching(test, "--interval", "50") as stream:
+        memory = peer.function.map(MIB)
+        test.equal(events(stream, peer.bdf, "available"),
+                   (free, str(int(free) - MIB)), "available, with memory mapped")
+        memory.close()
+        test.equal(events(stream, peer.bdf, "available")[1], free, "available, afterwards")
+        if ours():
+            bridge = alpha.function.path.resolve().parent
+            test.later((bridge / "p2pdma/policy").write_text, "auto")
+            (bridge / "p2pdma/policy").write_text("deny")
+            test.equal(events(stream, bridge.name, "policy"), ("auto", "deny"), "the policy")
+        alpha.function.unbind()
+        test.equal(events(stream, alpha.bdf, "driver"), ("nvme", None), "the driver")
+        alpha.function.bind()
+        test.equal(events(stream, alpha.bdf, "driver"), (None, "nvme"), "the driver, bound again")
+    alpha.find()
+
+
+@case("switch amd-root-ports", short=True, seconds=240)
+def tool_copy(test):
+    """64 MiB arrive, through peer memory and not through RAM, and nothing stays taken."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    size = min(64 * MIB, alpha.size, beta.size)
+    test.equal(size, 64 * MIB, "bytes to copy")
+    data = os.urandom(MIB)
+    for at in range(0, size, MIB):
+        transfer.put(alpha, struct.pack("Q", at) + data[8:], at)
+    free = peer.function.available()
+    with transfer.evidence(test, peer.function) as seen:
+        status, report = ask(test, "copy", alpha.path, beta.disk)
+    test.equal((status, report["copied"], report["stopped"]), (0, size, None), "the report")
+    test.equal((report["through"], report["provider"]["bdf"]), ("peer-memory", peer.bdf), "the way")
+    test.equal((seen.peer, seen.ram), (2 * size, 0), "bytes in the peer's BAR and in RAM")
+    for at in range(0, size, MIB):
+        test.check(transfer.contents(beta, MIB, at) == struct.pack("Q", at) + data[8:],
+                   f"the MiB at {at} is not what was copied")
+    test.equal(peer.function.available(), free, "available, afterwards")
+    test.note(f"{size} bytes copied in {report['seconds']:.1f} s of guest time")
+
+
+@case("switch", short=True, seconds=180)
+def tool_copy_verifies(test):
+    """--verify compares; a size, a depth and a provider can be given; the rest stays."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    data = os.urandom(2 * MIB)
+    transfer.put(alpha, data)
+    transfer.put(beta, b"\x5a" * (2 * MIB))
+    status, report = ask(test, "copy", "--verify", "--size", "1M", "--depth", "3", "--provider",
+                         peer.controller.name, alpha.path, beta.path)
+    test.equal((status, report["verified"], report["copied"], report["depth"]),
+               (0, True, MIB, 3), "the report")
+    test.check(transfer.contents(beta, 2 * MIB) == data[:MIB] + b"\x5a" * MIB,
+               "other bytes arrived, or more")
+    status, text, _ = run(test, "copy", "--verify", "--size", "64k", alpha.path, beta.path)
+    test.equal(status, 0, "status")
+    test.check("are as they were" in text and "verified" in text, text)
+
+
+@case("switch", short=True, seconds=180)
+def tool_copy_killed(test):
+    """kill -9 in the middle leaves the memory free; an interrupt is told exactly."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    free = peer.function.available()
+    transfer.put(alpha, os.urandom(MIB))
+    for number in (signal.SIGKILL, signal.SIGINT):
+        with subprocess.Popen([str(TOOL), "-j", "copy", alpha.path, beta.path], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as copy:
+            until(lambda: peer.function.available() < free, 60, "the copy's memory")
+            copy.send_signal(number)
+            text, _ = copy.communicate()
+        until(lambda: peer.function.available() == free, 30, "all memory free")
+    test.equal(copy.returncode, 1, "status of the interrupted copy")
+    report = json.loads(text)
+    test.equal(report["stopped"], "interrupted", "why it stopped")
+    test.check(report["copied"] < report["size"], "it had been done before the interrupt")
+    length = min(report["copied"], MIB)
+    if length:
+        test.check(transfer.contents(alpha, length) == transfer.contents(beta, length),
+                   "what it calls copied is not")
+
+
+def refused(test, why, *words):
+    """A copy that must not begin, and says why."""
+    status, text, messages = run(test, "copy", *words)
+    test.check(status in (1, 2) and not text, f"{words}: status {status}: {text}")
+    test.check(why in messages, f"{words}: {messages}")
+
+
+@case("switch", short=True)
+def tool_copy_refuses(test):
+    """Destinations that hold something, and arguments that make no sense."""
+    alpha, beta = Drive("alpha"), Drive("beta")
+    before = transfer.contents(beta, MIB)
+    refused(test, "one device", alpha.path, alpha.path)
+    refused(test, "not a block device", "/dev/null", beta.path)
+    refused(test, "not a block device", alpha.path, __file__)
+    refused(test, "No such file", alpha.path, "/dev/nvme77n1")
+    refused(test, "shorter than that", "--size", "1T", alpha.path, beta.path)
+    refused(test, "whole number of sectors", "--size", "513", alpha.path, beta.path)
+    refused(test, "makes no sense", "--size", "many", alpha.path, beta.path)
+    refused(test, "makes no sense", "--depth", "0", alpha.path, beta.path)
+    refused(test, "provides no memory", "--provider", beta.bdf, alpha.path, beta.path)
+    holder = os.open(beta.path, os.O_RDWR | os.O_EXCL)
+    refused(test, "in use", alpha.path, beta.path)
+    os.close(holder)
+    test.check(transfer.contents(beta, MIB) == before, "the destination was written to")
+
+
+@case("switch", short=True)
+def tool_copy_spares_mounts(test):
+    """A mounted or partitioned destination is refused, and --force overwrites partitions."""
+    alpha, beta = Drive("alpha"), Drive("beta")
+    subprocess.run(["mkfs.ext4", "-q", "-F", beta.path], check=True, capture_output=True)
+    where = pathlib.Path("/tmp/tool-mount")
+    where.mkdir(exist_ok=True)
+    subprocess.run(["mount", beta.path, str(where)], check=True)
+    test.later(subprocess.run, ["umount", str(where)], check=False, capture_output=True)
+    refused(test, "in use", alpha.path, beta.path)
+    subprocess.run(["umount", str(where)], check=True)
+    # One partition of type Linux, from sector 2048 on, 4096 sectors long.
+    table = bytes(446) + struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 4096) \
+        + bytes(48) + b"\x55\xaa"
+    transfer.put(beta, table)
+    reread(beta)
+    until(lambda: os.path.exists(f"{beta.path}p1"), 30, "the partition")
+    refused(test, "has partitions", alpha.path, beta.path)
+    refused(test, "too small", alpha.path, f"{beta.path}p1")
+    test.equal(transfer.contents(beta, 512), table, "the table of partitions")
+    status, _, messages = run(test, "copy", "--force", "--size", "1M", alpha.path, beta.path)
+    test.equal(status, 0, f"status of a forced copy: {messages}")
+    test.check(transfer.contents(beta, MIB) == transfer.contents(alpha, MIB), "it did not arrive")
+    reread(beta)
+
+
+def reread(drive):
+    """Have the kernel read the table of partitions again."""
+    fd = os.open(drive.path, os.O_RDWR)
+    fcntl.ioctl(fd, BLKRRPART)
+    os.close(fd)
+
+
+@case("intel-root-ports", short=True)
+def tool_copy_needs_a_route(test):
+    """Without a route nothing is copied, unless system memory is asked for."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    data = os.urandom(MIB)
+    transfer.put(alpha, data)
+    refused(test, "does not reach", alpha.path, beta.path)
+    status, report = ask(test, "copy", "--ram", "--verify", "--size", "1M", alpha.path, beta.path)
+    test.equal((status, report["through"], report["verified"]), (0, "ram", True), "through RAM")
+    test.check(transfer.contents(beta, MIB) == data, "it did not arrive")
+    test.equal(peer.function.available(), peer.function.size(), "available")
+
+
+@case("switch", short=True)
+def tool_copy_takes_what_there_is(test):
+    """With little memory left it goes on with less; with none it says so."""
+    peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    hoard = peer.function.map(peer.function.available() - MIB)
+    status, report = ask(test, "copy", "--size", "2M", "--depth", "8", alpha.path, beta.path)
+    test.equal((status, report["depth"]), (0, 4), "status and depth with 1 MiB left")
+    rest = peer.function.map(peer.function.available())
+    refused(test, "all memory is in use", "--size", "2M", alpha.path, beta.path)
+    for memory in (hoard, rest):
+        memory.close()
+
+
+@case("switch", short=True)
+def tool_without_root(test):
+    """Somebody else gets the kernel's verdicts, or is told what he cannot see."""
+    peer, alpha = provider(), Drive("alpha")
+    test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
+    result = subprocess.run([str(TOOL), "-j", "check", alpha.disk, peer.bdf], check=False,
+                            text=True, capture_output=True, user=65534, group=65534)
+    route = json.loads(result.stdout)["route"]
+    if ours():
+        test.equal((result.returncode, route["verdict"], route["source"]),
+                   (0, "direct", "kernel"), "the verdict")
+        return
+    test.equal((result.returncode, route["verdict"], route["reason"]),
+               (3, "unknown", "needs-root"), "the verdict")
+    test.check(route["unread"], "it does not say what it could not read")
