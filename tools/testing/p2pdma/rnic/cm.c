@@ -163,11 +163,13 @@ static void rnic_conn_end(struct rnic *rnic, struct rnic_conn *conn, int status)
 void rnic_conn_close_all(struct rnic *rnic)
 {
 	struct rnic_conn *conn, *next;
+	unsigned long flags;
 
-	guard(spinlock_irqsave)(&rnic->conn_lock);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
 	rnic->down = true;
 	list_for_each_entry_safe(conn, next, &rnic->conns, list)
 		rnic_conn_end(rnic, conn, -ECONNRESET);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 }
 
 /**
@@ -178,9 +180,10 @@ void rnic_conn_expire(struct work_struct *work)
 {
 	struct rnic *rnic = container_of(to_delayed_work(work), struct rnic, conn_expiry);
 	struct rnic_conn *conn, *next;
+	unsigned long flags;
 	bool more = false;
 
-	guard(spinlock_irqsave)(&rnic->conn_lock);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
 	list_for_each_entry_safe(conn, next, &rnic->conns, list) {
 		if (conn->established)
 			continue;
@@ -189,11 +192,18 @@ void rnic_conn_expire(struct work_struct *work)
 		else
 			more = true;
 	}
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 	if (more)
 		queue_delayed_work(rnic->wq, &rnic->conn_expiry, RNIC_ANSWER_TIMEOUT / 10);
 }
 
 /* -- queue pairs and their connection -- */
+
+static struct rnic_qp *rnic_peer(struct rnic_qp *qp)
+{
+	lockdep_assert_held(&qp->rnic->conn_lock);
+	return qp->conn && qp->conn->established ? qp->conn->ends[!qp->side].qp : NULL;
+}
 
 /**
  * rnic_peer_get() - the far end's queue pair, for use of its memory and receive queue
@@ -203,13 +213,15 @@ void rnic_conn_expire(struct work_struct *work)
  */
 struct rnic_qp *rnic_peer_get(struct rnic_qp *qp)
 {
+	struct rnic *rnic = qp->rnic;
 	struct rnic_qp *peer;
+	unsigned long flags;
 
-	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
-	if (!qp->conn || !qp->conn->established)
-		return NULL;
-	peer = qp->conn->ends[!qp->side].qp;
-	atomic_inc(&peer->inbound);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	peer = rnic_peer(qp);
+	if (peer)
+		atomic_inc(&peer->inbound);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 	return peer;
 }
 
@@ -219,9 +231,15 @@ struct rnic_qp *rnic_peer_get(struct rnic_qp *qp)
  */
 void rnic_peer_kick(struct rnic_qp *qp)
 {
-	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
-	if (qp->conn && qp->conn->established)
-		queue_work(qp->rnic->wq, &qp->conn->ends[!qp->side].qp->work);
+	struct rnic *rnic = qp->rnic;
+	struct rnic_qp *peer;
+	unsigned long flags;
+
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	peer = rnic_peer(qp);
+	if (peer)
+		queue_work(rnic->wq, &peer->work);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 }
 
 /**
@@ -231,10 +249,14 @@ void rnic_peer_kick(struct rnic_qp *qp)
  */
 void rnic_qp_leave(struct rnic_qp *qp, enum ib_qp_state state)
 {
-	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
+	struct rnic *rnic = qp->rnic;
+	unsigned long flags;
+
+	spin_lock_irqsave(&rnic->conn_lock, flags);
 	WRITE_ONCE(qp->state, state);
 	if (qp->conn)
-		rnic_conn_end(qp->rnic, qp->conn, -ECONNRESET);
+		rnic_conn_end(rnic, qp->conn, -ECONNRESET);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 }
 
 /**
@@ -249,11 +271,16 @@ void rnic_qp_fail(struct rnic_qp *qp)
 
 static int rnic_qp_advance(struct rnic_qp *qp, enum ib_qp_state from, enum ib_qp_state to)
 {
-	guard(spinlock_irqsave)(&qp->rnic->conn_lock);
-	if (qp->state != from && qp->state != to)
-		return -EINVAL;
-	WRITE_ONCE(qp->state, to);
-	return 0;
+	struct rnic *rnic = qp->rnic;
+	unsigned long flags;
+	bool good;
+
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	good = qp->state == from || qp->state == to;
+	if (good)
+		WRITE_ONCE(qp->state, to);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
+	return good ? 0 : -EINVAL;
 }
 
 /**
@@ -305,6 +332,7 @@ static int rnic_create_listen(struct iw_cm_id *cm_id, int backlog)
 {
 	struct rnic *rnic = to_rnic(cm_id->device);
 	struct rnic_listener *listener;
+	unsigned long flags;
 
 	listener = kzalloc(sizeof(*listener), GFP_KERNEL);
 	if (!listener)
@@ -312,8 +340,9 @@ static int rnic_create_listen(struct iw_cm_id *cm_id, int backlog)
 	cm_id->add_ref(cm_id);
 	cm_id->provider_data = listener;
 	listener->cm_id = cm_id;
-	guard(spinlock_irqsave)(&rnic->conn_lock);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
 	list_add_tail(&listener->list, &rnic->listeners);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 	return 0;
 }
 
@@ -322,13 +351,14 @@ static int rnic_destroy_listen(struct iw_cm_id *cm_id)
 	struct rnic *rnic = to_rnic(cm_id->device);
 	struct rnic_listener *listener = cm_id->provider_data;
 	struct rnic_conn *conn, *next;
+	unsigned long flags;
 
-	scoped_guard(spinlock_irqsave, &rnic->conn_lock) {
-		list_del(&listener->list);
-		list_for_each_entry_safe(conn, next, &rnic->conns, list)
-			if (conn->listener == listener)
-				rnic_conn_refuse(rnic, conn, -ECONNREFUSED, NULL);
-	}
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	list_del(&listener->list);
+	list_for_each_entry_safe(conn, next, &rnic->conns, list)
+		if (conn->listener == listener)
+			rnic_conn_refuse(rnic, conn, -ECONNREFUSED, NULL);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 	cm_id->rem_ref(cm_id);
 	kfree(listener);
 	return 0;
@@ -406,6 +436,7 @@ static int rnic_connect(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
 {
 	struct rnic *rnic = to_rnic(cm_id->device);
 	struct rnic_conn *conn;
+	unsigned long flags;
 	int ret;
 
 	/* Events carry the length in eight bits. */
@@ -414,8 +445,9 @@ static int rnic_connect(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
 	conn = kzalloc(sizeof(*conn), GFP_KERNEL);
 	if (!conn)
 		return -ENOMEM;
-	scoped_guard(spinlock_irqsave, &rnic->conn_lock)
-		ret = rnic_connect_locked(rnic, conn, cm_id, param);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	ret = rnic_connect_locked(rnic, conn, cm_id, param);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
 	if (ret)
 		kfree(conn);
 	else
@@ -453,15 +485,12 @@ static void rnic_establish(struct rnic *rnic, struct rnic_conn *conn,
 	rnic_event(rnic, cm_id, &event);
 }
 
-static int rnic_accept(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
+static int rnic_accept_locked(struct rnic *rnic, struct iw_cm_id *cm_id,
+			      const struct iw_cm_conn_param *param)
 {
-	struct rnic *rnic = to_rnic(cm_id->device);
 	struct rnic_conn *conn;
 	struct rnic_qp *qp;
 
-	if (param->private_data_len > U8_MAX)
-		return -EINVAL;
-	guard(spinlock_irqsave)(&rnic->conn_lock);
 	conn = rnic_find_request(rnic, cm_id);
 	if (!conn)
 		return -ECONNRESET;
@@ -480,6 +509,20 @@ static int rnic_accept(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
 	return 0;
 }
 
+static int rnic_accept(struct iw_cm_id *cm_id, struct iw_cm_conn_param *param)
+{
+	struct rnic *rnic = to_rnic(cm_id->device);
+	unsigned long flags;
+	int ret;
+
+	if (param->private_data_len > U8_MAX)
+		return -EINVAL;
+	spin_lock_irqsave(&rnic->conn_lock, flags);
+	ret = rnic_accept_locked(rnic, cm_id, param);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
+	return ret;
+}
+
 static int rnic_reject(struct iw_cm_id *cm_id, const void *private_data, u8 length)
 {
 	struct rnic *rnic = to_rnic(cm_id->device);
@@ -488,13 +531,14 @@ static int rnic_reject(struct iw_cm_id *cm_id, const void *private_data, u8 leng
 		.private_data_len = length,
 	};
 	struct rnic_conn *conn;
+	unsigned long flags;
 
-	guard(spinlock_irqsave)(&rnic->conn_lock);
+	spin_lock_irqsave(&rnic->conn_lock, flags);
 	conn = rnic_find_request(rnic, cm_id);
-	if (!conn)
-		return -ECONNRESET;
-	rnic_conn_refuse(rnic, conn, -ECONNREFUSED, &param);
-	return 0;
+	if (conn)
+		rnic_conn_refuse(rnic, conn, -ECONNREFUSED, &param);
+	spin_unlock_irqrestore(&rnic->conn_lock, flags);
+	return conn ? 0 : -ECONNRESET;
 }
 
 const struct ib_device_ops rnic_cm_ops = {

@@ -60,12 +60,12 @@ static int engine_try_slot(struct engine *engine)
 {
 	unsigned int slot;
 
-	guard(spinlock)(&engine->slots_lock);
+	spin_lock(&engine->slots_lock);
 	slot = find_first_zero_bit(&engine->slots_used, engine->nr_slots);
-	if (slot >= engine->nr_slots)
-		return -EBUSY;
-	__set_bit(slot, &engine->slots_used);
-	return slot;
+	if (slot < engine->nr_slots)
+		__set_bit(slot, &engine->slots_used);
+	spin_unlock(&engine->slots_lock);
+	return slot < engine->nr_slots ? slot : -EBUSY;
 }
 
 static int engine_get_slot(struct engine *engine)
@@ -79,8 +79,9 @@ static int engine_get_slot(struct engine *engine)
 
 static void engine_put_slot(struct engine *engine, unsigned int slot)
 {
-	scoped_guard(spinlock, &engine->slots_lock)
-		__clear_bit(slot, &engine->slots_used);
+	spin_lock(&engine->slots_lock);
+	__clear_bit(slot, &engine->slots_used);
+	spin_unlock(&engine->slots_lock);
 	wake_up(&engine->slots_wait);
 }
 

@@ -17,7 +17,7 @@
 #include "rnic.h"
 
 /* How long consumers may take to destroy what they had connected, before they have to. */
-#define RNIC_PATIENCE	(5 * HZ)
+#define RNIC_PATIENCE	(10 * HZ)
 
 /* -- parameters; a value out of range keeps the module from loading -- */
 

@@ -54,10 +54,10 @@ static int rnic_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	struct rnic *rnic = to_rnic(ib->device);
 	struct rnic_mr *mr = to_rnic_mr(ib);
 
-	scoped_guard(spinlock, &rnic->mr_lock) {
-		mr->valid = false;
-		xa_erase(&rnic->mrs, mr->key >> RNIC_KEY_SHIFT);
-	}
+	spin_lock(&rnic->mr_lock);
+	mr->valid = false;
+	xa_erase(&rnic->mrs, mr->key >> RNIC_KEY_SHIFT);
+	spin_unlock(&rnic->mr_lock);
 	wait_var_event(&mr->users, !atomic_read(&mr->users));
 	kfree(mr->pages);
 	kfree(mr);
@@ -115,6 +115,22 @@ static u64 rnic_mr_first_byte(const struct rnic_mr *mr)
 	return mr->iova & (mr->ib.page_size - 1);
 }
 
+static bool rnic_mr_make_valid(struct rnic_mr *mr, u32 key, int access)
+{
+	u64 room = (u64)mr->nr_pages * mr->ib.page_size;
+
+	if (mr->valid)
+		return false;
+	mr->iova = mr->ib.iova;
+	mr->length = mr->ib.length;
+	if (rnic_mr_first_byte(mr) + mr->length > room)
+		return false;
+	mr->key = key;
+	mr->access = access;
+	mr->valid = true;
+	return true;
+}
+
 /**
  * rnic_mr_register() - make a region valid
  * @qp: on behalf of whom
@@ -125,22 +141,17 @@ static u64 rnic_mr_first_byte(const struct rnic_mr *mr)
 enum ib_wc_status rnic_mr_register(struct rnic_qp *qp, const struct rnic_request *request)
 {
 	struct rnic_mr *mr = to_rnic_mr(request->mr);
-	u64 room;
+	struct rnic *rnic = qp->rnic;
+	bool good;
 
 	if (mr->ib.pd != qp->ib.pd || (request->rkey ^ mr->key) >> RNIC_KEY_SHIFT)
 		return IB_WC_LOC_PROT_ERR;
-	guard(spinlock)(&qp->rnic->mr_lock);
-	if (mr->valid)
+	spin_lock(&rnic->mr_lock);
+	good = rnic_mr_make_valid(mr, request->rkey, request->access);
+	spin_unlock(&rnic->mr_lock);
+	if (!good)
 		return IB_WC_MW_BIND_ERR;
-	mr->iova = mr->ib.iova;
-	mr->length = mr->ib.length;
-	room = (u64)mr->nr_pages * mr->ib.page_size;
-	if (rnic_mr_first_byte(mr) + mr->length > room)
-		return IB_WC_MW_BIND_ERR;
-	mr->key = request->rkey;
-	mr->access = request->access;
-	mr->valid = true;
-	atomic64_inc(&qp->rnic->counters.registrations);
+	atomic64_inc(&rnic->counters.registrations);
 	return IB_WC_SUCCESS;
 }
 
@@ -166,12 +177,13 @@ enum ib_wc_status rnic_mr_invalidate(struct rnic *rnic, struct ib_pd *pd, u32 ke
 {
 	struct rnic_mr *mr;
 
-	scoped_guard(spinlock, &rnic->mr_lock) {
-		mr = rnic_mr_find(rnic, pd, key);
-		if (!mr)
-			return IB_WC_LOC_PROT_ERR;
+	spin_lock(&rnic->mr_lock);
+	mr = rnic_mr_find(rnic, pd, key);
+	if (mr)
 		mr->valid = false;
-	}
+	spin_unlock(&rnic->mr_lock);
+	if (!mr)
+		return IB_WC_LOC_PROT_ERR;
 	wait_var_event(&mr->users, !atomic_read(&mr->users));
 	atomic64_inc(&rnic->counters.invalidations);
 	return IB_WC_SUCCESS;
@@ -179,18 +191,24 @@ enum ib_wc_status rnic_mr_invalidate(struct rnic *rnic, struct ib_pd *pd, u32 ke
 
 /* -- source and destination of a copy -- */
 
+static bool rnic_mr_allows(const struct rnic_mr *mr, u64 addr, u32 length, int access)
+{
+	return mr->valid && (mr->access & access) == access && addr >= mr->iova &&
+	       length <= mr->length && addr - mr->iova <= mr->length - length;
+}
+
 static struct rnic_mr *rnic_mr_use(struct rnic *rnic, struct ib_pd *pd, u64 addr, u32 length,
 				   u32 key, int access)
 {
 	struct rnic_mr *mr;
 
-	guard(spinlock)(&rnic->mr_lock);
+	spin_lock(&rnic->mr_lock);
 	mr = rnic_mr_find(rnic, pd, key);
-	if (!mr || !mr->valid || (mr->access & access) != access)
-		return NULL;
-	if (addr < mr->iova || length > mr->length || addr - mr->iova > mr->length - length)
-		return NULL;
-	atomic_inc(&mr->users);
+	if (mr && rnic_mr_allows(mr, addr, length, access))
+		atomic_inc(&mr->users);
+	else
+		mr = NULL;
+	spin_unlock(&rnic->mr_lock);
 	return mr;
 }
 

@@ -25,29 +25,44 @@ static int rnic_queue_init(struct rnic_queue *queue, u32 size, u32 max_sge)
 
 static int rnic_queue_put(struct rnic_queue *queue, const struct rnic_request *request)
 {
-	guard(spinlock_irqsave)(&queue->lock);
-	if (queue->count == queue->size)
-		return -ENOMEM;
-	queue->ring[(queue->head + queue->count++) % queue->size] = *request;
-	return 0;
+	unsigned long flags;
+	int ret = -ENOMEM;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	if (queue->count < queue->size) {
+		queue->ring[(queue->head + queue->count++) % queue->size] = *request;
+		ret = 0;
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return ret;
 }
 
 /* The oldest request, which stays where it is; only its queue pair's worker takes it away. */
 static struct rnic_request *rnic_queue_first(struct rnic_queue *queue)
 {
-	guard(spinlock_irqsave)(&queue->lock);
-	return queue->count ? &queue->ring[queue->head] : NULL;
+	struct rnic_request *first;
+	unsigned long flags;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	first = queue->count ? &queue->ring[queue->head] : NULL;
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return first;
 }
 
 static bool rnic_queue_take(struct rnic_queue *queue, struct rnic_request *request)
 {
-	guard(spinlock_irqsave)(&queue->lock);
-	if (!queue->count)
-		return false;
-	*request = queue->ring[queue->head];
-	queue->head = (queue->head + 1) % queue->size;
-	queue->count--;
-	return true;
+	unsigned long flags;
+	bool found;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	found = queue->count;
+	if (found) {
+		*request = queue->ring[queue->head];
+		queue->head = (queue->head + 1) % queue->size;
+		queue->count--;
+	}
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return found;
 }
 
 /* -- completions -- */

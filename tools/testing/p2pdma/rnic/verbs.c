@@ -110,26 +110,32 @@ static int rnic_destroy_cq(struct ib_cq *ib, struct ib_udata *udata)
 static int rnic_poll_cq(struct ib_cq *ib, int entries, struct ib_wc *wc)
 {
 	struct rnic_cq *cq = to_rnic_cq(ib);
+	unsigned long flags;
 	int n;
 
-	guard(spinlock_irqsave)(&cq->lock);
+	spin_lock_irqsave(&cq->lock, flags);
 	for (n = 0; n < entries && cq->count; n++, cq->count--) {
 		wc[n] = cq->ring[cq->head];
 		cq->head = (cq->head + 1) % ib->cqe;
 	}
+	spin_unlock_irqrestore(&cq->lock, flags);
 	return n;
 }
 
-static int rnic_req_notify_cq(struct ib_cq *ib, enum ib_cq_notify_flags flags)
+static int rnic_req_notify_cq(struct ib_cq *ib, enum ib_cq_notify_flags wanted)
 {
 	struct rnic_cq *cq = to_rnic_cq(ib);
+	unsigned long flags;
+	bool missed;
 
-	guard(spinlock_irqsave)(&cq->lock);
+	spin_lock_irqsave(&cq->lock, flags);
 	/* Asking for any completion includes asking for solicited ones, not the other way. */
-	cq->solicited = (flags & IB_CQ_SOLICITED_MASK) == IB_CQ_SOLICITED &&
+	cq->solicited = (wanted & IB_CQ_SOLICITED_MASK) == IB_CQ_SOLICITED &&
 			(cq->solicited || !cq->notify);
 	cq->notify = true;
-	return flags & IB_CQ_REPORT_MISSED_EVENTS && cq->count;
+	missed = cq->count;
+	spin_unlock_irqrestore(&cq->lock, flags);
+	return missed && wanted & IB_CQ_REPORT_MISSED_EVENTS;
 }
 
 static bool rnic_cq_put(struct rnic_cq *cq, const struct ib_wc *wc)
@@ -163,17 +169,18 @@ void rnic_cq_add(struct ib_cq *ib, const struct ib_wc *wc, bool solicited)
 {
 	struct rnic_cq *cq = to_rnic_cq(ib);
 	bool notify = false, overflow = false;
+	unsigned long flags;
 
-	scoped_guard(spinlock_irqsave, &cq->lock) {
-		if (!rnic_cq_put(cq, wc)) {
-			overflow = !cq->overflow;
-			cq->overflow = true;
-		}
-		if (!cq->solicited || solicited || wc->status != IB_WC_SUCCESS) {
-			notify = cq->notify;
-			cq->notify = false;
-		}
+	spin_lock_irqsave(&cq->lock, flags);
+	if (!rnic_cq_put(cq, wc)) {
+		overflow = !cq->overflow;
+		cq->overflow = true;
 	}
+	if (!cq->solicited || solicited || wc->status != IB_WC_SUCCESS) {
+		notify = cq->notify;
+		cq->notify = false;
+	}
+	spin_unlock_irqrestore(&cq->lock, flags);
 	if (overflow)
 		rnic_cq_overflow(ib);
 	if (notify && ib->comp_handler)
@@ -191,8 +198,9 @@ void rnic_cq_forget(struct ib_cq *ib, const struct ib_qp *qp)
 {
 	struct rnic_cq *cq = to_rnic_cq(ib);
 	unsigned int i, kept = 0;
+	unsigned long flags;
 
-	guard(spinlock_irqsave)(&cq->lock);
+	spin_lock_irqsave(&cq->lock, flags);
 	for (i = 0; i < cq->count; i++) {
 		struct ib_wc *wc = &cq->ring[(cq->head + i) % ib->cqe];
 
@@ -200,6 +208,7 @@ void rnic_cq_forget(struct ib_cq *ib, const struct ib_qp *qp)
 			cq->ring[(cq->head + kept++) % ib->cqe] = *wc;
 	}
 	cq->count = kept;
+	spin_unlock_irqrestore(&cq->lock, flags);
 }
 
 const struct ib_device_ops rnic_verbs_ops = {
