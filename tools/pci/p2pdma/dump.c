@@ -123,6 +123,39 @@ static void dump_bars(struct function *function)
 	}
 }
 
+/*
+ * A virtual function shows neither vendor nor device ID, and hangs where its physical function
+ * does, which says in its SR-IOV capability where they are (PCIe Base Specification r6.0,
+ * sec 9.3.3).
+ */
+static void dump_virtual(const struct machine *machine, struct function *physfn)
+{
+	unsigned int at, nr, offset, stride, device, id;
+	struct function *function;
+	struct address address = physfn->address;
+
+	if (config_extended(physfn, PCI_EXT_CAP_ID_SRIOV, &at) != KNOWN_YES ||
+	    !config_read(physfn, at + PCI_IOV_NUMVF, 2, &nr) ||
+	    !config_read(physfn, at + PCI_IOV_OFFSET, 2, &offset) ||
+	    !config_read(physfn, at + PCI_IOV_STRIDE, 2, &stride) ||
+	    !config_read(physfn, at + PCI_IOV_DID, 2, &device))
+		return;
+	id = address.bus << 8 | address.devfn;
+	for (id += offset; nr-- && offset && id < 0x10000; id += stride) {
+		address.bus = id >> 8;
+		address.devfn = id;
+		function = machine_find(machine, address);
+		if (!function || function == physfn || function->vendor != 0xffff ||
+		    physfn->physfn)
+			continue;
+		function->vendor = physfn->vendor;
+		function->device = device;
+		function->physfn = physfn;
+		function->up = physfn->up;
+		function->host = physfn->host;
+	}
+}
+
 /**
  * dump_load - read a machine from the output of lspci
  * @machine: with the name of the dump
@@ -154,4 +187,6 @@ void dump_load(struct machine *machine)
 		machine_odd(machine, "%u of %u functions lack the bytes that lspci -xxxx shows",
 			    empty, machine->nr);
 	machine_link(machine);
+	for (i = 0; i < machine->nr; i++)
+		dump_virtual(machine, machine->functions[i]);
 }

@@ -68,6 +68,25 @@ static void add_users(const struct machine *machine, json_object *report, const 
 			add_process(users, names[i], bdf);
 }
 
+/* Namespaces of the NVMe target that were told to use this provider. */
+static void add_targets(const struct machine *machine, json_object *report, const char *bdf)
+{
+	const char *top = keep_format("%s/kernel/config/nvmet/subsystems", machine->sysfs);
+	json_object *targets = add_array(report, "targets");
+	char **names, **numbers, *wants;
+	int i, j, nr, inner;
+
+	nr = list_directory(top, &names);
+	for (i = 0; i < nr; i++) {
+		inner = list_directory(keep_format("%s/%s/namespaces", top, names[i]), &numbers);
+		for (j = 0; j < inner; j++) {
+			wants = read_line("%s/%s/namespaces/%s/p2pmem", top, names[i], numbers[j]);
+			if (wants && !strcmp(wants, bdf))
+				add_words(targets, "%s namespace %s", names[i], numbers[j]);
+		}
+	}
+}
+
 /* ---- providers ---------------------------------------------------------------------------- */
 
 /* sysfs does not say which BAR it is; often only one is large enough. */
@@ -117,6 +136,7 @@ static void add_provider(const struct machine *machine, json_object *providers,
 	add_bool(provider, "published", function->memory->published);
 	add_counters(provider, function->memory);
 	add_users(machine, provider, function->bdf);
+	add_targets(machine, provider, function->bdf);
 	add_item(providers, provider);
 }
 
@@ -249,6 +269,7 @@ static void print_provider(json_object *provider)
 	       get_bool(provider, "published") ? "yes" : "no", get_text(function, "title"));
 	print_counters(provider);
 	print_users(provider);
+	print_lines(provider, "targets", "  for the NVMe target: ");
 }
 
 static void list_print(json_object *report)

@@ -387,6 +387,8 @@ void machine_link(struct machine *machine)
 	cut_loops(machine);
 	link_hosts(machine);
 	qsort(machine->hosts, machine->nr_hosts, sizeof(*machine->hosts), compare_hosts);
+	for (i = 0; i < machine->nr_hosts; i++)
+		machine->hosts[i]->index = i;
 	for (i = 0; i < machine->nr; i++)
 		if (machine->sysfs)
 			find_translation(machine->functions[i]);

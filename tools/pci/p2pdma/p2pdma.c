@@ -62,7 +62,7 @@ static void print_overview(void)
 	puts("Usage: p2pdma [OPTION]... COMMAND [ARGUMENT]...\n"
 	     "Tells which PCI devices can reach each other's memory, why not, and what to do.\n");
 	for (i = 0; i < COUNT_OF(commands); i++)
-		printf("  %-7s %-28s %s\n", commands[i]->name, commands[i]->args,
+		printf("  %-7s %-24s %s\n", commands[i]->name, commands[i]->args,
 		       commands[i]->summary);
 	puts("\nA device is an address or a name: 0000:03:00.0, 03:00.0, nvme0, nvme0n1,\n"
 	     "/dev/nvme0n1, eth0, mlx5_0, card0, renderD128.\n\n"
@@ -72,7 +72,7 @@ static void print_overview(void)
 	     "  -C, --computed    compute verdicts also where the kernel has them\n"
 	     "  -n, --numeric     IDs rather than names of devices\n"
 	     "  -j, --json        JSON;  -J, --pretty: the same for people\n"
-	     "  -h, --help        this, or the help of a command;  -V, --version\n\n"
+	     "  -h, --help        this, or the help of a command;  -V, --version\n"
 	     "Exit status: 0 yes or done, 1 no, 2 wrong usage, 3 cannot say.");
 }
 

@@ -292,10 +292,10 @@ static void path_print(json_object *report)
 const struct command command_path = {
 	.name = "path",
 	.args = "CLIENT PROVIDER",
-	.summary = "hop by hop, the verdict, the reason and what to do",
+	.summary = "hop by hop: verdict, reason, what to do",
 	.help = "CLIENT masters DMA, PROVIDER has the memory that it reads or writes. Shows every\n"
-		"port between the two, what its access control does, which of them decides, and the\n"
-		"remedies with their price. The exit status is that of check.\n",
+		"port between the two, what its access control does, which of them decides, and\n"
+		"the remedies with their price. The exit status is that of check.\n",
 	.min_args = 2,
 	.max_args = 2,
 	.run = path_run,

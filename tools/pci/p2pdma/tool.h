@@ -70,7 +70,7 @@ int list_directory(const char *path, char ***names);
 /* ---- machine.c ---------------------------------------------------------------------------- */
 
 /* More would be no machine. */
-#define MAX_FUNCTIONS	65536
+#define MAX_FUNCTIONS	16384
 #define CONFIG_SIZE	4096
 #define ADDRESS_SIZE	20
 
@@ -95,6 +95,7 @@ struct address {
 /**
  * struct host - a host bridge
  * @name: as the kernel names it: pci0000:00
+ * @index: in the table of host bridges
  * @domain: of its root bus
  * @bus: number of its root bus
  * @path: directory in sysfs, or NULL
@@ -105,6 +106,7 @@ struct address {
  */
 struct host {
 	char name[ADDRESS_SIZE];
+	unsigned int index;
 	unsigned int domain;
 	unsigned char bus;
 	char *path;

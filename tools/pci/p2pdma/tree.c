@@ -62,19 +62,13 @@ static json_object *make_node(const struct machine *machine, const struct functi
 	return node;
 }
 
-/* A node belongs to the one above it; a machine has few host bridges. */
-static void link_node(const struct machine *machine, json_object **nodes, json_object *hosts,
-		      const struct function *function)
+/* A node belongs to the one above it. */
+static void link_node(json_object **nodes, json_object *hosts, const struct function *function)
 {
-	unsigned int i = 0;
+	json_object *above = function->up ? nodes[function->up->index] :
+			     json_object_array_get_idx(hosts, function->host->index);
 
-	if (function->up) {
-		add_item(get(nodes[function->up->index], "below"), nodes[function->index]);
-		return;
-	}
-	while (machine->hosts[i] != function->host)
-		i++;
-	add_item(get(json_object_array_get_idx(hosts, i), "below"), nodes[function->index]);
+	add_item(get(above, "below"), nodes[function->index]);
 }
 
 static void add_hosts(const struct machine *machine, json_object *hosts)
@@ -115,7 +109,7 @@ static enum status tree_run(struct request *request)
 	for (i = 0; i < machine->nr; i++)
 		nodes[i] = make_node(machine, machine->functions[i]);
 	for (i = 0; i < machine->nr; i++)
-		link_node(machine, nodes, hosts, machine->functions[i]);
+		link_node(nodes, hosts, machine->functions[i]);
 	if (svg)
 		draw_svg(request->report, svg);
 	return STATUS_YES;

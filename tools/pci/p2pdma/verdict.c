@@ -223,12 +223,9 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 static struct pci_bus *new_bus(const struct function *function)
 {
 	struct pci_bus *bus = keep(sizeof(*bus));
-	unsigned int i;
 
 	bus->number = function->address.bus;
-	for (i = 0; i < shadowed->nr_hosts; i++)
-		if (shadowed->hosts[i] == function->host)
-			bus->host = &shadow_hosts[i].bridge;
+	bus->host = &shadow_hosts[function->host->index].bridge;
 	return bus;
 }
 
