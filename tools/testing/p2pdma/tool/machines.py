@@ -28,6 +28,7 @@ class Function:
     buses: tuple = None        # secondary, subordinate
     ats: bool = False
     many: bool = False         # one of several functions of a device
+    virtual: tuple = None      # virtual functions: how many, offset, stride, device ID
     bar: int = 0
     size: int = 4096
 
@@ -59,7 +60,8 @@ class Function:
         space[0x34] = 0x40
         self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4) << 16)
         self._put(space, 0x4c, 4, 0x43 | self.port << 24)
-        extended = [each for each in (self._access_control(), self._translation()) if each]
+        extended = [each for each in (self._access_control(), self._translation(),
+                                      self._virtual_functions()) if each]
         at = 0x100
         for number, data in extended if len(space) > 256 else []:
             following = 0 if number == extended[-1][0] else at + 0x40
@@ -77,6 +79,15 @@ class Function:
 
     def _translation(self):
         return (0x0f, (0x8000 << 16).to_bytes(4, "little")) if self.ats else None
+
+    def _virtual_functions(self):
+        if not self.virtual:
+            return None
+        many, offset, stride, device = self.virtual
+        data = bytearray(0x3c)
+        for where, value in ((0x10, many), (0x14, offset), (0x16, stride), (0x1a, device)):
+            self._put(data, where - 4, 2, value)
+        return 0x10, data
 
     def dump(self, length=4096):
         """The lines that lspci prints for it."""
@@ -115,7 +126,10 @@ def server():
         Function("0000:18:00.0", "144d:a824", "nvme", ENDPOINT, bar=0x9a000000),
         Function("0000:19:00.0", "144d:a824", "nvme", ENDPOINT, bar=0x9a100000),
         Function("0000:1a:00.0", "10de:20b0", "gpu", ENDPOINT, bar=0x22000000000),
-        Function("0000:1b:00.0", "15b3:101d", "rdma", ENDPOINT, (EC, 0), ats=True, many=True),
+        Function("0000:1b:00.0", "15b3:101d", "rdma", ENDPOINT, (EC, 0), ats=True, many=True,
+                 virtual=(2, 2, 1, 0x101e)),
+        Function("0000:1b:00.2", "ffff:ffff", "rdma", ENDPOINT),
+        Function("0000:1b:00.3", "ffff:ffff", "rdma", ENDPOINT),
         Function("0000:1b:00.1", "15b3:101d", "rdma", ENDPOINT, (RR | CR, RR | CR), many=True),
         Function("0000:97:00.0", "8086:09a2", "host"),
         Function("0000:97:01.0", "8086:347a", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=1,
