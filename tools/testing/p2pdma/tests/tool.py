@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from guest.case import case
 from guest.devices import Drive, provider, until
 
 TOOL = pathlib.Path(__file__).resolve().parents[4] / "build/tool/p2pdma"
+SCHEMA = pathlib.Path(__file__).resolve().parents[3] / "pci/p2pdma/p2pdma.schema.json"
 RESCAN = pathlib.Path("/sys/bus/pci/p2pdma_rescan")
 MIB = 1 << 20
 BLKRRPART = 0x125f
@@ -35,11 +37,24 @@ def run(test, *words):
     return result.returncode, result.stdout, result.stderr
 
 
+@functools.cache
+def rules():
+    """The published schema, where there is something that understands it."""
+    try:
+        import jsonschema
+    except ImportError:
+        return None
+    return jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()))
+
+
 def ask(test, *words):
     """Run the command with -j; its status and report."""
     status, text, messages = run(test, "-j", *words)
     test.check(text, f"{words}: no report, but: {messages}")
-    return status, json.loads(text)
+    report = json.loads(text)
+    for error in rules().iter_errors(report) if rules() else ():
+        test.check(False, f"{words}: not as the schema says: {error.message[:300]}")
+    return status, report
 
 
 def moves(client, peer):
@@ -212,6 +227,8 @@ def events(stream, device, what):
     """The next event of a kind; what it was before and is now."""
     for line in stream:
         event = json.loads(line)
+        if rules():
+            rules().validate(event)
         if (event["device"], event["event"]) == (device, what):
             return event["before"], event["now"]
     return None
