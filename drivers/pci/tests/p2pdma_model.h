@@ -183,6 +183,7 @@ struct p2pdma_model_printer {
 u64 p2pdma_model_seed(u64 seed, u64 nr);
 void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 			 const struct p2pdma_model_limits *limits);
+void p2pdma_model_shake(struct p2pdma_model *model, u64 seed);
 void p2pdma_model_draw(const struct p2pdma_model *model, struct p2pdma_model_printer *printer);
 void p2pdma_model_print_verdict(const struct p2pdma_model *model, const char *name,
 				const struct p2pdma_model_verdict *verdict,

@@ -173,7 +173,7 @@ static int add(struct generator *gen, enum p2pdma_model_kind kind, int host, int
 	};
 	if (p2pdma_model_is_bridge(gen->model, nr) && chance(gen, gen->deny))
 		fn->policy = P2PDMA_POLICY_DENY;
-	if (!p2pdma_model_is_bridge(gen->model, nr))
+	if (kind == P2PDMA_MODEL_ENDPOINT || kind == P2PDMA_MODEL_RCIEP)
 		fn->ats = chance(gen, 25);
 	return nr;
 }
@@ -200,6 +200,7 @@ static void add_vf(struct generator *gen, int pf, u16 number, const struct p2pdm
 	vf->acs = *acs;
 	if (gen->limits->mock) {
 		vf->unreadable = at(gen, pf)->unreadable;
+		vf->ats = false;
 	} else if (chance(gen, 50)) {
 		vf->acs = (struct p2pdma_model_acs) {};
 		random_acs(gen, &vf->acs, false);
@@ -438,6 +439,16 @@ static void random_host(struct generator *gen, int host)
 	random_root_bus(gen, host);
 }
 
+static void random_densities(struct generator *gen)
+{
+	gen->acs = ONE_OF(gen, 0, 30, 70, 100, 100);
+	gen->on = ONE_OF(gen, 10, 30, 50, 80);
+	gen->forward = ONE_OF(gen, 30, 80, 100, 100);
+	gen->egress = ONE_OF(gen, 0, 30, 80);
+	gen->silent = ONE_OF(gen, 0, 0, 0, 5, 30);
+	gen->deny = ONE_OF(gen, 0, 0, 0, 5, 15);
+}
+
 /**
  * p2pdma_model_random - make a random hierarchy
  * @model: where it goes
@@ -451,12 +462,7 @@ void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 	int most = min(limits->functions, P2PDMA_MODEL_FUNCTIONS) - 1;
 	int host;
 
-	gen.acs = ONE_OF(&gen, 0, 30, 70, 100, 100);
-	gen.on = ONE_OF(&gen, 10, 30, 50, 80);
-	gen.forward = ONE_OF(&gen, 30, 80, 100, 100);
-	gen.egress = ONE_OF(&gen, 0, 30, 80);
-	gen.silent = ONE_OF(&gen, 0, 0, 0, 5, 30);
-	gen.deny = ONE_OF(&gen, 0, 0, 0, 5, 15);
+	random_densities(&gen);
 	model->nr = 0;
 	model->nr_hosts = ONE_OF(&gen, 1, 1, 1, 2, 2, P2PDMA_MODEL_HOSTS);
 	model->cpu_routes = chance(&gen, 20);
@@ -466,6 +472,45 @@ void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 		/* What one host bridge leaves is for the next. */
 		gen.size = model->nr + min(rest, 3 + (int)below(&gen, max(rest, 1)));
 		random_host(&gen, host);
+	}
+}
+
+static void shake_function(struct generator *gen, struct p2pdma_model_function *fn)
+{
+	unsigned int i;
+
+	fn->unreadable = chance(gen, gen->silent);
+	if (!fn->acs.present)
+		return;
+	fn->acs.ctrl = random_control(gen, p2pdma_model_is_bridge(gen->model, fn - gen->model->fn));
+	if (!fn->acs.bits)
+		return;
+	if (chance(gen, 80))
+		fn->acs.ctrl |= PCI_ACS_EC;
+	for (i = 0; i < ARRAY_SIZE(fn->acs.vector); i++)
+		fn->acs.vector[i] = random_vector(gen);
+}
+
+/**
+ * p2pdma_model_shake - change what can be changed in a hierarchy that stands
+ * @model: the hierarchy
+ * @seed: the same seed makes the same changes
+ *
+ * Access control of functions that have it, except virtual ones, what is unreadable, and the
+ * processor. A virtual function remains as readable as its physical function.
+ */
+void p2pdma_model_shake(struct p2pdma_model *model, u64 seed)
+{
+	struct generator gen = { .model = model, .state = seed };
+	int i;
+
+	random_densities(&gen);
+	model->cpu_routes = chance(&gen, 20);
+	for (i = 0; i < model->nr; i++) {
+		if (model->fn[i].pf == P2PDMA_MODEL_NONE)
+			shake_function(&gen, &model->fn[i]);
+		else
+			model->fn[i].unreadable = model->fn[model->fn[i].pf].unreadable;
 	}
 }
 
