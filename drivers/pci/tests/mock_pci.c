@@ -36,6 +36,12 @@
 #define CFG_PCIE		0x40
 #define CFG_EXT			0x100
 
+/*
+ * A bridge whose programming interface is reserved, so that the port driver leaves it alone: with
+ * CONFIG_DMA_API_DEBUG, unbinding a driver costs more than all the rest of a function's life.
+ */
+#define CLASS_BRIDGE		(PCI_CLASS_BRIDGE_PCI << 8 | 0x02)
+
 /* Peer memory needs a window that no machine with 40 address bits fills with RAM. */
 #define WINDOW_MIN		(256ULL * SZ_1G)
 #define WINDOW_MAX		(1024ULL * SZ_1G - 1)
@@ -195,6 +201,13 @@ static void cfg_add_ari(struct mock_cfg *cfg, u8 next, bool groups)
 	cfg_put(cfg, at + PCI_ARI_CTRL, 2, groups ? PCI_ARI_CTRL_ACS : 0, 0);
 }
 
+static void cfg_add_ats(struct mock_cfg *cfg)
+{
+	u16 at = cfg_add_ext(cfg, PCI_EXT_CAP_ID_ATS, PCI_EXT_CAP_ATS_SIZEOF);
+
+	cfg_put(cfg, at + PCI_ATS_CTRL, 2, 0, U16_MAX);
+}
+
 static void cfg_add_sriov(struct mock_cfg *cfg, const struct mock_pci_row *row)
 {
 	u16 at;
@@ -281,8 +294,7 @@ static void cfg_add_pcie(struct mock_cfg *cfg, const struct mock_pci_row *row, b
 
 static void cfg_add_header(struct mock_cfg *cfg, const struct mock_pci_row *row)
 {
-	u32 class = kind_is_bridge(row->kind) ? PCI_CLASS_BRIDGE_PCI_NORMAL :
-						PCI_CLASS_SYSTEM_OTHER << 8;
+	u32 class = kind_is_bridge(row->kind) ? CLASS_BRIDGE : PCI_CLASS_SYSTEM_OTHER << 8;
 
 	cfg_put(cfg, PCI_VENDOR_ID, 2, row->vendor ?: MOCK_PCI_VENDOR, 0);
 	cfg_put(cfg, PCI_DEVICE_ID, 2, row->device ?: MOCK_PCI_DEVICE, 0);
@@ -387,6 +399,8 @@ static void init_cfg(struct mock_pci *mock, struct mock_function *fn)
 	cfg_add_acs(cfg, &fn->row.acs);
 	if (fn->row.ari)
 		cfg_add_ari(cfg, next_ari_function(mock, fn), fn->row.ari_groups);
+	if (fn->row.ats)
+		cfg_add_ats(cfg);
 	cfg_add_sriov(cfg, &fn->row);
 	if (fn->vf_cfg)
 		init_vf_cfg(fn);
@@ -515,10 +529,10 @@ static int host_add_windows(struct mock_host *host, const struct mock_pci_row *r
 	u64 size = row->window ?: WINDOW_SIZE;
 	int err;
 
-	host->busn = (struct resource)DEFINE_RES_NAMED(row->bus, 256 - row->bus, "mock bus",
-						       IORESOURCE_BUS);
+	host->busn = DEFINE_RES_NAMED(row->bus, 256 - row->bus, "mock bus",
+				      IORESOURCE_BUS);
 	/* Not part of the I/O ports of the machine: ours go nowhere. */
-	host->io = (struct resource)DEFINE_RES_IO_NAMED(SZ_4K, SZ_32K, "mock I/O");
+	host->io = DEFINE_RES_IO_NAMED(SZ_4K, SZ_32K, "mock I/O");
 	host->mem.name = "mock PCI window";
 	host->mem.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
 	err = allocate_resource(&iomem_resource, &host->mem, size, WINDOW_MIN, WINDOW_MAX, SZ_1G,
@@ -679,6 +693,20 @@ struct pci_dev *mock_pci_vf(struct mock_pci *mock, unsigned int row, unsigned in
 struct pci_host_bridge *mock_pci_host(struct mock_pci *mock, unsigned int row)
 {
 	return function_of(mock, row)->host->bridge;
+}
+
+/**
+ * mock_pci_device - the device of a row, host bridge or function
+ * @mock: the hierarchy
+ * @row: index into its table
+ *
+ * Return: the device, without a reference.
+ */
+struct device *mock_pci_device(struct mock_pci *mock, unsigned int row)
+{
+	if (function_of(mock, row)->row.kind == MOCK_PCI_HOST)
+		return &mock_pci_host(mock, row)->dev;
+	return &mock_pci_dev(mock, row)->dev;
 }
 
 /* ---- virtual functions -------------------------------------------------------------------- */
@@ -1118,6 +1146,29 @@ struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const c
 void mock_pci_sysfs_close(struct kunit *test, struct file *file)
 {
 	kunit_release_action(test, sysfs_close, file);
+}
+
+/**
+ * mock_pci_sysfs_write - write to a file of a device in sysfs
+ * @test: the test that wants it
+ * @dev: the device
+ * @name: path below its directory
+ * @text: what to write
+ *
+ * Return: bytes written, or a negative error.
+ */
+ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev, const char *name,
+			     const char *text)
+{
+	struct file *file = mock_pci_sysfs_open(test, dev, name, O_WRONLY);
+	loff_t pos = 0;
+	ssize_t len;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	len = kernel_write(file, text, strlen(text), &pos);
+	mock_pci_sysfs_close(test, file);
+	return len;
 }
 
 /**

@@ -106,6 +106,7 @@ struct mock_pci_acs {
  * @acs: access control
  * @ari: has the ARI capability
  * @ari_groups: with @ari, ACS function groups are on
+ * @ats: has the ATS capability
  * @unreadable: all reads give ones once the hierarchy stands
  * @total_vfs: virtual functions that SR-IOV offers
  * @vfs: how many of them to enable after enumeration
@@ -132,6 +133,7 @@ struct mock_pci_row {
 	struct mock_pci_acs acs;
 	bool ari;
 	bool ari_groups;
+	bool ats;
 	bool unreadable;
 	u16 total_vfs;
 	u16 vfs;
@@ -157,6 +159,7 @@ void mock_pci_remove(struct mock_pci *mock);
 struct pci_dev *mock_pci_dev(struct mock_pci *mock, unsigned int row);
 struct pci_dev *mock_pci_vf(struct mock_pci *mock, unsigned int row, unsigned int id);
 struct pci_host_bridge *mock_pci_host(struct mock_pci *mock, unsigned int row);
+struct device *mock_pci_device(struct mock_pci *mock, unsigned int row);
 
 /* ---- changing the world under it ---------------------------------------------------------- */
 
@@ -178,6 +181,8 @@ struct device *mock_pci_add_child(struct kunit *test, struct device *parent, con
 struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const char *name,
 				 int flags);
 void mock_pci_sysfs_close(struct kunit *test, struct file *file);
+ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev, const char *name,
+			     const char *text);
 ssize_t mock_pci_sysfs_read(struct kunit *test, struct device *dev, const char *name, char *buf,
 			    size_t size);
 

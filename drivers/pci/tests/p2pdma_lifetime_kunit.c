@@ -65,6 +65,26 @@ static const struct mock_pci_row life_rows[NR] = {
 	[FAR] = { .kind = MOCK_PCI_ENDPOINT, .up = RP2, .bar[0] = SZ_2M },
 };
 
+/*
+ *	host bridge - SM_RP - SM_MEM, with the BARs of MEM above
+ *
+ * For what concerns one provider alone.
+ */
+enum { SM_HOST, SM_RP, SM_MEM, SM_NR };
+
+static const struct mock_pci_row small_rows[SM_NR] = {
+	[SM_HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
+	[SM_RP] = { .kind = MOCK_PCI_ROOT_PORT },
+	[SM_MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = SM_RP, .bar[0] = SZ_4M, .bar[2] = SZ_2M,
+		     .io_bar = 64 },
+};
+
+/* The provider of a small hierarchy; the whole goes with the test. */
+static struct pci_dev *small_add(struct kunit *test)
+{
+	return mock_pci_dev(mock_pci_add(test, small_rows, SM_NR), SM_MEM);
+}
+
 static struct mock_pci *life_add(struct kunit *test)
 {
 	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
@@ -180,8 +200,7 @@ KUNIT_ARRAY_PARAM_DESC(bad, bad_cases, name);
 static void register_bad_range(struct kunit *test)
 {
 	const struct bad_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { c->range }, .nr = 1 };
 
 	bind_attempt(test, pdev, &attempt);
@@ -193,8 +212,7 @@ static void register_bad_range(struct kunit *test)
 static void register_bad_after_good(struct kunit *test)
 {
 	const struct bad_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { { .bar = 2 }, c->range }, .nr = 2 };
 
 	bind_attempt(test, pdev, &attempt);
@@ -241,8 +259,7 @@ KUNIT_ARRAY_PARAM_DESC(overlap, overlap_cases, name);
 static void register_overlap(struct kunit *test)
 {
 	const struct overlap_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { c->first, c->second }, .nr = 2 };
 
 	bind_attempt(test, pdev, &attempt);
@@ -277,8 +294,7 @@ KUNIT_ARRAY_PARAM_DESC(good, good_cases, name);
 static void register_ranges(struct kunit *test)
 {
 	const struct good_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { c->range[0], c->range[1], c->range[2] },
 				   .nr = c->nr };
 	unsigned int i, again;
@@ -355,8 +371,7 @@ KUNIT_ARRAY_PARAM_DESC(step, step_cases, name);
 static void unwind_first(struct kunit *test)
 {
 	const struct step_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
 
 	step_breaks(test);
@@ -376,8 +391,7 @@ static void unwind_first(struct kunit *test)
 static void unwind_and_retry(struct kunit *test)
 {
 	const struct step_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = {
 		.range = { { .bar = 0 }, { .bar = 0 } }, .nr = 2, .between = step_works,
 	};
@@ -394,8 +408,7 @@ static void unwind_and_retry(struct kunit *test)
 static void unwind_second(struct kunit *test)
 {
 	const struct step_case *c = test->param_value;
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = {
 		.range = { { .bar = 0 }, { .bar = 2 } }, .nr = 2, .between = step_breaks,
 	};
@@ -420,8 +433,7 @@ static int register_and_fail(struct pci_dev *pdev, void *data)
 
 static void unwind_probe(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 
 	KUNIT_EXPECT_EQ(test, mock_pci_bind(pdev, register_and_fail, NULL), -ENXIO);
 	expect_nothing(test, pdev);
@@ -433,8 +445,7 @@ static void unwind_probe(struct kunit *test)
 
 static void publish(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
 
 	/* Without memory there is nothing to publish, now or later. */
@@ -457,8 +468,7 @@ static void publish(struct kunit *test)
 
 static void publish_ends_with_the_driver(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = { .range = { { .bar = 0 } }, .nr = 1 };
 
 	p2pdma_kunit_provide(test, pdev);
@@ -730,8 +740,7 @@ static void remove_in_order(struct kunit *test)
 static void rebind(struct kunit *test)
 {
 	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	int again;
 
 	for (again = 0; again < 5; again++) {
@@ -745,8 +754,7 @@ static void rebind(struct kunit *test)
 /* After the provider has gone, its memory's addresses mean nothing. */
 static void unbound_memory_has_no_address(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct p2pdma_kunit_mem *mem;
 	void *addr;
 
@@ -873,8 +881,7 @@ static void unbind_waits_for_memory(struct kunit *test)
 
 static void free_in_unbind(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
+	struct pci_dev *pdev = small_add(test);
 	struct p2pdma_kunit_mem *mem;
 	struct unbinder *unbinder = new_unbinder(test, pdev);
 	int again;
@@ -933,7 +940,6 @@ static void file_outlives_provider(struct kunit *test)
  * struct reader - asks about a provider all the time
  * @client: a client of it
  * @pdev: the provider
- * @file: its "available", opened by name each time
  * @stop: end
  * @done: ended
  * @asked: how often
@@ -1014,8 +1020,7 @@ static unsigned long map_file(struct kunit *test, struct file *file, size_t size
 
 static void mmap_memory(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	unsigned long one, two;
 	struct file *file;
 
@@ -1049,8 +1054,7 @@ static void mmap_memory(struct kunit *test)
 /* An unbind ends user mappings instead of waiting for them. */
 static void unbind_under_mapping(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct pci_dev *pdev = small_add(test);
 	struct unbinder *unbinder = new_unbinder(test, pdev);
 	unsigned long addr;
 	struct file *file;
@@ -1076,8 +1080,7 @@ static void unbind_under_mapping(struct kunit *test)
 /* A page that somebody pinned outlives its mapping, and its provider waits for it. */
 static void unbind_waits_for_pinned_page(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, NEAR);
+	struct pci_dev *pdev = small_add(test);
 	struct unbinder *unbinder = new_unbinder(test, pdev);
 	unsigned long addr;
 	struct file *file;
@@ -1086,12 +1089,12 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 	p2pdma_kunit_provide(test, pdev);
 	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
-	addr = map_file(test, file, SZ_2M, MAP_SHARED, 0);
+	addr = map_file(test, file, SZ_4M, MAP_SHARED, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	KUNIT_ASSERT_EQ(test, pin_user_pages_fast(addr, 1, FOLL_WRITE | FOLL_PCI_P2PDMA, &page),
 			1);
-	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_2M), 0);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_2M - PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_4M), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M - PAGE_SIZE);
 
 	start_unbind(test, unbinder);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));

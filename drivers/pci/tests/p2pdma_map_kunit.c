@@ -15,6 +15,7 @@
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/scatterlist.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "../p2pdma.h"
@@ -140,13 +141,14 @@ static void list_add_addr(struct list *list, void *addr, unsigned int len)
 	sg_set_page(&list->sgt.sgl[list->used++], virt_to_page(addr), len, offset_in_page(addr));
 }
 
+/* Allocates @size bytes, and adds as much of them as functions take in one segment by default. */
 static void *list_add_mem(struct kunit *test, struct list *list, struct pci_dev *pdev,
-			  unsigned int len)
+			  unsigned int size)
 {
-	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, pdev, len);
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, pdev, size);
 
 	KUNIT_ASSERT_NOT_NULL(test, mem);
-	list_add_addr(list, mem->addr, len);
+	list_add_addr(list, mem->addr, min_t(unsigned int, size, SZ_64K));
 	return mem->addr;
 }
 

@@ -11,7 +11,9 @@
 #include <kunit/test.h>
 
 #include <linux/pci.h>
+#include <linux/pci-ats.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "../p2pdma.h"
@@ -28,7 +30,7 @@
 #define MAX_TWEAKS		8
 #define MAX_PORTS		6
 
-/* Row 0 of every table is a host bridge, so 0 also ends lists of rows. */
+/* Row 0 of every table is a host bridge, so 0 also ends lists of functions. */
 #define HOST			0
 
 /* The first device of a bus speaks for the host bridge: one that is in the list, and kinds of. */
@@ -45,6 +47,9 @@
  * @acs: access control
  * @unreadable: does not answer once it has been enumerated
  * @groups: ACS function groups are on
+ * @offset: host bridge: CPU address minus bus address
+ * @ats: translates its addresses
+ * @policy: word for the file p2pdma/policy, or NULL
  */
 struct tweak {
 	u8 row;
@@ -55,10 +60,13 @@ struct tweak {
 	struct mock_pci_acs acs;
 	bool unreadable;
 	bool groups;
+	s64 offset;
+	bool ats;
+	const char *policy;
 };
 
 struct port_effect {
-	u8 row;
+	u16 row;
 	enum p2pdma_port_effect effect;
 };
 
@@ -103,12 +111,14 @@ struct want {
 #define REDIRECTS(_row)		{ (_row), P2PDMA_PORT_REDIRECTS }
 #define BLOCKS(_row)		{ (_row), P2PDMA_PORT_BLOCKS }
 #define NO_UF(_row)		{ (_row), P2PDMA_PORT_NO_FORWARDING }
+#define DENIED(_row)		{ (_row), P2PDMA_PORT_DENIED }
 
 #define ACS(_row, _on)		{ .row = (_row), .acs = MOCK_PCI_ACS(_on) }
 #define EC(_row, _on, _bits, _vector) \
 	{ .row = (_row), .acs = MOCK_PCI_ACS_EC(_on, _bits, _vector) }
 #define SILENT(_row, _on)	{ .row = (_row), .acs = MOCK_PCI_ACS(_on), .unreadable = true }
 #define IS(_row, ...)		{ .row = (_row), __VA_ARGS__ }
+#define POLICY(_row, _word)	{ .row = (_row), .policy = (_word) }
 
 /**
  * struct route_case - one line of a table of routes
@@ -166,7 +176,7 @@ static void check_ports(struct kunit *test, struct mock_pci *mock, const struct 
 	for (i = 0; i < MAX_PORTS && want->ports[i].row; i++) {
 		KUNIT_ASSERT_LT_MSG(test, i, visited->nr, "%s: port %u is missing", way, i);
 		KUNIT_EXPECT_PTR_EQ_MSG(test, visited->port[i],
-					mock_pci_dev(mock, want->ports[i].row), "%s: port %u is %s",
+					function_at(mock, want->ports[i].row), "%s: port %u is %s",
 					way, i, pci_name(visited->port[i]));
 		KUNIT_EXPECT_EQ_MSG(test, visited->effect[i], want->ports[i].effect,
 				    "%s: effect of port %u", way, i);
@@ -212,9 +222,24 @@ static void apply_tweak(struct mock_pci_row *row, const struct tweak *tweak)
 	if (tweak->acs.present)
 		row->acs = tweak->acs;
 	if (row->total_vfs)
-		row->vf_acs = tweak->acs;
-	row->unreadable = tweak->unreadable;
-	row->ari_groups = tweak->groups;
+		row->vf_acs = row->acs;
+	if (tweak->offset)
+		row->offset = tweak->offset;
+	row->ats |= tweak->ats;
+	row->unreadable |= tweak->unreadable;
+	row->ari_groups |= tweak->groups;
+}
+
+/* What can only be done to functions that exist. */
+static void apply_later(struct kunit *test, struct mock_pci *mock, const struct tweak *tweak)
+{
+	if (tweak->policy)
+		KUNIT_ASSERT_EQ(test, strlen(tweak->policy),
+				mock_pci_sysfs_write(test, mock_pci_device(mock, tweak->row),
+						     "p2pdma/policy", tweak->policy));
+	if (tweak->ats)
+		KUNIT_ASSERT_EQ(test, 0,
+				pci_enable_ats(mock_pci_dev(mock, tweak->row), PAGE_SHIFT));
 }
 
 static void walk(struct kunit *test, const struct mock_pci_row *rows, unsigned int nr)
@@ -225,9 +250,11 @@ static void walk(struct kunit *test, const struct mock_pci_row *rows, unsigned i
 	unsigned int i;
 
 	tweaked = mock_pci_copy(test, rows, nr);
-	for (i = 0; i < MAX_TWEAKS && c->tweaks[i].row; i++)
+	for (i = 0; i < MAX_TWEAKS; i++)
 		apply_tweak(&tweaked[c->tweaks[i].row], &c->tweaks[i]);
 	mock = mock_pci_add(test, tweaked, nr);
+	for (i = 0; i < MAX_TWEAKS; i++)
+		apply_later(test, mock, &c->tweaks[i]);
 
 	/* The verdicts must not depend on the machine that the test runs on. */
 	kunit_activate_static_stub(test, p2pdma_cpu_routes,
@@ -409,7 +436,7 @@ static const struct route_case switch_cases[] = {
 	  .back = SW_DIRECT },
 	{ .name = "redirected, root port does not answer", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR), SILENT(SW_RP1, UF), IS(SW_HB, LISTED) },
-	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, REDIRECTS(SW_DSP0), BLOCKS(SW_RP1)),
 	  .back = SW_DIRECT },
 	{ .name = "redirected, upstream port need not forward", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_USP, 0), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
@@ -472,9 +499,17 @@ static const struct route_case switch_cases[] = {
 	  .tweaks = { IS(SW_HB, LISTED) },
 	  .there = THROUGH(3, HOST, HOST, LISTED), .back = THROUGH(3, HOST, HOST, LISTED) },
 	{ .name = "egress control that cannot speak of the target", PAIR(SW_EP3, SW_RCIEP),
-	  .tweaks = { EC(SW_RP2, RR, 64, 0), IS(SW_HB, LISTED) },
+	  .tweaks = { EC(SW_RP2, 0, 64, 0), IS(SW_HB, LISTED) },
 	  .there = REFUSED(3, HOST, -1, UNREADABLE, BLOCKS(SW_RP2)),
 	  .back = THROUGH(3, HOST, HOST, LISTED) },
+	{ .name = "egress control that redirects to where it goes anyway",
+	  PAIR(SW_EP3, SW_RCIEP),
+	  .tweaks = { EC(SW_RP2, RR, 64, ~0ULL), IS(SW_HB, LISTED) },
+	  .there = THROUGH(3, HOST, HOST, LISTED), .back = THROUGH(3, HOST, HOST, LISTED) },
+	{ .name = "egress control of functions is for functions of one device",
+	  PAIR(SW_RCIEP, SW_EP3),
+	  .tweaks = { EC(SW_RCIEP, 0, 64, ~0ULL), IS(SW_HB, LISTED) },
+	  .there = THROUGH(3, HOST, HOST, LISTED), .back = THROUGH(3, HOST, HOST, LISTED) },
 	{ .name = "functions of one integrated device", PAIR(SW_RCIEP, SW_RCIEP1),
 	  .tweaks = { ACS(SW_RCIEP, RR | CR), ACS(SW_RCIEP1, RR | CR), IS(SW_HB, LISTED) },
 	  .there = THROUGH(2, HOST, HOST, LISTED), .back = THROUGH(2, HOST, HOST, LISTED) },
@@ -499,6 +534,117 @@ static const struct route_case switch_cases[] = {
 KUNIT_ARRAY_PARAM_DESC(switch, switch_cases, name);
 
 static void route_in_switch(struct kunit *test)
+{
+	walk(test, switch_rows, SW_NR);
+}
+
+/* The same switch, and what the administrator decided. Access control comes first. */
+static const struct route_case policy_cases[] = {
+	{ .name = "deny at a port of the route", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { POLICY(SW_DSP0, "deny") },
+	  .there = REFUSED(4, SW_USP, -1, POLICY, DENIED(SW_DSP0)),
+	  .back = REFUSED(4, SW_USP, -1, POLICY, DENIED(SW_DSP0)) },
+	{ .name = "deny at the shared parent and on both sides", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { POLICY(SW_USP, "deny"), POLICY(SW_DSP0, "deny"), POLICY(SW_DSP1, "deny") },
+	  .there = REFUSED(4, SW_USP, -1, POLICY, DENIED(SW_DSP0), DENIED(SW_DSP1),
+			   DENIED(SW_USP)),
+	  .back = REFUSED(4, SW_USP, -1, POLICY, DENIED(SW_DSP1), DENIED(SW_DSP0),
+			  DENIED(SW_USP)) },
+	{ .name = "deny beside and above a direct route", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { POLICY(SW_DSP2, "deny"), POLICY(SW_RP1, "deny"), POLICY(SW_RP2, "deny"),
+		      POLICY(HOST, "deny") },
+	  .there = SW_DIRECT, .back = SW_DIRECT },
+	{ .name = "deny above a redirected route", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, UF), IS(SW_HB, LISTED),
+		      POLICY(SW_RP1, "deny") },
+	  .there = REFUSED(4, SW_USP, -1, POLICY, REDIRECTS(SW_DSP0), DENIED(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "deny at a root port of a route through the host bridge",
+	  PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { IS(SW_HB, LISTED), POLICY(SW_RP2, "deny") },
+	  .there = REFUSED(6, HOST, -1, POLICY, DENIED(SW_RP2)),
+	  .back = REFUSED(6, HOST, -1, POLICY, DENIED(SW_RP2)) },
+	{ .name = "deny at a listed host bridge", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { IS(SW_HB, LISTED), POLICY(HOST, "deny") },
+	  .there = REFUSED(6, HOST, HOST, POLICY), .back = REFUSED(6, HOST, HOST, POLICY) },
+	{ .name = "deny at a host bridge of a known CPU", PAIR(SW_EP0, SW_EP3), .cpu = true,
+	  .tweaks = { POLICY(HOST, "deny") },
+	  .there = REFUSED(6, HOST, HOST, POLICY), .back = REFUSED(6, HOST, HOST, POLICY) },
+	{ .name = "deny does not come between a function and itself", PAIR(SW_EP0, SW_EP0),
+	  .tweaks = { POLICY(SW_DSP0, "deny"), POLICY(HOST, "deny") },
+	  .there = SELF(SW_DSP0), .back = SELF(SW_DSP0) },
+	{ .name = "auto after deny", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { POLICY(SW_DSP0, "deny"), POLICY(SW_DSP0, "auto") },
+	  .there = SW_DIRECT, .back = SW_DIRECT },
+	{ .name = "allow at an unknown host bridge", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { POLICY(HOST, "allow") },
+	  .there = THROUGH(6, HOST, HOST, POLICY), .back = THROUGH(6, HOST, HOST, POLICY) },
+	{ .name = "allow carries a redirected route", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, UF), POLICY(HOST, "allow") },
+	  .there = THROUGH(4, SW_USP, HOST, POLICY, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "allow does not override egress control", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { EC(SW_RP1, 0, 32, BIT_ULL(6)), POLICY(HOST, "allow") },
+	  .there = REFUSED(6, HOST, -1, EGRESS, BLOCKS(SW_RP1)),
+	  .back = THROUGH(6, HOST, HOST, POLICY) },
+	{ .name = "allow does not replace upstream forwarding", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, 0), POLICY(HOST, "allow") },
+	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "deny below an allowed host bridge", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { POLICY(SW_USP, "deny"), POLICY(HOST, "allow") },
+	  .there = REFUSED(6, HOST, -1, POLICY, DENIED(SW_USP)),
+	  .back = REFUSED(6, HOST, -1, POLICY, DENIED(SW_USP)) },
+};
+
+KUNIT_ARRAY_PARAM_DESC(policy, policy_cases, name);
+
+static void route_by_policy(struct kunit *test)
+{
+	walk(test, switch_rows, SW_NR);
+}
+
+/*
+ * Requests that the client had translated are not redirected where Direct Translated P2P is on
+ * (sec 6.12.1.1). That is bad only where a CPU address means something else on the bus.
+ */
+#define DT	PCI_ACS_DT
+#define ATS(_row)	IS(_row, .ats = true)
+#define SHIFTED		IS(HOST, .offset = 128LL * SZ_1G)
+
+static const struct route_case translated_cases[] = {
+	{ .name = "redirected, DT and an offset", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      SHIFTED },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, DT, no offset", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, an offset, no DT", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      SHIFTED },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, DT and an offset, but nothing translated", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), SHIFTED },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "the provider translates, which is no matter", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP1),
+		      SHIFTED },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "only completions are redirected, an offset", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP1, CR), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      SHIFTED },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP1)), .back = SW_DIRECT },
+	{ .name = "direct, DT and an offset", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, DT), ATS(SW_EP0), SHIFTED },
+	  .there = SW_DIRECT, .back = SW_DIRECT },
+	{ .name = "two root ports, DT and an offset", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { ACS(SW_RP1, RR | DT), IS(SW_HB, LISTED), ATS(SW_EP0), SHIFTED },
+	  .there = THROUGH(6, HOST, HOST, LISTED), .back = THROUGH(6, HOST, HOST, LISTED) },
+};
+
+KUNIT_ARRAY_PARAM_DESC(translated, translated_cases, name);
+
+static void route_of_translated_requests(struct kunit *test)
 {
 	walk(test, switch_rows, SW_NR);
 }
@@ -674,9 +820,16 @@ static const struct route_case function_cases[] = {
 	  .tweaks = { EC(FN_G0, 0, 16, 0xffff & ~BIT_ULL(9)) },
 	  .there = DIRECT(2, FN_DSP1), .back = DIRECT(2, FN_DSP1) },
 	{ .name = "function groups make the vector unreadable", PAIR(FN_G0, FN_G9),
-	  .tweaks = { { .row = FN_G0, .groups = true, .acs = MOCK_PCI_ACS_EC(0, 16, 0) } },
+	  .tweaks = { EC(FN_G0, 0, 16, 0), IS(FN_G0, .groups = true) },
 	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, BLOCKS(FN_G0)),
 	  .back = DIRECT(2, FN_DSP1) },
+	{ .name = "function 0 switches groups on for the device", PAIR(FN_G9, FN_G0),
+	  .tweaks = { EC(FN_G9, 0, 16, 0), IS(FN_G0, .groups = true) },
+	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, BLOCKS(FN_G9)),
+	  .back = DIRECT(2, FN_DSP1) },
+	{ .name = "other functions do not switch groups on", PAIR(FN_G9, FN_G0),
+	  .tweaks = { EC(FN_G9, 0, 16, 0), IS(FN_G9, .groups = true) },
+	  .there = DIRECT(2, FN_DSP1), .back = DIRECT(2, FN_DSP1) },
 };
 
 KUNIT_ARRAY_PARAM_DESC(function, function_cases, name);
@@ -751,6 +904,21 @@ static const struct route_case sriov_cases[] = {
 	  PAIR(VF(VF_PF0, 0), VF(VF_PF2, 0)),
 	  .tweaks = { ACS(VF_PF0, RR | CR), ACS(VF_PF2, RR | CR) },
 	  .there = DIRECT(4, VF_USP), .back = DIRECT(4, VF_USP) },
+	{ .name = "egress control of a VF, by function number", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
+	  .tweaks = { EC(VF_PF0, 0, 8, BIT_ULL(3)) },
+	  .there = REFUSED(2, VF_DSP0, -1, EGRESS, BLOCKS(VF(VF_PF0, 0))),
+	  .back = DIRECT(2, VF_DSP0) },
+	{ .name = "egress control of a VF, other bits", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
+	  .tweaks = { EC(VF_PF0, 0, 8, 0xff & ~BIT_ULL(3)) },
+	  .there = DIRECT(2, VF_DSP0), .back = DIRECT(2, VF_DSP0) },
+	{ .name = "egress control of a VF of the next bus", PAIR(VF(VF_PF2, 0), VF_PF2),
+	  .tweaks = { EC(VF_PF2, 0, 8, 0) },
+	  .there = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF(VF_PF2, 0))),
+	  .back = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF_PF2)) },
+	{ .name = "a VF redirects, its PF does not matter", PAIR(VF(VF_PF0, 1), VF_PF1),
+	  .tweaks = { ACS(VF_PF0, RR), ACS(VF_DSP0, UF), ACS(VF_RP, UF), IS(VF_HB, LISTED) },
+	  .there = THROUGH(2, VF_DSP0, HOST, LISTED, REDIRECTS(VF(VF_PF0, 1))),
+	  .back = DIRECT(2, VF_DSP0) },
 	{ .name = "a VF and itself", PAIR(VF(VF_PF2, 0), VF(VF_PF2, 0)),
 	  .tweaks = { ACS(VF_PF2, RR | CR) },
 	  .there = SELF(VF_DSP1), .back = SELF(VF_DSP1) },
@@ -761,32 +929,6 @@ KUNIT_ARRAY_PARAM_DESC(sriov, sriov_cases, name);
 static void route_of_virtual_functions(struct kunit *test)
 {
 	walk(test, sriov_rows, VF_NR);
-}
-
-/* A VF's own access control counts against its PF: the port that redirects is the VF. */
-static void route_of_vf_that_redirects(struct kunit *test)
-{
-	struct mock_pci_row *rows = mock_pci_copy(test, sriov_rows, VF_NR);
-	struct visited visited = { .visitor.visit = visit };
-	struct pci_dev *pf, *vf;
-	struct p2pdma_route route;
-	struct mock_pci *mock;
-
-	rows[VF_PF0].vf_acs = (struct mock_pci_acs)MOCK_PCI_ACS(RR);
-	mock = mock_pci_add(test, rows, VF_NR);
-	pf = mock_pci_dev(mock, VF_PF0);
-	vf = mock_pci_vf(mock, VF_PF0, 1);
-
-	p2pdma_route(pf, vf, &route, &visited.visitor);
-	KUNIT_EXPECT_EQ(test, route.type, PCI_P2PDMA_MAP_NOT_SUPPORTED);
-	KUNIT_EXPECT_EQ(test, route.reason, P2PDMA_REASON_NO_FORWARDING);
-	KUNIT_ASSERT_EQ(test, visited.nr, 3);
-	KUNIT_EXPECT_PTR_EQ(test, visited.port[0], vf);
-	KUNIT_EXPECT_PTR_EQ(test, visited.port[1], mock_pci_dev(mock, VF_DSP0));
-	KUNIT_EXPECT_PTR_EQ(test, visited.port[2], mock_pci_dev(mock, VF_RP));
-
-	p2pdma_route(vf, pf, &route, NULL);
-	KUNIT_EXPECT_EQ(test, route.type, PCI_P2PDMA_MAP_BUS_ADDR);
 }
 
 /* ---- conventional PCI --------------------------------------------------------------------- */
@@ -915,8 +1057,23 @@ static const struct route_case two_host_cases[] = {
 	  .back = REFUSED(4, HOST, TW_HOST1, SAME_ONLY) },
 	{ .name = "CPU is known", PAIR(TW_EP0, TW_EP1), .cpu = true,
 	  .there = THROUGH(4, HOST, TW_HOST1, CPU), .back = THROUGH(4, HOST, HOST, CPU) },
+	{ .name = "allow at both", PAIR(TW_EP0, TW_EP1),
+	  .tweaks = { POLICY(HOST, "allow"), POLICY(TW_HOST1, "allow") },
+	  .there = THROUGH(4, HOST, TW_HOST1, POLICY), .back = THROUGH(4, HOST, HOST, POLICY) },
+	{ .name = "allow at the first only", PAIR(TW_EP0, TW_EP1),
+	  .tweaks = { POLICY(HOST, "allow") },
+	  .there = REFUSED(4, HOST, TW_HOST1, UNLISTED),
+	  .back = REFUSED(4, HOST, TW_HOST1, UNLISTED) },
+	{ .name = "allow lets one that routes within itself route to others",
+	  PAIR(TW_EP0, TW_EP1),
+	  .tweaks = { IS(TW_HB0, LISTED_SAME), IS(TW_HB1, LISTED), POLICY(HOST, "allow") },
+	  .there = THROUGH(4, HOST, TW_HOST1, LISTED), .back = THROUGH(4, HOST, HOST, POLICY) },
+	{ .name = "deny at the second", PAIR(TW_EP0, TW_EP1),
+	  .tweaks = { IS(TW_HB0, LISTED), IS(TW_HB1, LISTED), POLICY(TW_HOST1, "deny") },
+	  .there = REFUSED(4, HOST, TW_HOST1, POLICY),
+	  .back = REFUSED(4, HOST, TW_HOST1, POLICY) },
 	{ .name = "egress control does not speak of other host bridges", PAIR(TW_EP0, TW_EP1),
-	  .tweaks = { EC(TW_RP0, RR, 64, 0), IS(TW_HB0, LISTED), IS(TW_HB1, LISTED) },
+	  .tweaks = { EC(TW_RP0, 0, 64, 0), IS(TW_HB0, LISTED), IS(TW_HB1, LISTED) },
 	  .there = REFUSED(4, HOST, -1, UNREADABLE, BLOCKS(TW_RP0)),
 	  .back = THROUGH(4, HOST, HOST, LISTED) },
 };
@@ -1202,10 +1359,11 @@ static void distance_of_children(struct kunit *test)
 
 static struct kunit_case p2pdma_route_cases[] = {
 	KUNIT_CASE_PARAM(route_in_switch, switch_gen_params),
+	KUNIT_CASE_PARAM(route_by_policy, policy_gen_params),
+	KUNIT_CASE_PARAM(route_of_translated_requests, translated_gen_params),
 	KUNIT_CASE_PARAM(route_in_nested_switches, nested_gen_params),
 	KUNIT_CASE_PARAM(route_between_functions, function_gen_params),
 	KUNIT_CASE_PARAM(route_of_virtual_functions, sriov_gen_params),
-	KUNIT_CASE(route_of_vf_that_redirects),
 	KUNIT_CASE_PARAM(route_in_conventional_pci, conventional_gen_params),
 	KUNIT_CASE_PARAM(route_between_host_bridges, two_host_gen_params),
 	KUNIT_CASE_PARAM(route_by_first_device, first_gen_params),
