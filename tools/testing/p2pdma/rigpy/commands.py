@@ -8,7 +8,7 @@ from . import build, ktap, runner, selfcheck, splat, topology as topologies
 from .paths import BUILD, RESULTS, RigError
 from .qemu import BOOT_SECONDS, Guest, GuestGone
 
-KUNIT_SECONDS = 900
+KUNIT_SECONDS = 1800
 
 
 def _kernel(given, default):

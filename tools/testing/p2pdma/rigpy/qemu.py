@@ -170,8 +170,9 @@ class Guest:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         status = self.process.poll()
+        last = self.console[-1] if self.console else ""
         if status in (None, 0):
-            return "the guest ended"
+            return last if "terminating on signal" in last else "the guest ended"
         return "\n".join([f"QEMU ended with status {status}", *self.console[-5:]])
 
     def wait(self, condition, seconds, what):
