@@ -71,10 +71,22 @@ uninstall: ## KDIR=DIR: take them off, the tree is as it was before
 	@tools/integrate uninstall "$(KDIR)"
 
 ##
+## The p2pdma command, for any Linux machine (which devices reach each other's memory, and why not):
+##
+tool: ## build/tool/p2pdma
+	@$(PACKAGES) tool
+	@$(MAKE) --no-print-directory -C tools/pci/p2pdma
+
+install-tool: ## command, man page and completion, below DESTDIR and prefix
+	@$(PACKAGES) tool
+	@$(MAKE) --no-print-directory -C tools/pci/p2pdma install
+
+##
 clean: ## remove build/, the kernel trees and kernels included
 	rm -rf build
 
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test kunit fuzz check kernel kernel-debug kernel-stock install uninstall clean
+.PHONY: help demo test kunit fuzz check kernel kernel-debug kernel-stock install uninstall tool \
+	install-tool clean
