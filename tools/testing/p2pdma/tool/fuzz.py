@@ -79,7 +79,7 @@ def _spoil(chance, path):
     elif what == 3:
         path.unlink()
         path.symlink_to(chance.choice(["/dev/zero", "/dev/full", "nowhere", path.name]))
-    elif path.is_file():
+    elif path.is_file() and not path.is_symlink():
         path.write_bytes(_bytes(chance, path.read_bytes()))
 
 
