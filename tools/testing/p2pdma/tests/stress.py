@@ -58,6 +58,7 @@ def stress_provider(test):
     for worker in workers:
         test.check(not worker.ended(), "a worker ended early")
         worker.kill()
+    user.set("hold", "0")       # what the worker may have held when it was killed
     test.note(f"{rounds} times unbound, {sum(worker.ticks() for worker in workers)} rounds of work")
     test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
     memory = peer.function.map(1 << 20)
