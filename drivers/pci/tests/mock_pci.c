@@ -545,26 +545,8 @@ static int host_add_windows(struct mock_host *host, const struct mock_pci_row *r
 	return 0;
 }
 
-/*
- * What the core has to say about an enumeration takes a serial console several times as long as
- * the enumeration itself. It stays in the log; warnings still appear at once.
- */
-static int console_hush(void)
-{
-	int level = console_loglevel;
-
-	console_loglevel = min(level, LOGLEVEL_INFO);
-	return level;
-}
-
-static void console_resume(int level)
-{
-	console_loglevel = level;
-}
-
 static int host_scan(struct mock_host *host)
 {
-	int level = console_hush();
 	struct pci_bus *bus;
 	int err;
 
@@ -576,7 +558,6 @@ static int host_scan(struct mock_host *host)
 		pci_bus_add_devices(bus);
 	}
 	pci_unlock_rescan_remove();
-	console_resume(level);
 	return err;
 }
 
@@ -611,8 +592,6 @@ static int host_add(struct mock_function *fn)
 
 static void host_remove(struct mock_host *host)
 {
-	int level = console_hush();
-
 	if (host->bridge->bus) {
 		pci_lock_rescan_remove();
 		pci_stop_root_bus(host->bridge->bus);
@@ -623,7 +602,6 @@ static void host_remove(struct mock_host *host)
 		release_resource(&host->mem);
 	pci_free_host_bridge(host->bridge);
 	host->bridge = NULL;
-	console_resume(level);
 }
 
 /* ---- looking things up -------------------------------------------------------------------- */
