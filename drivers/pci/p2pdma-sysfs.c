@@ -358,7 +358,7 @@ static int p2pdma_add_function(struct p2pdma_functions *functions, struct pci_de
 	struct pci_dev **grown;
 
 	if (functions->nr == functions->max) {
-		grown = kvrealloc(functions->pdevs, max * sizeof(*grown), GFP_KERNEL);
+		grown = kvrealloc(functions->pdevs, max * sizeof(*grown), GFP_KERNEL_ACCOUNT);
 		if (!grown)
 			return -ENOMEM;
 		functions->pdevs = grown;
@@ -464,7 +464,7 @@ static struct p2pdma_peers *p2pdma_print_peers(struct pci_dev *client,
 	unsigned int i;
 
 	for (;; size *= 2) {
-		peers = kvmalloc(struct_size(peers, text, size), GFP_KERNEL);
+		peers = kvmalloc(struct_size(peers, text, size), GFP_KERNEL_ACCOUNT);
 		if (!peers)
 			return NULL;
 		seq_buf_init(&out, peers->text, size);

@@ -1091,7 +1091,7 @@ static struct vfsmount *sysfs_mount(struct kunit *test)
 /**
  * mock_pci_sysfs_open - open a file of a device in sysfs
  * @test: the test that wants it
- * @dev: the device
+ * @dev: the device, or NULL for sysfs itself
  * @name: path below its directory
  * @flags: as for open()
  *
@@ -1101,7 +1101,7 @@ struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const c
 				 int flags)
 {
 	struct vfsmount *mnt = sysfs_mount(test);
-	char *dir = kobject_get_path(&dev->kobj, GFP_KERNEL);
+	char *dir = dev ? kobject_get_path(&dev->kobj, GFP_KERNEL) : kstrdup("/.", GFP_KERNEL);
 	struct file *file;
 	char *path;
 
@@ -1129,7 +1129,7 @@ void mock_pci_sysfs_close(struct kunit *test, struct file *file)
 /**
  * mock_pci_sysfs_write - write to a file of a device in sysfs
  * @test: the test that wants it
- * @dev: the device
+ * @dev: the device, or NULL for sysfs itself
  * @name: path below its directory
  * @text: what to write
  *
@@ -1152,7 +1152,7 @@ ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev, const char 
 /**
  * mock_pci_sysfs_read - read a file of a device in sysfs
  * @test: the test that wants it
- * @dev: the device
+ * @dev: the device, or NULL for sysfs itself
  * @name: path below its directory
  * @buf: where to; ends with a NUL
  * @size: of @buf

@@ -6,17 +6,22 @@
  * read from the BAR of the mock device, which is where the PCI core put it.
  */
 
+#include <kunit/resource.h>
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
+#include <linux/completion.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 
 #include "../p2pdma.h"
 #include "mock_pci.h"
@@ -688,6 +693,222 @@ static void map_after_routes_changed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 }
 
+/* ---- the cache: the world changes under those who map ------------------------------------- */
+
+/* What setpci does. */
+static void setpci(struct kunit *test, struct pci_dev *pdev, loff_t where, u16 value)
+{
+	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, "config", O_WRONLY);
+	__le16 bytes = cpu_to_le16(value);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	KUNIT_EXPECT_EQ(test, kernel_write(file, &bytes, sizeof(bytes), &where), sizeof(bytes));
+	mock_pci_sysfs_close(test, file);
+}
+
+static void set_redirect(struct kunit *test, struct pci_dev *port, bool on)
+{
+	setpci(test, port, port->acs_cap + PCI_ACS_CTRL, on ? PCI_ACS_RR : 0);
+}
+
+static void rescan(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, NULL, "bus/pci/p2pdma_rescan", "1"), 1);
+}
+
+/* The line of CLIENT about MEM in p2pdma/peers. */
+static const char *verdict(struct kunit *test, struct mock_pci *mock, char *text, size_t size)
+{
+	const char *line;
+
+	KUNIT_ASSERT_GT(test, mock_pci_sysfs_read(test, &mock_pci_dev(mock, CLIENT)->dev,
+						  "p2pdma/peers", text, size), 0);
+	line = strstr(text, pci_name(mock_pci_dev(mock, MEM)));
+	KUNIT_ASSERT_NOT_NULL(test, line);
+	return line + strlen(pci_name(mock_pci_dev(mock, MEM))) + 1;
+}
+
+/* As an administrator does it: a bit set with setpci, and the rescan that makes it known. */
+static void map_after_setpci(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	char *text = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	struct pci_dev *port = mock_pci_dev(mock, DSP0);
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "direct 4 "));
+
+	set_redirect(test, port, true);
+	rescan(test);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "none "));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, pci_name(port)));
+
+	set_redirect(test, port, false);
+	rescan(test);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "direct 4 "));
+}
+
+#define MAPPERS		2
+#define CHANGES		64
+#define MAPS_BETWEEN	4
+
+/**
+ * struct mapper - maps the same memory for the same client all the time
+ * @client: who maps
+ * @list: what
+ * @bus: the bus address that it has to get
+ * @world: counts changes: odd while one is under way, then 2 or 0 modulo 4 for refused or not
+ * @stop: end
+ * @done: ended
+ * @progress: somebody waits for @rounds
+ * @rounds: how often it has mapped
+ * @wrong: how often that was not what the world said at the time
+ */
+struct mapper {
+	struct device *client;
+	struct list list;
+	u64 bus;
+	const unsigned int *world;
+	bool stop;
+	struct completion done;
+	wait_queue_head_t progress;
+	atomic_t rounds;
+	atomic_t wrong;
+};
+
+/* A verdict that was the world's before and after is the only one that may come in between. */
+static void map_and_check(struct mapper *mapper)
+{
+	unsigned int before;
+	bool wrong = false;
+	int ret;
+
+	/* Pairs with change_and_tell(): nothing of the mapping comes earlier. */
+	before = smp_load_acquire(mapper->world);
+	ret = dma_map_sgtable(mapper->client, &mapper->list.sgt, DMA_TO_DEVICE, 0);
+	if (!ret) {
+		wrong = sg_dma_address(mapper->list.sgt.sgl) != mapper->bus;
+		dma_unmap_sgtable(mapper->client, &mapper->list.sgt, DMA_TO_DEVICE, 0);
+	}
+	/* Pairs with change_and_tell(): nothing of the mapping comes later. */
+	smp_mb();
+	if (before == READ_ONCE(*mapper->world) && before % 2 == 0)
+		wrong |= ret != (before % 4 ? -EREMOTEIO : 0);
+	if (wrong)
+		atomic_inc(&mapper->wrong);
+	atomic_inc(&mapper->rounds);
+	wake_up(&mapper->progress);
+}
+
+static int mapper_thread(void *data)
+{
+	struct mapper *mapper = data;
+
+	while (!READ_ONCE(mapper->stop)) {
+		map_and_check(mapper);
+		cond_resched();
+	}
+	complete(&mapper->done);
+	return 0;
+}
+
+static void stop_mapper(void *data)
+{
+	struct mapper *mapper = data;
+
+	WRITE_ONCE(mapper->stop, true);
+	wait_for_completion(&mapper->done);
+}
+
+static struct mapper *start_mapper(struct kunit *test, struct mock_pci *mock,
+				   const unsigned int *world)
+{
+	struct mapper *mapper = kunit_kzalloc(test, sizeof(*mapper), GFP_KERNEL);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct task_struct *task;
+	void *addr;
+
+	KUNIT_ASSERT_NOT_NULL(test, mapper);
+	mapper->client = client_at(mock, CLIENT);
+	list_init(test, &mapper->list, 1);
+	addr = list_add_mem(test, &mapper->list, provider, SZ_4K);
+	mapper->bus = bus_address(provider, addr);
+	mapper->world = world;
+	init_completion(&mapper->done);
+	init_waitqueue_head(&mapper->progress);
+	task = kthread_run(mapper_thread, mapper, "p2pdma-mapper");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_mapper, mapper));
+	return mapper;
+}
+
+/* Refuse the route, or let it be, in one of two ways. Elsewhere a function comes or goes. */
+static void change_world(struct kunit *test, struct mock_pci *mock, bool by_policy, bool refuse)
+{
+	struct device *shared = &mock_pci_dev(mock, USP)->dev;
+
+	if (by_policy) {
+		KUNIT_EXPECT_GT(test, mock_pci_sysfs_write(test, shared, "p2pdma/policy",
+							   refuse ? "deny" : "auto"), 0);
+	} else {
+		set_redirect(test, mock_pci_dev(mock, DSP0), refuse);
+		rescan(test);
+	}
+	if (refuse)
+		mock_pci_unplug(mock, FAR);
+	else
+		mock_pci_plug(mock, FAR, NULL);
+}
+
+static void change_and_tell(struct kunit *test, struct mock_pci *mock, unsigned int *world,
+			    unsigned int change)
+{
+	WRITE_ONCE(*world, *world + 1);
+	/* Who sees something of the change sees that there is one. */
+	smp_mb();
+	change_world(test, mock, change / 2 % 2, change % 2 == 0);
+	/* Who sees that it is over sees all of it. */
+	smp_store_release(world, *world + 1);
+}
+
+static void expect_progress(struct kunit *test, struct mapper *mapper)
+{
+	int rounds = atomic_read(&mapper->rounds) + MAPS_BETWEEN;
+
+	KUNIT_ASSERT_GT(test, wait_event_timeout(mapper->progress,
+						 atomic_read(&mapper->rounds) - rounds >= 0,
+						 60 * HZ), 0);
+}
+
+static void map_while_routes_change(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	unsigned int *world = kunit_kzalloc(test, sizeof(*world), GFP_KERNEL);
+	struct mapper *mapper[MAPPERS];
+	unsigned int change, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, world);
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, MEM));
+	for (i = 0; i < MAPPERS; i++)
+		mapper[i] = start_mapper(test, mock, world);
+
+	for (change = 0; change < CHANGES; change++) {
+		change_and_tell(test, mock, world, change);
+		for (i = 0; i < MAPPERS; i++)
+			expect_progress(test, mapper[i]);
+	}
+	for (i = 0; i < MAPPERS; i++) {
+		kunit_release_action(test, stop_mapper, mapper[i]);
+		KUNIT_EXPECT_EQ(test, atomic_read(&mapper[i]->wrong), 0);
+	}
+}
+
 /* Provider and client stay away from each other when a third function comes and goes. */
 static void map_survives_hot_plug_elsewhere(struct kunit *test)
 {
@@ -729,6 +950,8 @@ static struct kunit_case p2pdma_map_cases[] = {
 	KUNIT_CASE(map_after_provider_was_replaced),
 	KUNIT_CASE(map_after_port_was_replaced),
 	KUNIT_CASE(map_after_routes_changed),
+	KUNIT_CASE(map_after_setpci),
+	KUNIT_CASE(map_while_routes_change),
 	KUNIT_CASE(map_survives_hot_plug_elsewhere),
 	{}
 };

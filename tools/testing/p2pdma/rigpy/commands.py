@@ -52,6 +52,8 @@ def kunit(arguments):
     RESULTS.mkdir(parents=True, exist_ok=True)
     _forget("kunit*")
     append = ["kunit.enable=1"]
+    if not arguments.all:
+        append.append("kunit.filter=speed>very_slow")
     if arguments.glob:
         append.append(f"kunit.filter_glob={arguments.glob}")
     why = ""
