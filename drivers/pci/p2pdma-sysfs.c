@@ -91,10 +91,7 @@ static void p2pmem_clear(void *addr, size_t size)
 	memset_io((void __iomem __force *)addr, 0, size);
 }
 
-/*
- * User space needs no contiguous memory. Long runs are quicker to get, so start with one of the
- * whole length and halve it whenever there is none.
- */
+/* User space needs no contiguous memory, but the longer the runs are, the fewer there are. */
 static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 {
 	unsigned long start = vma->vm_start;
@@ -106,22 +103,17 @@ static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 	if (run > p2pdma_available(p2pdma))
 		return -ENOMEM;
 
-	while (start < vma->vm_end) {
-		run = min_t(size_t, run, vma->vm_end - start);
-		addr = p2pdma_alloc(p2pdma, run);
-		if (!addr) {
-			if (run == PAGE_SIZE)
-				return -ENOMEM;
-			run = PAGE_ALIGN(run / 2);
-			continue;
-		}
+	for (; start < vma->vm_end; start += run) {
+		run = vma->vm_end - start;
+		addr = p2pdma_alloc_upto(p2pdma, &run);
+		if (!addr)
+			return -ENOMEM;
 		p2pmem_clear(addr, run);
 		ret = p2pmem_insert_run(p2pdma, vma, start, addr, run);
 		if (ret)
 			return ret;
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		start += run;
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 
 #include "p2pdma.h"
+#include "p2pdma-pool-near.h"
 
 #define CREATE_TRACE_POINTS
 #include "p2pdma_trace.h"
@@ -691,26 +692,45 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_find_many);
 
 /* ---- allocation --------------------------------------------------------------------------- */
 
-/**
- * p2pdma_alloc - allocate a run of pages from a provider
- * @p2pdma: the provider
- * @size: in bytes; rounded up to whole pages
- *
- * Context: Any.
- * Return: address of the first page, or NULL.
- */
-void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
+/* Pages that are free must not make an allocation fail because nobody picked them up. */
+static bool p2pdma_pick_up(struct pci_p2pdma *p2pdma)
 {
-	void *addr = p2pdma_pool_alloc(p2pdma->pool, size);
+	return atomic_long_read(&p2pdma->nr_resetting) && p2pdma_return_pages(p2pdma);
+}
 
-	/* Pages that are free must not make an allocation fail because nobody picked them up. */
-	while (!addr && atomic_long_read(&p2pdma->nr_resetting)) {
-		if (!p2pdma_return_pages(p2pdma))
-			break;
+/* What is near a CPU did not do, or has not been tried. */
+static void *p2pdma_alloc_far(struct pci_p2pdma *p2pdma, size_t size)
+{
+	void *addr;
+
+	do {
 		addr = p2pdma_pool_alloc(p2pdma->pool, size);
-	}
+	} while (!addr && p2pdma_pick_up(p2pdma));
 	if (addr)
 		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
+	return addr;
+}
+
+/**
+ * p2pdma_alloc_upto - allocate the longest run of pages there is, up to a limit
+ * @p2pdma: the provider
+ * @size: the limit in bytes; set to the length of the run if that is less, in whole pages then
+ *
+ * Context: Any.
+ * Return: address of the first page, or NULL if @size is zero or no page is free.
+ */
+void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size)
+{
+	size_t run = *size;
+	void *addr;
+
+	/* Pages that nobody picked up may belong to the longest run. */
+	while (p2pdma_pick_up(p2pdma))
+		;
+	addr = p2pdma_pool_alloc_upto(p2pdma->pool, &run);
+	*size = min(*size, run);
+	if (addr)
+		trace_p2pmem_alloc(p2pdma->pdev, addr, *size);
 	return addr;
 }
 
@@ -747,6 +767,33 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 	return available;
 }
 
+/* What is not near this CPU, or has to be traced. */
+static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size)
+{
+	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
+	void *addr;
+
+	if (!p2pdma)
+		return NULL;
+	addr = p2pdma_alloc_far(p2pdma, size);
+	if (!addr)
+		p2pdma_alloc_failed(p2pdma, size);
+	return addr;
+}
+
+static __always_inline void *p2pmem_alloc(struct pci_dev *provider, size_t size)
+{
+	struct pci_p2pdma *p2pdma;
+	void *addr;
+
+	guard(rcu)();
+	p2pdma = rcu_dereference(provider->p2pdma);
+	if (likely(p2pdma && !trace_p2pmem_alloc_enabled() &&
+		   p2pdma_pool_alloc_near(p2pdma->pool, size, &addr)))
+		return addr;
+	return p2pmem_alloc_slow(provider, size);
+}
+
 /**
  * pci_p2pmem_alloc - allocate peer memory
  * @provider: the provider
@@ -760,19 +807,39 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
  */
 void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size)
 {
+	return p2pmem_alloc(provider, size);
+}
+EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
+
+/* What is not near this CPU, or has to be traced, or is not as simple. */
+static noinline void p2pmem_free_slow(struct pci_dev *provider, void *addr, size_t size,
+				      enum p2pdma_near_result result, void *caller)
+{
+	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
+	bool good = false;
+
+	trace_p2pmem_free(provider, addr, size);
+	if (p2pdma && result == P2PDMA_NEAR_GIVEN)
+		good = p2pdma_pool_given(p2pdma->pool, addr, size);
+	else if (p2pdma)
+		good = p2pdma_pool_free(p2pdma->pool, addr, size);
+	WARN(!good, "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
+	     pci_name(provider), caller, size);
+}
+
+static __always_inline void p2pmem_free(struct pci_dev *provider, void *addr, size_t size,
+					void *caller)
+{
+	enum p2pdma_near_result result = P2PDMA_NEAR_NOTHING;
 	struct pci_p2pdma *p2pdma;
-	void *addr;
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(provider->p2pdma);
-	if (!p2pdma)
-		return NULL;
-	addr = p2pdma_alloc(p2pdma, size);
-	if (!addr)
-		p2pdma_alloc_failed(p2pdma, size);
-	return addr;
+	if (likely(p2pdma && !trace_p2pmem_free_enabled()))
+		result = p2pdma_pool_free_near(p2pdma->pool, addr, size);
+	if (unlikely(result != P2PDMA_NEAR_DONE))
+		p2pmem_free_slow(provider, addr, size, result, caller);
 }
-EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
 
 /**
  * pci_p2pmem_free - give peer memory back
@@ -784,16 +851,8 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
  */
 void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size)
 {
-	struct pci_p2pdma *p2pdma;
-
-	if (!addr)
-		return;
-	trace_p2pmem_free(provider, addr, size);
-	guard(rcu)();
-	p2pdma = rcu_dereference(provider->p2pdma);
-	WARN(!p2pdma || !p2pdma_pool_free(p2pdma->pool, addr, size),
-	     "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
-	     pci_name(provider), __builtin_return_address(0), size);
+	if (likely(addr))
+		p2pmem_free(provider, addr, size, __builtin_return_address(0));
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_free);
 

@@ -47,23 +47,7 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-struct p2pdma_chunk;
-struct p2pdma_pool;
-
-/* ---- p2pdma-pool.c: pages and bytes ------------------------------------------------------- */
-
-struct p2pdma_pool *p2pdma_pool_create(void);
-void p2pdma_pool_destroy(struct p2pdma_pool *pool);
-struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr, size_t size,
-				     struct completion *idle);
-void p2pdma_pool_close(struct p2pdma_chunk *chunk);
-size_t p2pdma_pool_held(struct p2pdma_chunk *chunk);
-void p2pdma_pool_remove(struct p2pdma_chunk *chunk);
-void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size);
-bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size);
-size_t p2pdma_pool_size(struct p2pdma_pool *pool);
-size_t p2pdma_pool_available(struct p2pdma_pool *pool);
-size_t p2pdma_pool_peak(struct p2pdma_pool *pool);
+#include "p2pdma-pool.h"
 
 /* ---- p2pdma-bridge.c: what bridges can do, and policy ------------------------------------- */
 
@@ -282,7 +266,7 @@ static inline struct p2pdma_region *p2pdma_region_of(struct dev_pagemap *pgmap)
 	return container_of(pgmap, struct p2pdma_region, pgmap);
 }
 
-void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size);
+void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size);
 void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
 size_t p2pdma_available(struct pci_p2pdma *p2pdma);
 
