@@ -28,11 +28,13 @@ void pci_p2pmem_publish(struct pci_dev *provider, bool publish);
 bool pci_has_p2pmem(struct pci_dev *provider);
 
 void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size);
+void *pci_p2pmem_alloc_aligned(struct pci_dev *provider, size_t size, size_t align);
 void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size);
 pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr);
 
 struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider, unsigned int *nents,
 					 u32 length);
+struct scatterlist *pci_p2pmem_alloc_sgl_contig(struct pci_dev *provider, u32 length);
 void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl);
 
 int pci_p2pdma_enable_store(const char *text, struct pci_dev **provider, bool *wanted);
@@ -68,6 +70,11 @@ static inline void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size)
 	return NULL;
 }
 
+static inline void *pci_p2pmem_alloc_aligned(struct pci_dev *provider, size_t size, size_t align)
+{
+	return NULL;
+}
+
 static inline void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size) { }
 
 static inline pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
@@ -77,6 +84,11 @@ static inline pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, vo
 
 static inline struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider,
 						       unsigned int *nents, u32 length)
+{
+	return NULL;
+}
+
+static inline struct scatterlist *pci_p2pmem_alloc_sgl_contig(struct pci_dev *provider, u32 length)
 {
 	return NULL;
 }
