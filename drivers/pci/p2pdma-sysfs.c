@@ -59,30 +59,20 @@ static ssize_t published_show(struct device *dev, struct device_attribute *attr,
 static DEVICE_ATTR_RO(published);
 
 /*
- * Put a run of pages into the page tables of a mapping that is being made. A page belongs to the
- * mapping from then on: it goes back to the pool when its last reference does, which may be a pin
- * that outlives the mapping. Of a run that could not be inserted the rest goes back here; what was
- * inserted goes with the mapping, which the caller gives up.
+ * Put a run of pages into the page tables of a mapping that is being made. Of a run that could not
+ * be inserted, what was inserted goes with the mapping, which the caller gives up.
  */
-static int p2pmem_insert_run(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma,
-			     unsigned long start, void *addr, size_t size)
+static int p2pmem_insert_run(struct vm_area_struct *vma, unsigned long start, void *addr,
+			     size_t size)
 {
-	struct page *page;
 	size_t done;
-	int ret;
+	int ret = 0;
 
-	for (done = 0; done < size; done += PAGE_SIZE) {
-		page = virt_to_page(addr + done);
-		ret = vm_insert_page(vma, start + done, page);
-		if (ret) {
-			p2pdma_pool_free(p2pdma->pool, addr + done, size - done);
-			return ret;
-		}
-		/* From the pool it came with one reference, now the page table has its own. */
-		put_page(page);
+	for (done = 0; done < size && !ret; done += PAGE_SIZE) {
+		ret = vm_insert_page(vma, start + done, virt_to_page(addr + done));
 		cond_resched();
 	}
-	return 0;
+	return ret;
 }
 
 /* The previous owner's bytes are nobody's business. */
@@ -91,25 +81,31 @@ static void p2pmem_clear(void *addr, size_t size)
 	memset_io((void __iomem __force *)addr, 0, size);
 }
 
-/* User space needs no contiguous memory, but the longer the runs are, the fewer there are. */
+/*
+ * User space needs no contiguous memory, but the longer the runs are, the fewer there are. Pages
+ * belong to the mapping in the end: they go back to the pool when their last reference does, which
+ * may be a pin that outlives the mapping.
+ */
 static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 {
 	unsigned long start = vma->vm_start;
-	size_t run = vma->vm_end - start;
+	size_t size, run;
 	void *addr;
 	int ret;
 
 	/* Spare the clearing of what would have to be given back. */
-	if (run > p2pdma_available(p2pdma))
+	if (vma->vm_end - start > p2pdma_available(p2pdma))
 		return -ENOMEM;
 
-	for (; start < vma->vm_end; start += run) {
+	for (; start < vma->vm_end; start += size) {
 		run = vma->vm_end - start;
-		addr = p2pdma_alloc_upto(p2pdma, &run);
+		addr = p2pdma_pages_alloc(p2pdma, &run);
 		if (!addr)
 			return -ENOMEM;
-		p2pmem_clear(addr, run);
-		ret = p2pmem_insert_run(p2pdma, vma, start, addr, run);
+		size = min(run, vma->vm_end - start);
+		p2pmem_clear(addr, size);
+		ret = p2pmem_insert_run(vma, start, addr, size);
+		p2pdma_pages_disown(addr, run);
 		if (ret)
 			return ret;
 		if (fatal_signal_pending(current))

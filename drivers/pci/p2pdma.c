@@ -26,89 +26,8 @@
 /* How long the wait for pages may take before the log says what it waits for, and says it again. */
 #define P2PDMA_WAIT_REPORT	(5 * HZ)
 
-/* A page that is being reset is reset within a few instructions, unless its CPU was taken away. */
-#define P2PDMA_RESET_RETRY	1
-#define P2PDMA_RESET_BATCH	32
-
 static DEFINE_MUTEX(p2pdma_mutex);
 static LIST_HEAD(p2pdma_providers);
-
-/* ---- pages of user mappings --------------------------------------------------------------- */
-
-/*
- * When the last reference of a page goes, the kernel calls p2pdma_page_free() and only then sets
- * the page's count back to one. Until it has, the page must not be handed out again, so it waits
- * in a list for somebody to see the count. The list is emptied by a work item, or before that by
- * an allocation that would fail otherwise.
- */
-static void p2pdma_page_free(struct page *page)
-{
-	struct pci_p2pdma *p2pdma = p2pdma_region_of(page->pgmap)->provider;
-
-	atomic_long_inc(&p2pdma->nr_resetting);
-	if (llist_add((struct llist_node *)&page->zone_device_data, &p2pdma->resetting))
-		schedule_delayed_work(&p2pdma->reset_work, 0);
-}
-
-static struct page *p2pdma_resetting_page(struct llist_node *node)
-{
-	return (void *)node - offsetof(struct page, zone_device_data);
-}
-
-static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
-{
-	if (page_ref_count(page) != 1)
-		return false;
-	page->zone_device_data = NULL;
-	trace_p2pmem_free(p2pdma->pdev, page_to_virt(page), PAGE_SIZE);
-	p2pdma_pool_free(p2pdma->pool, page_to_virt(page), PAGE_SIZE);
-	atomic_long_dec(&p2pdma->nr_resetting);
-	return true;
-}
-
-/* Returns how many pages went back to the pool; a few at a time, interrupts are off. */
-static unsigned int p2pdma_return_pages(struct pci_p2pdma *p2pdma)
-{
-	struct llist_node *pos, *busy = NULL, *busy_tail = NULL;
-	unsigned int i, returned = 0;
-	unsigned long flags;
-
-	spin_lock_irqsave(&p2pdma->reset_lock, flags);
-	for (i = 0; i < P2PDMA_RESET_BATCH; i++) {
-		pos = llist_del_first(&p2pdma->resetting);
-		if (!pos)
-			break;
-		if (p2pdma_return_page(p2pdma, p2pdma_resetting_page(pos))) {
-			returned++;
-			continue;
-		}
-		pos->next = busy;
-		busy = pos;
-		busy_tail = busy_tail ?: pos;
-	}
-	if (busy)
-		llist_add_batch(busy, busy_tail, &p2pdma->resetting);
-	spin_unlock_irqrestore(&p2pdma->reset_lock, flags);
-	return returned;
-}
-
-static void p2pdma_reset_work(struct work_struct *work)
-{
-	struct pci_p2pdma *p2pdma = container_of(to_delayed_work(work), struct pci_p2pdma,
-						 reset_work);
-
-	while (atomic_long_read(&p2pdma->nr_resetting)) {
-		if (!p2pdma_return_pages(p2pdma)) {
-			schedule_delayed_work(&p2pdma->reset_work, P2PDMA_RESET_RETRY);
-			return;
-		}
-		cond_resched();
-	}
-}
-
-static const struct dev_pagemap_ops p2pdma_pagemap_ops = {
-	.page_free = p2pdma_page_free,
-};
 
 /* ---- registration and teardown ------------------------------------------------------------ */
 
@@ -133,7 +52,7 @@ VISIBLE_IF_KUNIT struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev)
 	INIT_LIST_HEAD(&p2pdma->regions);
 	init_llist_head(&p2pdma->resetting);
 	spin_lock_init(&p2pdma->reset_lock);
-	INIT_DELAYED_WORK(&p2pdma->reset_work, p2pdma_reset_work);
+	INIT_DELAYED_WORK(&p2pdma->reset_work, p2pdma_pages_reset_work);
 	return p2pdma;
 }
 
@@ -175,6 +94,18 @@ static void p2pdma_provider_stop(struct pci_p2pdma *p2pdma)
 	p2pdma_sysfs_remove(p2pdma);
 }
 
+/* User mappings do not know beforehand from which region their memory will be. */
+static void p2pdma_update_unit(struct pci_p2pdma *p2pdma)
+{
+	struct p2pdma_region *region;
+	size_t unit = 0;
+
+	lockdep_assert_held(&p2pdma_mutex);
+	list_for_each_entry(region, &p2pdma->regions, node)
+		unit = max(unit, p2pdma_unit(region));
+	WRITE_ONCE(p2pdma->unit, unit);
+}
+
 static void p2pdma_wait_idle(struct p2pdma_region *region)
 {
 	struct pci_dev *pdev = region->provider->pdev;
@@ -198,6 +129,7 @@ static void p2pdma_region_release(void *data)
 
 	scoped_guard(mutex, &p2pdma_mutex) {
 		list_del_rcu(&region->node);
+		p2pdma_update_unit(p2pdma);
 		p2pdma_pool_remove(region->chunk);
 		last = list_empty(&p2pdma->regions);
 		if (last)
@@ -211,8 +143,14 @@ static void p2pdma_region_release(void *data)
 
 VISIBLE_IF_KUNIT int p2pdma_region_map(struct p2pdma_region *region)
 {
+	void *addr;
+
 	KUNIT_STATIC_STUB_REDIRECT(p2pdma_region_map, region);
-	return PTR_ERR_OR_ZERO(devm_memremap_pages(&region->provider->pdev->dev, &region->pgmap));
+	addr = devm_memremap_pages(&region->provider->pdev->dev, &region->pgmap);
+	if (IS_ERR(addr))
+		return PTR_ERR(addr);
+	p2pdma_pages_init(region);
+	return 0;
 }
 
 VISIBLE_IF_KUNIT int p2pdma_region_pool(struct p2pdma_region *region)
@@ -254,6 +192,7 @@ static int p2pdma_region_start(struct p2pdma_region *region, bool first)
 	if (ret)
 		goto stop;
 	list_add_tail_rcu(&region->node, &p2pdma->regions);
+	p2pdma_update_unit(p2pdma);
 	ret = p2pdma_region_pool(region);
 	if (ret)
 		goto disarm;
@@ -261,6 +200,7 @@ static int p2pdma_region_start(struct p2pdma_region *region, bool first)
 
 disarm:
 	list_del_rcu(&region->node);
+	p2pdma_update_unit(p2pdma);
 	devm_remove_action(&p2pdma->pdev->dev, p2pdma_region_release, region);
 stop:
 	if (first) {
@@ -367,6 +307,7 @@ static struct p2pdma_region *p2pdma_region_new(struct pci_p2pdma *p2pdma, int ba
 	region->pgmap.ops = &p2pdma_pagemap_ops;
 	region->pgmap.range = *range;
 	region->pgmap.nr_range = 1;
+	p2pdma_pages_choose_unit(region);
 	return region;
 }
 
@@ -695,7 +636,7 @@ EXPORT_SYMBOL_GPL(pci_p2pmem_find_many);
 /* Pages that are free must not make an allocation fail because nobody picked them up. */
 static bool p2pdma_pick_up(struct pci_p2pdma *p2pdma)
 {
-	return atomic_long_read(&p2pdma->nr_resetting) && p2pdma_return_pages(p2pdma);
+	return atomic_long_read(&p2pdma->nr_resetting) && p2pdma_pages_return(p2pdma);
 }
 
 /* What is near a CPU did not do, or has not been tried. */
@@ -731,6 +672,27 @@ void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size)
 	*size = min(*size, run);
 	if (addr)
 		trace_p2pmem_alloc(p2pdma->pdev, addr, *size);
+	return addr;
+}
+
+/**
+ * p2pdma_alloc_aligned - allocate a run of pages at an aligned address
+ * @p2pdma: the provider
+ * @size: in bytes; rounded up to whole pages
+ * @align: in bytes, a power of two
+ *
+ * Context: Any.
+ * Return: address of the first page, or NULL.
+ */
+void *p2pdma_alloc_aligned(struct pci_p2pdma *p2pdma, size_t size, size_t align)
+{
+	void *addr;
+
+	do {
+		addr = p2pdma_pool_alloc_aligned(p2pdma->pool, size, align);
+	} while (!addr && p2pdma_pick_up(p2pdma));
+	if (addr)
+		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
 	return addr;
 }
 
@@ -834,12 +796,8 @@ void *pci_p2pmem_alloc_aligned(struct pci_dev *provider, size_t size, size_t ali
 	p2pdma = rcu_dereference(provider->p2pdma);
 	if (!p2pdma)
 		return NULL;
-	do {
-		addr = p2pdma_pool_alloc_aligned(p2pdma->pool, size, align);
-	} while (!addr && p2pdma_pick_up(p2pdma));
-	if (addr)
-		trace_p2pmem_alloc(provider, addr, size);
-	else
+	addr = p2pdma_alloc_aligned(p2pdma, size, align);
+	if (!addr)
 		p2pdma_alloc_failed(p2pdma, size);
 	return addr;
 }

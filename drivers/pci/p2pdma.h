@@ -217,6 +217,7 @@ struct p2pdma_counters {
  * @pool: all pages of all regions
  * @cache: routes to this provider's memory
  * @counters: one for each CPU
+ * @unit: of the regions, the largest p2pdma_unit(); changed under p2pdma_mutex
  * @published: find may offer this memory to orchestrators
  * @allocate_file: the sysfs file "allocate" exists; p2pdma_mutex
  * @regions: struct p2pdma_region, at least one; RCU, changed under p2pdma_mutex
@@ -231,6 +232,7 @@ struct pci_p2pdma {
 	struct p2pdma_pool *pool;
 	struct p2pdma_cache cache;
 	struct p2pdma_counters __percpu *counters;
+	size_t unit;
 	bool published;
 	bool allocate_file;
 	struct list_head regions;
@@ -266,9 +268,27 @@ static inline struct p2pdma_region *p2pdma_region_of(struct dev_pagemap *pgmap)
 	return container_of(pgmap, struct p2pdma_region, pgmap);
 }
 
+/* What a user mapping takes from a region is a multiple of this, see p2pdma-pages.c. */
+static inline size_t p2pdma_unit(const struct p2pdma_region *region)
+{
+	return PAGE_SIZE << region->pgmap.vmemmap_shift;
+}
+
 void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size);
+void *p2pdma_alloc_aligned(struct pci_p2pdma *p2pdma, size_t size, size_t align);
 void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
 size_t p2pdma_available(struct pci_p2pdma *p2pdma);
+
+/* ---- p2pdma-pages.c: struct pages, and what a user mapping owns --------------------------- */
+
+extern const struct dev_pagemap_ops p2pdma_pagemap_ops;
+
+void p2pdma_pages_choose_unit(struct p2pdma_region *region);
+void p2pdma_pages_init(struct p2pdma_region *region);
+unsigned int p2pdma_pages_return(struct pci_p2pdma *p2pdma);
+void p2pdma_pages_reset_work(struct work_struct *work);
+void *p2pdma_pages_alloc(struct pci_p2pdma *p2pdma, size_t *size);
+void p2pdma_pages_disown(void *addr, size_t size);
 
 /* ---- p2pdma-sysfs.c ----------------------------------------------------------------------- */
 
