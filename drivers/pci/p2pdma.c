@@ -640,7 +640,7 @@ static bool p2pdma_pick_up(struct pci_p2pdma *p2pdma)
 }
 
 /* What is near a CPU did not do, or has not been tried. */
-static void *p2pdma_alloc_far(struct pci_p2pdma *p2pdma, size_t size)
+static void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
 {
 	void *addr;
 
@@ -737,7 +737,7 @@ static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size, b
 
 	if (!p2pdma)
 		return NULL;
-	addr = p2pdma_alloc_far(p2pdma, size);
+	addr = p2pdma_alloc(p2pdma, size);
 	if (!addr && last)
 		p2pdma_alloc_failed(p2pdma, size);
 	return addr;
