@@ -132,8 +132,14 @@ def _wait(child, seconds):
 
 def run_command(host, request):
     """Run a command for `rig run`, its output going to the host as it comes."""
-    with subprocess.Popen(request["command"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT) as process:
+    try:
+        process = subprocess.Popen(request["command"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        host.send({"output": f"rig: {request['command'][0]}: {error.strerror}\n"})
+        host.send({"status": 127})
+        return
+    with process:
         while True:
             data = os.read(process.stdout.fileno(), 1 << 14)
             if not data:
