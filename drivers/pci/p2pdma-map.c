@@ -119,10 +119,19 @@ struct pci_dev *p2pdma_client_function(struct device *client)
 	return NULL;
 }
 
+/* The route that the cache knows, or NULL. */
+static __always_inline struct p2pdma_cache_entry *
+p2pdma_cache_look_up(struct p2pdma_cache *cache, struct pci_dev *client, u64 generation)
+{
+	/* Pairs with the release in p2pdma_cache_store(). */
+	if (smp_load_acquire(&cache->generation) != generation)
+		return NULL;
+	return p2pdma_cache_find(cache, client);
+}
+
 static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
 						struct pci_dev *client)
 {
-	struct p2pdma_cache *cache = &p2pdma->cache;
 	u64 generation = atomic64_read_acquire(&p2pdma_generation);
 	struct p2pdma_cache_entry *entry;
 	struct p2pdma_route route;
@@ -131,33 +140,73 @@ static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
 		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
 
 	scoped_guard(rcu) {
-		/* Pairs with the release in p2pdma_cache_store(). */
-		if (smp_load_acquire(&cache->generation) == generation) {
-			entry = p2pdma_cache_find(cache, client);
-			if (entry)
-				return entry->type;
-		}
+		entry = p2pdma_cache_look_up(&p2pdma->cache, client, generation);
+		if (entry)
+			return entry->type;
 	}
 
 	p2pdma_route(p2pdma->pdev, client, &route, NULL);
 	trace_p2pdma_route(p2pdma->pdev, client, &route);
-	p2pdma_cache_store(cache, client, route.type, generation);
+	p2pdma_cache_store(&p2pdma->cache, client, route.type, generation);
 	return route.type;
 }
 
-static enum pci_p2pdma_map_type p2pdma_map_region(struct pci_p2pdma *p2pdma, struct device *dev)
+/* From here on, entries are in this region. */
+static __always_inline void p2pdma_enter(struct pci_p2pdma_map_state *state,
+					 struct p2pdma_region *region,
+					 enum pci_p2pdma_map_type type)
 {
-	struct pci_dev *client = p2pdma_client_function(dev);
-	enum pci_p2pdma_map_type type = p2pdma_map_type(p2pdma, client);
+	struct p2pdma_counters __percpu *counters = region->provider->counters;
 
 	if (type == PCI_P2PDMA_MAP_BUS_ADDR)
-		this_cpu_inc(p2pdma->counters->mapped_bus);
+		this_cpu_inc(counters->mapped_bus);
 	else if (type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE)
-		this_cpu_inc(p2pdma->counters->mapped_host);
+		this_cpu_inc(counters->mapped_host);
 	else
-		this_cpu_inc(p2pdma->counters->map_refused);
-	trace_p2pdma_map(p2pdma->pdev, client, type);
-	return type;
+		this_cpu_inc(counters->map_refused);
+	state->pgmap = &region->pgmap;
+	state->map = type;
+	state->bus_off = region->bus_offset;
+}
+
+/* What is mapped all the time: for a function itself, with a route that the cache knows. */
+static __always_inline bool p2pdma_enter_known(struct pci_p2pdma_map_state *state,
+					       struct device *dev, struct p2pdma_region *region)
+{
+	u64 generation = atomic64_read_acquire(&p2pdma_generation);
+	struct p2pdma_cache_entry *entry;
+
+	if (!dev_is_pci(dev) || trace_p2pdma_map_enabled())
+		return false;
+	guard(rcu)();
+	entry = p2pdma_cache_look_up(&region->provider->cache, to_pci_dev(dev), generation);
+	if (!entry)
+		return false;
+	p2pdma_enter(state, region, entry->type);
+	return true;
+}
+
+static __always_inline enum pci_p2pdma_map_type
+p2pdma_map_entry(const struct pci_p2pdma_map_state *state, struct scatterlist *sg)
+{
+	if (state->map == PCI_P2PDMA_MAP_BUS_ADDR) {
+		sg->dma_address = sg_phys(sg) + state->bus_off;
+		sg_dma_len(sg) = sg->length;
+		sg_dma_mark_bus_address(sg);
+	}
+	return state->map;
+}
+
+static noinline enum pci_p2pdma_map_type
+p2pdma_map_slowly(struct pci_p2pdma_map_state *state, struct device *dev, struct scatterlist *sg)
+{
+	struct p2pdma_region *region = p2pdma_region_of(sg_page(sg)->pgmap);
+	struct pci_dev *client = p2pdma_client_function(dev);
+	enum pci_p2pdma_map_type type = p2pdma_map_type(region->provider, client);
+
+	trace_p2pdma_map(region->provider->pdev, client, type);
+	p2pdma_enter(state, region, type);
+	return p2pdma_map_entry(state, sg);
 }
 
 /**
@@ -178,18 +227,8 @@ enum pci_p2pdma_map_type pci_p2pdma_map_segment(struct pci_p2pdma_map_state *sta
 {
 	struct dev_pagemap *pgmap = sg_page(sg)->pgmap;
 
-	if (state->pgmap != pgmap) {
-		struct p2pdma_region *region = p2pdma_region_of(pgmap);
-
-		state->pgmap = pgmap;
-		state->map = p2pdma_map_region(region->provider, dev);
-		state->bus_off = region->bus_offset;
-	}
-
-	if (state->map == PCI_P2PDMA_MAP_BUS_ADDR) {
-		sg->dma_address = sg_phys(sg) + state->bus_off;
-		sg_dma_len(sg) = sg->length;
-		sg_dma_mark_bus_address(sg);
-	}
-	return state->map;
+	/* What is rare is a call away, so that the rest need not save registers. */
+	if (state->pgmap != pgmap && !p2pdma_enter_known(state, dev, p2pdma_region_of(pgmap)))
+		return p2pdma_map_slowly(state, dev, sg);
+	return p2pdma_map_entry(state, sg);
 }
