@@ -47,6 +47,9 @@
 #define WINDOW_MAX		(1024ULL * SZ_1G - 1)
 #define WINDOW_SIZE		(8ULL * SZ_1G)
 
+/* A prime, so that the same function numbers of different buses rarely meet. */
+#define MOCK_HINTS		1021
+
 /**
  * struct mock_cfg - a configuration space
  * @val: what a read gives
@@ -99,7 +102,7 @@ struct mock_function {
  * @ref: one for the test, one for each host bridge that still has users
  * @test: whose it is
  * @lock: protects all that a configuration cycle reads; cycles come from any context
- * @hint: the function that answered last
+ * @hint: functions that answered last, by routing ID; large tables take long to search
  * @nr: rows
  * @fn: by row
  */
@@ -107,7 +110,7 @@ struct mock_pci {
 	struct kref ref;
 	struct kunit *test;
 	raw_spinlock_t lock;
-	struct mock_function *hint;
+	struct mock_function *hint[MOCK_HINTS];
 	unsigned int nr;
 	struct mock_function fn[] __counted_by(nr);
 };
@@ -444,7 +447,7 @@ static bool vf_answers(struct mock_pci *mock, const struct mock_function *fn, u1
 
 static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host, u16 rid)
 {
-	struct mock_function *fn = mock->hint;
+	struct mock_function **hint = &mock->hint[rid % MOCK_HINTS], *fn = *hint;
 	unsigned int i;
 
 	if (fn && fn->host == host && answers(mock, fn, rid))
@@ -454,7 +457,7 @@ static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host,
 		if (fn->host != host || fn->row.kind <= MOCK_PCI_HOST)
 			continue;
 		if (answers(mock, fn, rid)) {
-			mock->hint = fn;
+			*hint = fn;
 			return fn->unreadable ? NULL : &fn->cfg;
 		}
 		if (vf_answers(mock, fn, rid))
