@@ -110,6 +110,11 @@ class Test:
         return self._facts["modules"][name]
 
     @property
+    def rounds(self):
+        """How often a case that goes in rounds is to go through them; SECONDS is for one."""
+        return range(1, (self._facts["rounds"] or 1) + 1)
+
+    @property
     def selftests(self):
         return self._facts["selftests"]
 

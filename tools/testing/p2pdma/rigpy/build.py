@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 from . import cpio
-from .paths import BUILT_MODULES, GUEST, MODULES, ROOT, SCRATCH, SELFTESTS, RigError
+from .paths import BUILT_MODULES, GUEST, MODULES, RNIC, ROOT, SCRATCH, SELFTESTS, RigError
 
 
 @contextlib.contextmanager
@@ -121,17 +121,24 @@ def _sync(source, target):
             _replace(copy, path.read_bytes())
 
 
+def module_sources():
+    """Every module of ours, and the directory that it is built from."""
+    found = {path.parent.name: path.parent for path in MODULES.glob("*/Kbuild")}
+    return found | {name: RNIC for name in ("p2pdma_test_rnic", "p2pdma_test_rnic_verbs")}
+
+
 def module_names():
-    return sorted(path.parent.name for path in MODULES.glob("*/Kbuild"))
+    return sorted(module_sources())
 
 
 def module(directory, name):
     """Build one of our modules against the kernel in DIRECTORY; the path of its .ko."""
-    if name not in module_names():
+    source = module_sources().get(name)
+    if not source:
         raise RigError(f"no module '{name}'; there are: {', '.join(module_names())}")
-    work = BUILT_MODULES / directory.name / name
-    with _lock(f"module-{directory.name}-{name}"):
-        _sync(MODULES / name, work)
+    work = BUILT_MODULES / directory.name / source.name
+    with _lock(f"module-{directory.name}-{source.name}"):
+        _sync(source, work)
         _run(["make", "-s", "-C", str(directory), f"M={work}", "modules"], f"module {name}")
     return work / f"{name}.ko"
 

@@ -28,7 +28,7 @@ def test(arguments):
     ktap.write(RESULTS / "rig-itself.ktap", "rig-itself", results)
     print(f"the rig itself: {sum(each.good for each in results)} of {len(results)} checks hold")
     for kernel, short in passes:
-        results += runner.run(kernel, arguments.names, short)
+        results += runner.run(kernel, arguments.names, short, arguments.rounds)
     passed, failed, skipped = (sum(each.count(verdict) for each in results)
                                for verdict in ("ok", "failed", "skipped"))
     print(f"rig: {passed} passed, {failed} failed, {skipped} skipped "

@@ -10,6 +10,7 @@ BUILD = pathlib.Path(os.environ.get("P2PDMA_BUILD", ROOT / "build")).resolve()
 TOPOLOGIES = RIG / "topologies"
 TESTS = RIG / "tests"
 MODULES = RIG / "modules"
+RNIC = RIG / "rnic"
 GUEST = RIG / "guest"
 SELFTESTS = ROOT / "tools/testing/selftests/p2pdma"
 

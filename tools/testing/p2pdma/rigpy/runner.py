@@ -43,10 +43,11 @@ def select(wanted, short, debug=False):
 class Boot:
     """The cases of one topology on one kernel; several boots if one of them is spoilt."""
 
-    def __init__(self, kernel, topology, selected):
+    def __init__(self, kernel, topology, selected, rounds=None):
         self.kernel = kernel
         self.topology = topologies.load(topology)
         self.pending = collections.deque(selected)
+        self.rounds = rounds
         self.title = f"{kernel.name}.{topology}"
         self.results = []
         self.boots = 0
@@ -105,7 +106,7 @@ class Boot:
         console = len(guest.console)
         alive = True
         try:
-            result = run_case(guest, self.kernel, case, Services(guest))
+            result = run_case(guest, self.kernel, case, Services(guest, self.rounds))
         except GuestGone as gone:
             alive = False
             result = ktap.Result(case.name, "failed", "\n".join(
@@ -127,15 +128,16 @@ class Boot:
         ended = guest.wait_end(60)
         result = ktap.Result("end_of_boot", "ok", seconds=time.monotonic() - started)
         problems = []
-        if answer["leaks"]:
-            problems.append("memory was leaked:\n" + answer["leaks"])
+        if leaks := splat.unknown_leaks(answer["leaks"]):
+            problems.append("memory was leaked:\n" + leaks)
         if answer["lockdep"] is False:
             problems.append("the lock checker had switched itself off")
         if not ended:
             problems.append("the guest did not come down")
         # The leak scan itself reports through the log what is in the list above.
-        found = splat.find(guest.console[console:])
-        if found and not answer["leaks"]:
+        found = splat.find(guest.console[console:], [r"kmemleak: \d+ new suspected"]
+                           if answer["leaks"] else ())
+        if found:
             problems.append("\n".join(["the kernel complained:", *found]))
         if problems:
             result.verdict, result.why = "failed", "\n".join(problems)
@@ -155,12 +157,14 @@ def blame(result, found):
 def run_case(guest, kernel, case, services):
     """Have the guest run CASE, with SERVICES at its call; the Result."""
     console = len(guest.console)
-    guest.send({"do": "case", "name": case.name, "file": case.file, "seconds": case.seconds,
+    seconds = case.seconds * (services.rounds or 1)
+    guest.send({"do": "case", "name": case.name, "file": case.file, "seconds": seconds,
+                "rounds": services.rounds,
                 "modules": {name: str(build.module(kernel, name)) for name in case.modules},
                 "selftests": str(build.selftests(kernel)) if case.selftests else None})
     result = None
     while True:
-        message = guest.receive(case.seconds + GRACE_SECONDS, f"end of {case.name}")
+        message = guest.receive(seconds + GRACE_SECONDS, f"end of {case.name}")
         if "call" in message:
             guest.send(services.answer(message))
         elif "result" in message:
@@ -171,7 +175,8 @@ def run_case(guest, kernel, case, services):
     guest.wait_console(f"rig: end {case.name}", console)
     if result is None:
         return ktap.Result(case.name, "failed", "the case ended without a verdict")
-    if message["tainted"] and not case.may_log:
+    known = splat.without_known(guest.console[console:]) != guest.console[console:]
+    if message["tainted"] and not case.may_log and not known:
         result.verdict = "failed"
         result.why += "\nthe kernel is tainted by a warning or worse"
     return result
@@ -180,8 +185,9 @@ def run_case(guest, kernel, case, services):
 class Services:
     """What a case may ask of the host."""
 
-    def __init__(self, guest):
+    def __init__(self, guest, rounds=None):
         self.guest = guest
+        self.rounds = rounds
         self.trace_start = 0
 
     def answer(self, message):
@@ -200,6 +206,12 @@ class Services:
         lines = trace.window(self.guest.trace_path, self.trace_start, self.guest.trace_size())
         return trace.parse(lines, bar).summary()
 
+    def do_trace_drives(self, bar, pages):
+        """By namespace: what each drive mastered since trace_begin."""
+        self.guest.trace(False)
+        lines = trace.window(self.guest.trace_path, self.trace_start, self.guest.trace_size())
+        return trace.by_namespace(lines, bar, pages)
+
     def do_device_add(self, name):
         self.guest.device_add(name)
 
@@ -210,11 +222,11 @@ class Services:
         self.guest.throttle(name, bytes_per_second)
 
 
-def run(kernel, wanted, short=False):
-    """Run the selected cases on one kernel; every Result."""
+def run(kernel, wanted, short=False, rounds=None):
+    """Run the selected cases on one kernel, those that go in rounds ROUNDS times; every Result."""
     results = []
     for topology, selected in sorted(select(wanted, short, build.is_debug(kernel)).items()):
-        results += Boot(kernel, topology, selected).run()
+        results += Boot(kernel, topology, selected, rounds).run()
     if not results:
         print(f"nothing to run on {kernel.name}", file=sys.stderr)
     return results

@@ -52,12 +52,28 @@ class Splats(unittest.TestCase):
         self.assertTrue(splat.find(log[:3]))
         self.assertIn(log[3], splat.find(log, [r"a\.c:1 wanted"]))
 
+    def test_known_complaints_are_about_stock_code(self):
+        begin, middle, end = ("WARNING: suspicious RCU usage", " nvmet_ctrl_free+0x1/0x2",
+                              " </TASK>")
+        for log, counts in (([begin, "Call Trace:", middle, end], False),
+                            ([begin, "Call Trace:", " pci_p2pdma_other+0x1/0x2", end], True),
+                            ([begin, "Call Trace:", middle], True),
+                            ([begin, middle, end, "WARNING: CPU: 0 PID: 7 at a.c:1"], True)):
+            with self.subTest(log):
+                self.assertEqual(bool(splat.find(log)), counts)
+
+    def test_known_leaks_are_about_stock_code(self):
+        known = "unreferenced object 0x1 (size 8):\n  nvmet_p2pmem_ns_add_p2p+0x1/0x2\n"
+        other = "unreferenced object 0x2 (size 8):\n  pci_p2pdma_add_resource+0x1/0x2\n"
+        self.assertEqual(splat.unknown_leaks(known + other), other)
+        self.assertEqual(splat.unknown_leaks(known), "")
+
     def test_a_trace_alone_is_not_forgiven(self):
         self.assertTrue(splat.find(["Call Trace:"], [r"a\.c:1 wanted"]))
 
 
-def _io(name):
-    return f"pci_nvme_io_cmd cid 1 nsid 0x1 sqid 1 opc 0x2 opname 'NVME_NVM_CMD_{name}'"
+def _io(name, nsid=1):
+    return f"pci_nvme_io_cmd cid 1 nsid {nsid:#x} sqid 1 opc 0x2 opname 'NVME_NVM_CMD_{name}'"
 
 
 def _map(address, length):
@@ -91,6 +107,14 @@ class Traces(unittest.TestCase):
 
     def test_ram_is_seen_at_the_end(self):
         self.assertEqual(self.parse(_io("WRITE"), _map(0x1000, 512))["ram"], 512)
+
+    def test_drives_are_told_apart(self):
+        lines = [_io("READ", 2), _map(BAR[0], 4096), _io("WRITE", 3), _map(0x5000, 4096),
+                 _map(0x5800, 4096), "pci_nvme_admin_cmd cid 1 sqid 0 opc 0x6 opname 'X'",
+                 _map(0x9000, 4096)]
+        self.assertEqual(trace.by_namespace(lines, BAR, [5]), {
+            "2": {"in": {"peer": 4096, "buffer": 0, "elsewhere": 0, "longest": 0}},
+            "3": {"out": {"peer": 0, "buffer": 4096, "elsewhere": 4096, "longest": 4096}}})
 
     def test_pages_are_counted_once(self):
         seen = self.parse(_io("READ"), _map(BAR[0] + 512, 4096), _io("WRITE"), _map(BAR[0], 4096))
@@ -136,6 +160,14 @@ class Topologies(unittest.TestCase):
     def test_a_wrong_name_lists_the_right_ones(self):
         with self.assertRaisesRegex(RigError, "switch"):
             topologies.load("swich")
+
+    def test_numbered_namespaces_are_devices_of_their_own(self):
+        topology = topologies.load("fabric")
+        namespace = next(each for each in topology.devices if each.get("id") == "disk-ns")
+        self.assertEqual((namespace["bus"], namespace["nsid"]), ("disk", 2))
+        controller = next(each for each in topology.devices if each.get("id") == "disk")
+        self.assertNotIn("drive", controller)
+        self.assertNotIn("nsid", topology.drives["disk"].properties)
 
     def test_spare_drives_stay_out(self):
         topology = topologies.load("switch")

@@ -8,7 +8,9 @@ properties, with two short forms:
   { object = "memory-backend-ram", ... }    a QEMU object, such as the memory of an ivshmem
 
 A drive takes "size_mb" (of its image, 64 by default), "cmb" (MiB of controller memory) and
-"spare = true", which keeps it out of the machine until a test plugs it in.
+"spare = true", which keeps it out of the machine until a test plugs it in. With "nsid" its
+namespace has that number (otherwise 1) and "ms" bytes of metadata in each block, until it is
+plugged in anew: then it is like any other, as a namespace cannot be plugged in.
 """
 import dataclasses
 import tomllib
@@ -26,6 +28,7 @@ class Drive:
     size_mb: int
     spare: bool
     properties: dict
+    namespace: dict
 
     @property
     def node(self):
@@ -67,9 +70,9 @@ def load(name):
         if "drive" in entry:
             drive = _drive(entry)
             drives[drive.name] = drive
-            if drive.spare:
-                continue
-            entry = drive.properties
+            if not drive.spare:
+                devices += _plugged_in(drive)
+            continue
         if not {"driver", "object"} & set(entry):
             raise RigError(f"{path.name}: a device without driver, drive or object: {entry}")
         devices.append(entry)
@@ -84,10 +87,20 @@ def _drive(entry):
     size = entry.pop("size_mb", DRIVE_SIZE_MB)
     spare = entry.pop("spare", False)
     cmb = entry.pop("cmb", 0)
+    namespace = {key: entry.pop(key) for key in ("nsid", "ms") if key in entry}
     properties = {"driver": "nvme", "id": name, "drive": name + "-disk", "serial": name, **entry}
     if cmb:
         properties["cmb_size_mb"] = cmb
-    return Drive(name, size, spare, properties)
+    return Drive(name, size, spare, properties, namespace)
+
+
+def _plugged_in(drive):
+    """The devices that a drive is at boot."""
+    if not drive.namespace:
+        return [drive.properties]
+    controller = {key: value for key, value in drive.properties.items() if key != "drive"}
+    return [controller, {"driver": "nvme-ns", "id": drive.name + "-ns", "bus": drive.name,
+                         "drive": drive.node, **drive.namespace}]
 
 
 def _value(value):

@@ -77,6 +77,47 @@ def parse(lines, bar):
     return seen
 
 
+COMMAND = re.compile(r"\bnsid (?P<nsid>0x[0-9a-f]+|\d+) .*opname '(?P<name>\w+)'")
+DIRECTIONS = {"NVME_NVM_CMD_READ": "in", "NVME_NVM_CMD_WRITE": "out"}
+
+
+def by_namespace(lines, bar, pages=()):
+    """
+    What each drive mastered: {nsid: {"in" and "out" of memory: {where: bytes}}}.
+
+    WHERE is "peer" (inside of BAR), "buffer" (in one of PAGES, numbers of pages of RAM) or
+    "elsewhere"; "longest" is the longest piece elsewhere. The trace does not name controllers,
+    so drives are told apart by namespaces whose numbers differ.
+    """
+    found, pages, current = {}, set(pages), None
+    for line in lines:
+        match = LINE.search(line)
+        if not match or match["event"] == "map_addr_cmb":
+            continue
+        if match["event"] == "map_addr":
+            if current:
+                _count(current, MAPPING.search(match["rest"]), bar, pages)
+            continue
+        command = COMMAND.search(match["rest"])
+        way = DIRECTIONS.get(command["name"]) if command else None
+        current = None
+        if way and match["event"] == "io_cmd":
+            drive = found.setdefault(str(int(command["nsid"], 0)), {})
+            current = drive.setdefault(way, {"peer": 0, "buffer": 0, "elsewhere": 0, "longest": 0})
+    return found
+
+
+def _count(seen, mapping, bar, pages):
+    address, length = int(mapping["addr"], 16), int(mapping["len"])
+    if bar[0] <= address and address + length - 1 <= bar[1]:
+        seen["peer"] += length
+    elif pages.issuperset(range(address >> 12, (address + length + 4095) >> 12)):
+        seen["buffer"] += length
+    else:
+        seen["elsewhere"] += length
+        seen["longest"] = max(seen["longest"], length)
+
+
 def window(path, start, end):
     """The lines of the trace at PATH between two of its sizes."""
     with open(path, "rb") as trace:
