@@ -66,6 +66,13 @@ class Function:
     def bind(self, driver="nvme"):
         (PCI / "drivers" / driver / "bind").write_text(self.bdf)
 
+    def master(self, on):
+        """Let the function master the bus (PCIe base specification, sec 7.5.1.1.3), or not."""
+        with open(self.path / "config", "r+b", buffering=0) as config:
+            command = int.from_bytes(os.pread(config.fileno(), 2, 4), "little")
+            command = command | 4 if on else command & ~4
+            os.pwrite(config.fileno(), command.to_bytes(2, "little"), 4)
+
     def remove(self):
         (self.path / "remove").write_text("1")
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Kernel modules of ours, loaded for as long as a case needs them."""
+import contextlib
 import pathlib
 import subprocess
 
@@ -12,6 +13,7 @@ class Module:
         done = subprocess.run(["insmod", test.module(name), *parameters],
                               capture_output=True, text=True)
         test.equal(done.returncode, 0, f"status of insmod {name} ({done.stderr.strip()})")
+        self._there = True
         test.later(self.unload)
 
     def _file(self, parameter):
@@ -23,5 +25,15 @@ class Module:
     def get(self, parameter):
         return self._file(parameter).read_text().strip()
 
+    @contextlib.contextmanager
+    def loaded(self):
+        """For as long as the context lasts, rather than until the end of the case."""
+        try:
+            yield self
+        finally:
+            self.unload()
+
     def unload(self):
-        subprocess.run(["rmmod", self.name], check=True)
+        if self._there:
+            subprocess.run(["rmmod", self.name], check=True)
+        self._there = False

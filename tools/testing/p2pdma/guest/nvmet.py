@@ -31,9 +31,7 @@ class Namespace:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.set("enable", "0")
-        for port in self._ports:
-            (port / "subsystems" / self.nqn).unlink()
-            port.rmdir()
+        self.unport()
         self.path.rmdir()
         self.subsystem.rmdir()
 
@@ -43,13 +41,21 @@ class Namespace:
     def get(self, name):
         return (self.path / name).read_text().strip()
 
-    def port(self, number=1):
-        """Offer the subsystem over the loop transport."""
+    def port(self, number=1, **attributes):
+        """Offer the subsystem; over the loop transport, unless the attributes say otherwise."""
         port = TARGET / "ports" / str(number)
         port.mkdir()
         self._ports.append(port)
-        (port / "addr_trtype").write_text("loop")
+        for name, text in ({"addr_trtype": "loop"} | attributes).items():
+            (port / name).write_text(text)
         (port / "subsystems" / self.nqn).symlink_to(self.subsystem)
+
+    def unport(self):
+        """Offer it nowhere any more."""
+        while self._ports:
+            port = self._ports.pop()
+            (port / "subsystems" / self.nqn).unlink()
+            port.rmdir()
 
     @contextlib.contextmanager
     def connected(self):

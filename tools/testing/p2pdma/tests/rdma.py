@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0
+"""An NVMe-oF target over RDMA whose buffers stand in a provider: does it, and what if not?"""
+import errno
+import mmap
+import re
+import subprocess
+
+from guest import nvmet, transfer
+from guest.case import case
+from guest.devices import Drive, Function, provider
+from guest.fabric import (CASES, Fabric, Mastered, RNIC, Rnic, back_to_nvme, fio, function_of,
+                          give, pages_of)
+from guest.load import Load
+from guest.module import Module
+from tests.tool import ask, ours
+
+MIB = 1 << 20
+CAPSULE = 512       # what the RNIC takes for a SEND: a block of its drive, most of it padding
+USING = "using p2pmem on"
+
+# Sizes of blocks, depths, and places that do not overlap: 64 MiB together.
+JOBS = (("--bs=4k", "--iodepth=1", "--size=4m", "--offset=0"),
+        ("--bsrange=512-128k", "--iodepth=8", "--size=20m", "--offset=4m"),
+        ("--bs=64k", "--iodepth=32", "--size=24m", "--offset=24m"),
+        ("--bs=256k", "--iodepth=2", "--size=16m", "--offset=48m"))
+
+
+# -- the RNIC -----------------------------------------------------------------------------------
+
+@case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
+def rdma_verbs(test):
+    """The RNIC does what the RDMA core asks for, and refuses the rest."""
+    with Rnic(test):
+        done = subprocess.run(["insmod", test.module(CASES)], capture_output=True, text=True)
+        test.later(lambda: done.returncode or subprocess.run(["rmmod", CASES], check=True))
+        found = [re.match(r"(not )?ok \d+ (\w+)", line) for line in test.kernel_log()]
+        test.subtests = [[line[2], "failed" if line[1] else "ok", ""] for line in found if line]
+        test.check(len(test.subtests) > 20, "most cases were not run")
+        test.equal(done.returncode, 0, f"status of insmod ({done.stderr.strip()})")
+        subprocess.run(["rmmod", CASES], check=True)
+        done.returncode = 1
+    # What it leaves behind is a drive as any other.
+    transfer.contents(Drive("rnic"), 4096)
+
+
+def _must_not_load(test, parameter, text):
+    done = subprocess.run(["insmod", test.module(RNIC), parameter], capture_output=True)
+    test.check(done.returncode, f"the module was loaded with {parameter}")
+    test.check(test.logged(text), f"the log does not say '{text}'")
+
+
+def _must_not_bind(test, function, text):
+    test.check(not give(function, RNIC), f"{function} was bound to {RNIC}")
+    test.check(test.logged(text), f"the log does not say '{text}'")
+    # Otherwise the next module that is loaded would be offered the function again.
+    (function.path / "driver_override").write_text("\n")
+
+
+@case("fabric", short=True, modules=(RNIC,))
+def rdma_refusals(test):
+    """What the RNIC cannot use it refuses, and says why; and it is there only once."""
+    for parameter, text in (("slots=0", "slots must be a number from 1 to 32, not '0'"),
+                            ("slots=33", "slots must be a number from 1 to 32, not '33'"),
+                            ("timeout_ms=soon", "timeout_ms must be a number from 100 to 60000"),
+                            ("fail_wr=-1", "fail_wr must be a number from 0")):
+        _must_not_load(test, parameter, text)
+    functions = {serial: function_of(serial) for serial in ("rnic", "empty", "meta", "second")}
+    for function in functions.values():
+        test.later(back_to_nvme, function)
+    # No controller here is without these lists, so it is told to take this one for such.
+    with Module(test, RNIC, "override_sgls=2").loaded():
+        _must_not_bind(test, functions["rnic"], "needs scatter-gather lists of any alignment; "
+                                                "SGLS is 0x2")
+    with Module(test, RNIC).loaded():
+        _must_not_bind(test, Function.by_id(0x1b36, 0x0005), "is not that of an NVMe controller")
+        _must_not_bind(test, functions["empty"], "the controller has no namespace")
+        _must_not_bind(test, functions["meta"], "no use for blocks of 2^9 bytes with 8 of metadata")
+        test.check(give(functions["rnic"], RNIC), "what it can use was not bound")
+        _must_not_bind(test, functions["second"],
+                       f"bound to {functions['rnic']} already, and only to one")
+
+
+# -- through peer memory ------------------------------------------------------------------------
+
+def _counters(peer):
+    """The provider's counters; none on a kernel that does not count."""
+    names = ("alloc_failed", "mapped_bus", "mapped_host", "map_refused")
+    return {name: peer.function.number("p2pmem/" + name) for name in names} if ours() else None
+
+
+def _through_peer(test, seen):
+    """What the exported drive mastered is in the provider, and the RNIC took it from there."""
+    for way, one, other in (("out of", seen.disk_out, seen.rnic_in),
+                            ("into", seen.disk_in, seen.rnic_out)):
+        test.check(one["peer"], f"the drive mastered nothing {way} the provider")
+        test.equal(one["elsewhere"] + one["buffer"], 0, f"bytes of the drive {way} system RAM")
+        test.equal(other["peer"], one["peer"], f"bytes that the RNIC handed over {way} the drive")
+
+
+@case("fabric", short=True, modules=(RNIC,), seconds=400)
+def rdma_fio(test):
+    """64 MiB with verification: depths from 1 to 32, blocks from 512 bytes to 256 KiB."""
+    with Fabric(test) as fabric:
+        test.check(test.logged(f"{USING} {fabric.peer.bdf} for nsid 1"), f"no '{USING}'")
+        sends, before = fabric.rnic.counter("sends"), _counters(fabric.peer)
+        with Mastered(test, fabric) as seen:
+            fio(test, fabric.remote, *JOBS)
+        sends = fabric.rnic.counter("sends") - sends
+        for line in seen.table():
+            test.note(line)
+        _through_peer(test, seen)
+        # Elsewhere are the host's buffers, and commands and completions. Had the target a copy
+        # of the payload in system RAM, there would be twice as much.
+        for payload, other in ((seen.disk_out, seen.rnic_out), (seen.disk_in, seen.rnic_in)):
+            rest = other["elsewhere"] - payload["peer"]
+            test.check(0 <= rest <= sends * CAPSULE,
+                       f"{rest} bytes in RAM are more than {sends} commands and completions")
+        if before:
+            after = _counters(fabric.peer)
+            test.check(after["mapped_bus"] > before["mapped_bus"], "nothing was mapped")
+            test.equal(after["alloc_failed"], before["alloc_failed"], "allocations that failed")
+        fabric.all_back()
+
+
+@case("fabric", short=True, modules=(RNIC,))
+def rdma_places(test):
+    """Each byte of payload is in the host's own buffer or in the provider, nowhere else."""
+    with Fabric(test) as fabric:
+        memory = transfer.ram(MIB)
+        memory[:] = bytes(range(256)) * (MIB // 256)
+        pages = pages_of(memory, MIB)
+        test.equal(len(set(pages)), MIB // 4096, "pages of the host's buffer")
+        with Mastered(test, fabric, pages) as seen:
+            transfer.write_from(fabric.remote, memory, MIB)
+            transfer.read_into(fabric.remote, memory, MIB)
+        test.equal(pages_of(memory, MIB), pages, "pages of the host's buffer, afterwards")
+        _through_peer(test, seen)
+        for way, drive, rnic in (("out", seen.disk_in, seen.rnic_out),
+                                 ("in", seen.disk_out, seen.rnic_in)):
+            test.equal((drive["peer"], rnic["peer"], rnic["buffer"]), (MIB, MIB, MIB),
+                       f"bytes in the provider by drive and RNIC, and in the buffer: {way}")
+            test.check(rnic["longest"] <= CAPSULE,
+                       f"a piece of {rnic['longest']} bytes lay in other RAM: {way}")
+        test.check(transfer.contents(fabric.disk, MIB) == memory[:MIB], "the drive's contents")
+        memory.close()
+
+
+# -- and if not ---------------------------------------------------------------------------------
+
+def _space(test, fabric):
+    """What the p2pdma command says about the namespace, while there is I/O."""
+    _, report = ask(test, "nvmet", "--interval", "1")
+    return next(each for each in report["namespaces"]
+                if each["subsystem"] == fabric.namespace.nqn)
+
+
+def _says(test, fabric, gets, why):
+    space = _space(test, fabric)
+    if not ours() and gets != "no":
+        gets, why = "unknown", "this kernel does not count"
+    test.equal(space["gets"], gets, f"whether it gets peer memory ({space['why']})")
+    test.check(why in space["why"], f"the reason is not '{why}': {space['why']}")
+    test.note(f"p2pdma nvmet: {space['gets']}: {space['why']}")
+
+
+def _through_ram(test, fabric, load):
+    """I/O works, and goes through system RAM; the counters' growth."""
+    before = _counters(fabric.peer)
+    with Mastered(test, fabric) as seen:
+        load.flows()
+    for name in ("disk_out", "disk_in", "rnic_out", "rnic_in"):
+        part = getattr(seen, name)
+        test.equal(part["peer"], 0, f"bytes in the provider, {name}")
+        test.check(part["elsewhere"], f"nothing in RAM, {name}")
+    after = _counters(fabric.peer)
+    return {name: after[name] - before[name] for name in before} if before else {}
+
+
+def _ends_well(test, fabric, load):
+    test.equal(load.stop(), [], "processes that ended by themselves")
+    test.check(load.verify(fabric.disk), "nothing was written")
+    fabric.all_back()
+
+
+NO_GROWTH = {"alloc_failed": 0, "mapped_bus": 0, "mapped_host": 0, "map_refused": 0}
+
+
+@case("fabric", modules=(RNIC,), seconds=180)
+def rdma_pool_exhausted(test):
+    """All memory of the provider is taken: I/O goes on, alloc_failed tells; and back again."""
+    load = Load(test)
+    with Fabric(test) as fabric:
+        memory = fabric.peer.function.map(fabric.peer.function.size())
+        memory.madvise(mmap.MADV_DONTFORK)      # or the load would hold it, too
+        test.equal(fabric.peer.function.available(), 0, "available")
+        load.start(fabric.remote)
+        grown = _through_ram(test, fabric, load)
+        test.check(not grown or grown["alloc_failed"], "alloc_failed stood still")
+        test.equal(grown.get("mapped_bus", 0), 0, "growth of mapped_bus")
+        if ours():
+            _says(test, fabric, "no", "memory ran out in the interval")
+        memory.close()
+        with Mastered(test, fabric) as seen:
+            load.flows()
+        test.check(seen.disk_in["peer"] and seen.rnic_out["peer"], "it stays in system RAM")
+        _says(test, fabric, "yes", "was mapped in the interval")
+        _ends_well(test, fabric, load)
+
+
+@case("fabric", modules=(RNIC,), seconds=120)
+def rdma_not_wanted(test):
+    """With p2pmem off the provider has no part."""
+    load = Load(test)
+    with Fabric(test, p2pmem="0") as fabric:
+        load.start(fabric.remote)
+        test.equal(_through_ram(test, fabric, load), NO_GROWTH if ours() else {}, "counters")
+        _says(test, fabric, "no", "told not to")
+        _ends_well(test, fabric, load)
+        test.check(not test.logged(USING), f"the log says '{USING}'")
+
+
+@case("fabric", modules=(RNIC,), seconds=120)
+def rdma_rnic_out_of_reach(test):
+    """The RNIC does not reach the provider: connecting works, the log says what that means."""
+    load = Load(test)
+    with Fabric(test, rnic="far") as fabric:
+        test.check(test.logged("do not share an upstream bridge or whitelisted host bridge"),
+                   "the log does not say that there is no route")
+        test.check(not test.logged(USING), f"the log says '{USING}'")
+        load.start(fabric.remote)
+        test.equal(_through_ram(test, fabric, load), NO_GROWTH if ours() else {}, "counters")
+        _says(test, fabric, "unknown", "or the network card reaches no provider")
+        _ends_well(test, fabric, load)
+
+
+@case("fabric", modules=(RNIC,), seconds=120)
+def rdma_disk_out_of_reach(test):
+    """The drive does not reach the provider: enabling fails, and off is what works."""
+    peer, far, load = provider(), Drive("far"), Load(test)
+    with nvmet.Namespace("far", far.path) as namespace:
+        for word in (peer.bdf, "1"):
+            namespace.set("p2pmem", word)
+            test.refused(errno.EINVAL, namespace.set, "enable", "1")
+            test.equal(namespace.get("enable"), "0", "the state of the namespace")
+        test.check(test.logged("do not share an upstream bridge or whitelisted host bridge"),
+                   "the log does not say that there is no route")
+    with Fabric(test, p2pmem="0", disk="far") as fabric:
+        load.start(fabric.remote)
+        test.equal(_through_ram(test, fabric, load), NO_GROWTH if ours() else {}, "counters")
+        _ends_well(test, fabric, load)
