@@ -19,7 +19,7 @@ help: ## this list
 
 ## See it work, and test it (in an emulated machine; nothing here touches your devices):
 ##
-demo: ## copy drive to drive through peer memory, with the evidence
+demo: ## drive to drive, and a shared drive, through peer memory, with the evidence
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel
 	@$(TOOLS)/rig demo
@@ -27,6 +27,11 @@ demo: ## copy drive to drive through peer memory, with the evidence
 test: ## everything; ends with "N passed, N failed, N skipped"
 	@$(PACKAGES) build rig check integrate tool $(SOURCE)
 	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
+
+soak: ## faults under NVMe over RDMA with peer memory, ROUNDS=20 of each, on the debug kernel
+	@$(PACKAGES) build rig $(SOURCE)
+	@$(BUILD) kernel-debug
+	@$(TOOLS)/rig test --kernel build/kernel-debug --rounds $(or $(ROUNDS),20) rdma_faults
 
 kunit: ## only the KUnit suites, on the debug kernel
 	@$(PACKAGES) build rig $(SOURCE)
@@ -88,5 +93,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test kunit fuzz check kernel kernel-debug kernel-stock install uninstall tool \
-	install-tool clean
+.PHONY: help demo test soak kunit fuzz check kernel kernel-debug kernel-stock install uninstall \
+	tool install-tool clean

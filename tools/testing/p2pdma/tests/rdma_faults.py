@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What an NVMe-oF target over RDMA with peer memory lives through, while there is I/O.
+
+Each case goes in rounds (rig test --rounds N): I/O is started, something happens to it, and
+it goes on or has to end with an error. Then everything works again, by way of peer memory; what
+was acknowledged is what is read back, through the target and from the drive behind it; and
+all memory comes back to the providers. That nothing leaks and the kernel has nothing to say
+is seen by the rig.
+"""
+import random
+import time
+
+from guest.case import case
+from guest.devices import Drive, until
+from guest.fabric import Fabric, RNIC, SECONDS
+from guest.load import Load
+
+# How a process may end whose disk went.
+ERRORS = {"EIO", "ENODEV", "ENXIO", "EREMOTEIO"}
+
+
+# -- faults: each leaves the target as it was, and I/O that goes on or has been stopped -----------
+
+def _unplug(test, serial, function):
+    test.host("device_del", name=serial)
+    until(lambda: not function.exists(), SECONDS, f"removal of {serial}")
+
+
+def _has_to_end(test, load):
+    ended = set(load.ends())
+    test.check(ended <= ERRORS, f"processes that lost their disk ended with {sorted(ended)}")
+
+
+def provider_unplugged(test, fabric, load, _choice):
+    """I/O goes on in system RAM without an error, until a namespace is told to use it again."""
+    _unplug(test, "provider", fabric.peer.function)
+    load.flows()
+    test.equal(load.stop(), [], "processes that ended when the provider went")
+    load.verify(fabric.remote)
+    test.host("device_add", name="provider")
+    fabric.peer.find()
+    fabric.switch(fabric.peer.bdf)
+
+
+def disk_unplugged(test, fabric, load, _choice):
+    """I/O ends, with errors."""
+    _unplug(test, "disk", fabric.disk.function)
+    _has_to_end(test, load)
+    test.host("device_add", name="disk")
+    fabric.disk.find()
+    fabric.switch(fabric.peer.bdf, fabric.disk)
+
+
+def _without_rnic(test, fabric, load):
+    """The host gives its controller up when the RNIC goes; or is told to."""
+    fabric.disconnect()
+    _has_to_end(test, load)
+
+
+def _rnic_back(fabric):
+    fabric.rnic.restart()
+    # The target's listener went with the adapter, and nvmet makes no new one by itself.
+    fabric.namespace.unport()
+    fabric.offer()
+    fabric.connect()
+
+
+def rnic_unplugged(test, fabric, load, _choice):
+    """I/O ends, with errors."""
+    _unplug(test, "rnic", fabric.rnic.function)
+    _without_rnic(test, fabric, load)
+    test.host("device_add", name="rnic")
+    _rnic_back(fabric)
+
+
+def rnic_unloaded(test, fabric, load, _choice):
+    """The RNIC's module goes: I/O ends, with errors."""
+    fabric.rnic.unload()
+    _without_rnic(test, fabric, load)
+    _rnic_back(fabric)
+
+
+def rnic_unbound(test, fabric, load, _choice):
+    """The RNIC loses its driver: I/O ends, with errors."""
+    fabric.rnic.function.unbind()
+    _without_rnic(test, fabric, load)
+    _rnic_back(fabric)
+
+
+def rnic_removed(test, fabric, load, _choice):
+    """The RNIC's function is removed through sysfs: I/O ends, with errors."""
+    fabric.rnic.function.remove()
+    _without_rnic(test, fabric, load)
+    _rnic_back(fabric)
+
+
+def port_removed(test, fabric, load, _choice):
+    """I/O waits, and goes on when the port is there again."""
+    fabric.namespace.unport()
+    until(lambda: fabric.state() == "connecting", SECONDS, "word that the host lost its target")
+    fabric.offer()
+    until(lambda: fabric.state() == "live", SECONDS, "a new connection")
+    load.flows()
+
+
+def namespace_switched(test, fabric, load, _choice):
+    """The namespace comes back with another provider, whose memory is used then; and again."""
+    fabric.switch(fabric.second.bdf)
+    _has_to_end(test, load)
+    load.start(fabric.remote)
+    _used(fabric.second)
+    fabric.switch(fabric.peer.bdf)
+    _has_to_end(test, load)
+
+
+def host_disconnected(test, fabric, load, _choice):
+    """I/O ends, with errors."""
+    fabric.disconnect()
+    _has_to_end(test, load)
+    fabric.connect()
+
+
+def request_failed(test, fabric, load, choice):
+    """The n-th work request fails: the host connects anew, and I/O goes on."""
+    failed = fabric.rnic.counter("failed")
+    fabric.rnic.fail(choice.randint(1, 300))
+    until(lambda: not fabric.rnic.failing(), SECONDS, "failing work request")
+    until(lambda: fabric.state() == "live", SECONDS, "a new connection")
+    load.flows()
+    test.check(fabric.rnic.counter("failed") > failed, "no work request failed")
+
+
+def _said(test, text):
+    """How often the log said it."""
+    return sum(text in line for line in test.kernel_log())
+
+
+def rnic_muted(test, fabric, load, _choice):
+    """The RNIC's controller may not master the bus any more: it stops for good, and I/O ends."""
+    stops = _said(test, "the copy engine stops")
+    fabric.rnic.function.master(False)
+    until(lambda: _said(test, "the copy engine stops") > stops, SECONDS, "word of it in the log")
+    _without_rnic(test, fabric, load)
+    fabric.rnic.unload()
+    _rnic_back(fabric)
+
+
+# -- the cases ------------------------------------------------------------------------------------
+
+def _used(peer):
+    """Buffers of requests stand in a provider."""
+    function = peer.function
+    until(lambda: function.available() < function.size(), SECONDS,
+          f"use of the memory of {peer.serial}")
+
+
+def _works(test, fabric, load):
+    """I/O flows through peer memory; what is read back is right; all memory comes back."""
+    if not load.running():
+        load.start(fabric.remote)
+    _used(fabric.peer)
+    load.flows()
+    test.equal(load.stop(), [], "processes that ended by themselves")
+    blocks = load.verify(fabric.remote)
+    test.equal(load.verify(fabric.disk), blocks, "blocks that were acknowledged")
+    fabric.all_back(fabric.peer, fabric.second)
+
+
+def _define(fault, *parameters, seconds=240):
+    def goes(test):
+        load, choice, longest = Load(test), random.Random(fault.__name__), 0
+        with Fabric(test, parameters=parameters) as fabric:
+            fabric.second = Drive("second")
+            for _ in test.rounds:
+                load.start(fabric.remote)
+                _used(fabric.peer)
+                started = time.monotonic()
+                fault(test, fabric, load, choice)
+                longest = max(longest, time.monotonic() - started)
+                _works(test, fabric, load)
+        test.note(f"{len(test.rounds)} rounds, {load.writes()} writes; the longest fault took "
+                  f"{longest:.1f} s")
+
+    goes.__name__, goes.__doc__ = f"rdma_{fault.__name__}", fault.__doc__
+    case("fabric", modules=(RNIC,), seconds=seconds)(goes)
+
+
+for _fault in (provider_unplugged, disk_unplugged, rnic_unplugged, rnic_unloaded, rnic_unbound,
+               rnic_removed, port_removed, namespace_switched, host_disconnected, request_failed):
+    _define(_fault)
+_define(rnic_muted, "timeout_ms=2000")
