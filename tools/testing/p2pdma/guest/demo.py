@@ -3,13 +3,15 @@
 import hashlib
 import os
 
-from guest import nvmet, transfer
+from guest import transfer
 from guest.case import case
 from guest.devices import DEVICES, Drive, provider
+from guest.fabric import ADDRESS, RNIC, Fabric, Mastered, fio
 from guest.module import Module
 
 MIB = 1 << 20
-LENGTH = 32 * MIB
+LENGTH = 32 * MIB           # of the copy, at the start of the drives
+OVER_NETWORK = 64 * MIB     # behind that
 
 
 class Story:
@@ -161,23 +163,88 @@ def _show_evidence(test, story, peer, source, seen):
                                                       "and in system RAM")
 
 
-def _show_target(test, story, peer, target):
-    story.chapter("Sharing a drive over a network, with the data passing through the provider")
-    story.line("   The kernel's NVMe-oF target is told to put its buffers into that memory:\n")
-    with nvmet.Namespace("demo", target.path) as namespace:
-        namespace.set("p2pmem", peer.bdf)
-        namespace.set("enable", "1")
-        story.line(f"""\
+def _introduce_network(story, rnic):
+    story.chapter("Sharing a drive over a network, with its data passing through the provider")
+    story.line(f"""\
+   With NVMe over Fabrics a computer uses a drive of another one, the target, as if it were its
+   own. An RDMA network adapter moves the data, and the target needs buffers: the drive fills
+   them, the adapter empties them, or the other way round. These buffers are now to stand in
+   the provider, so that nothing passes the target's system RAM.
+
+   No emulator has such an adapter. A test module makes one of a further drive, {rnic}
+   below the same switch: that drive's hardware moves each byte. Both ends of the connection are
+   in this machine, and both are the ones of the kernel, unchanged.""")
+
+
+def _show_target(test, story, peer, fabric):
+    namespace, text = fabric.namespace, f"using p2pmem on {peer.bdf}"
+    said = next((line for line in test.kernel_log() if text in line), None)
+    test.check(said, f"the kernel never said '{text}'")
+    story.line(f"""
+   The target was told to use that memory, and the drive was connected to:
+
      cd {namespace.path}
      echo {peer.bdf} > p2pmem
      echo 1 > enable
-     cat p2pmem
-     {namespace.get('p2pmem')}""")
-        test.equal(namespace.get("p2pmem"), peer.bdf, "the provider that the namespace uses")
-        test.equal(namespace.get("enable"), "1", "the state of the namespace")
+     nvme connect --transport=rdma --traddr={ADDRESS} --nqn={namespace.nqn}
+
+   {fabric.remote.path} is now {fabric.disk.path} over the network, and the kernel said:
+
+     {said}
+""")
+    test.equal(namespace.get("p2pmem"), peer.bdf, "the provider that the namespace uses")
 
 
-@case(modules=("p2pdma_user",), seconds=300)
+def _use_network(test, story, fabric):
+    story.line(f"   fio writes and reads {OVER_NETWORK // MIB} MiB over the network at random and "
+               "checks what it reads;\n   this takes a while ...")
+    with Mastered(test, fabric) as seen:
+        fio(test, fabric.remote, ("--bsrange=4k-128k", "--iodepth=8", f"--offset={LENGTH}",
+                                  f"--size={OVER_NETWORK}"))
+    story.line("   It found no error.")
+    return seen
+
+
+def _show_network_evidence(test, story, seen):
+    story.line(f"""
+   The addresses that the hardware used meanwhile:
+
+     bytes from the provider's memory to the drive:  {seen.disk_out['peer']:10}
+     bytes that the adapter had put there:           {seen.rnic_in['peer']:10}
+     bytes from the drive to the provider's memory:  {seen.disk_in['peer']:10}
+     bytes that the adapter took from there:         {seen.rnic_out['peer']:10}
+     payload bytes in the target's system RAM:       {seen.in_ram():10}
+
+   The other end's own buffers are in RAM, as they are in any computer that uses a drive.""")
+    for drive, rnic, way in ((seen.disk_out, seen.rnic_in, "written"),
+                             (seen.disk_in, seen.rnic_out, "read")):
+        test.check(drive["peer"] >= MIB, f"hardly anything was {way} by way of the provider")
+        test.equal(rnic["peer"], drive["peer"], f"bytes {way} through the adapter")
+    test.equal(seen.in_ram(), 0, "payload in the target's system RAM")
+
+
+def _show_network_control(test, story, fabric):
+    fabric.switch("0")
+    with Mastered(test, fabric) as seen:
+        transfer.read_into(fabric.remote, transfer.ram(MIB), MIB)
+    story.line(f"""
+   Once more 1 MiB, now with p2pmem set to 0, to see that this can also turn out otherwise:
+
+     payload bytes in the target's system RAM:       {seen.in_ram():10}""")
+    test.equal((seen.disk_in["peer"], seen.rnic_out["peer"]), (0, 0), "bytes in the provider")
+    test.check(seen.in_ram() >= MIB, "bytes of an ordinary target in system RAM")
+
+
+def _show_network(test, story, peer, target):
+    _introduce_network(story, Drive("rnic").bdf)
+    with Fabric(test, disk=target.serial) as fabric:
+        _show_target(test, story, peer, fabric)
+        _show_network_evidence(test, story, _use_network(test, story, fabric))
+        _show_network_control(test, story, fabric)
+        fabric.all_back()
+
+
+@case("demo", modules=("p2pdma_user", RNIC), seconds=600)
 def demo(test):
     story = Story(test)
     peer, source, target = provider(), Drive("alpha"), Drive("beta")
@@ -188,4 +255,4 @@ def demo(test):
     seen = _copy(test, story, peer, source, target)
     _verify(test, story, source, target, before)
     _show_evidence(test, story, peer, source, seen)
-    _show_target(test, story, peer, target)
+    _show_network(test, story, peer, target)

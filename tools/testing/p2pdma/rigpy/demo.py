@@ -13,7 +13,8 @@ from .qemu import BOOT_SECONDS, Guest, GuestGone
 INTRODUCTION = """\
 Peer-to-peer DMA: one PCI device reads and writes memory inside another one, and the memory of
 the computer takes no part. Here one drive hands {mib} MiB to a second one through memory that a
-third drive carries. The machine is emulated, so nothing here touches your own devices.
+third drive carries, and then the second drive is shared over a network, again with its data
+passing through that memory. The machine is emulated, so nothing here touches your own devices.
 """
 BAR_WIDTH = 40
 
@@ -41,12 +42,15 @@ def _digest(path):
 
 
 def _look_from_outside(guest):
-    """The files behind the drives, read without the guest having a say; what is wrong."""
+    """
+    The files behind the drives, read without the guest having a say; what is wrong. What came
+    after the copy left this part of them alone.
+    """
     source, target = (_digest(f"{guest.directory}/{name}.img") for name in ("alpha", "beta"))
     if source != target:
         return "the files behind the two drives differ"
-    print("\n   From outside the machine, the files behind the two drives agree as well:\n\n"
-          f"     {target}")
+    print("\n   From outside the machine, the files behind the two drives of the copy agree, too:"
+          f"\n\n     {target}")
     return ""
 
 
@@ -54,7 +58,8 @@ def run(kernel):
     RESULTS.mkdir(parents=True, exist_ok=True)
     console = RESULTS / "demo.log"
     demo = registry.CASES["demo"]
-    build.module(kernel, *demo.modules)
+    for name in demo.modules:
+        build.module(kernel, name)
     print(INTRODUCTION.format(mib=script.LENGTH >> 20), flush=True)
     try:
         with Guest(topologies.load(demo.topology), kernel, console=console) as guest:
@@ -69,5 +74,6 @@ def run(kernel):
     if why:
         print(f"\nThe demonstration failed: {why}\nThe console of the machine is in {console}.")
         return 1
-    print("\nAll of it held: the right bytes, the direct way, nothing in system RAM.")
+    print("\nAll of it held, for the copy and for the network: the right bytes, the direct way,\n"
+          "nothing of the payload in the system RAM of the one that serves it.")
     return 0
