@@ -34,7 +34,8 @@ class Ledger:
         ENTRY.pack_into(self._shared, number * ENTRY.size, begun, acknowledged)
 
 
-def _pattern(number, version, length):
+def pattern(number, version, length):
+    """What a block holds after it was written VERSION times."""
     return struct.pack("<QQ", number, version) * (length // 16)
 
 
@@ -46,7 +47,7 @@ def _place(number):
 
 def _bad_sector(data, number, versions):
     """The first sector of a block that holds none of VERSIONS, or None."""
-    wanted = {_pattern(number, version, SECTOR) for version in versions}
+    wanted = {pattern(number, version, SECTOR) for version in versions}
     for at in range(0, len(data), SECTOR):
         if data[at:at + SECTOR] not in wanted:
             return at // SECTOR
@@ -57,7 +58,8 @@ class Mismatch(Exception):
     """A block holds something else than what was acknowledged."""
 
 
-def _check(ledger, number, data):
+def check(ledger, number, data):
+    """Raise Mismatch if the DATA of a block are not what the ledger lets them be."""
     begun, acknowledged = ledger.get(number)
     if not acknowledged:
         return
@@ -71,7 +73,7 @@ def _check(ledger, number, data):
 def _write(fd, ledger, number, buffer):
     offset, length = _place(number)
     begun, acknowledged = ledger.get(number)
-    buffer[:length] = _pattern(number, begun + 1, length)
+    buffer[:length] = pattern(number, begun + 1, length)
     ledger.set(number, begun + 1, acknowledged)
     with memoryview(buffer)[:length] as view:
         if os.pwritev(fd, [view], offset) != length:
@@ -84,7 +86,7 @@ def _read(fd, ledger, number, buffer):
     with memoryview(buffer)[:length] as view:
         if os.preadv(fd, [view], offset) != length:
             raise OSError(errno.EIO, "a short read")
-    _check(ledger, number, buffer[:length])
+    check(ledger, number, buffer[:length])
 
 
 def _work(worker, path, process, ledger, seed):

@@ -5,6 +5,8 @@ import pathlib
 import tempfile
 import unittest
 
+from guest import load
+
 from . import ktap, splat, topology as topologies, trace
 from .paths import RigError
 
@@ -119,6 +121,33 @@ class Traces(unittest.TestCase):
     def test_pages_are_counted_once(self):
         seen = self.parse(_io("READ"), _map(BAR[0] + 512, 4096), _io("WRITE"), _map(BAR[0], 4096))
         self.assertEqual(seen["peer_pages"], 2)
+
+
+class Ledgers(unittest.TestCase):
+    """What the load of the fault tests takes for a lost write."""
+
+    def wrong(self, begun, acknowledged, *sectors):
+        """Whether a block of these sectors, (number, version) each, is found to be wrong."""
+        ledger = load.Ledger()
+        ledger.set(7, begun, acknowledged)
+        data = b"".join(load.pattern(number, version, load.SECTOR) for number, version in sectors)
+        try:
+            load.check(ledger, 7, data)
+        except load.Mismatch:
+            return True
+        return False
+
+    def test_what_was_acknowledged_is_right(self):
+        self.assertFalse(self.wrong(3, 3, (7, 3), (7, 3)))
+
+    def test_lost_torn_and_misplaced_writes_are_wrong(self):
+        for sectors in (((7, 2), (7, 2)), ((7, 3), (7, 2)), ((8, 3), (8, 3)), ((7, 4), (7, 3))):
+            with self.subTest(sectors):
+                self.assertTrue(self.wrong(3, 3, *sectors))
+
+    def test_what_was_only_begun_may_be_there_in_part(self):
+        self.assertFalse(self.wrong(4, 3, (7, 4), (7, 3)))
+        self.assertTrue(self.wrong(4, 3, (7, 4), (7, 2)))
 
 
 class Results(unittest.TestCase):
