@@ -18,11 +18,9 @@ MIB = 1 << 20
 CAPSULE = 512       # what the RNIC takes for a SEND: a block of its drive, most of it padding
 USING = "using p2pmem on"
 
-# Sizes of blocks, depths, and places that do not overlap: 64 MiB together.
-JOBS = (("--bs=4k", "--iodepth=1", "--size=4m", "--offset=0"),
-        ("--bsrange=512-128k", "--iodepth=8", "--size=20m", "--offset=4m"),
-        ("--bs=64k", "--iodepth=32", "--size=24m", "--offset=24m"),
-        ("--bs=256k", "--iodepth=2", "--size=16m", "--offset=48m"))
+# Sizes of blocks, depths, and MiB of 64, in this order and without overlap.
+JOBS = (("--bs=4k", "--iodepth=1", 4), ("--bsrange=512-128k", "--iodepth=8", 20),
+        ("--bs=64k", "--iodepth=32", 24), ("--bs=256k", "--iodepth=2", 16))
 
 
 # -- the RNIC -----------------------------------------------------------------------------------
@@ -56,7 +54,7 @@ def _must_not_bind(test, function, text):
     (function.path / "driver_override").write_text("\n")
 
 
-@case("fabric", short=True, modules=(RNIC,))
+@case("fabric", short=True, modules=(RNIC,), seconds=240)
 def rdma_refusals(test):
     """What the RNIC cannot use it refuses, and says why; and it is there only once."""
     for parameter, text in (("slots=0", "slots must be a number from 1 to 32, not '0'"),
@@ -97,24 +95,27 @@ def _through_peer(test, seen):
         test.equal(other["peer"], one["peer"], f"bytes that the RNIC handed over {way} the drive")
 
 
-@case("fabric", short=True, modules=(RNIC,), seconds=400)
-def rdma_fio(test):
-    """64 MiB with verification: depths from 1 to 32, blocks from 512 bytes to 256 KiB."""
+def _jobs(mib):
+    """fio's jobs for MIB altogether, a multiple of 16."""
+    jobs, start = [], 0
+    for size, depth, part in JOBS:
+        length = part * mib * MIB // 64
+        jobs.append((size, depth, f"--offset={start}", f"--size={length}"))
+        start += length
+    return jobs
+
+
+def _fio(test, mib):
     with Fabric(test) as fabric:
         test.check(test.logged(f"{USING} {fabric.peer.bdf} for nsid 1"), f"no '{USING}'")
         sends, before = fabric.rnic.counter("sends"), _counters(fabric.peer)
         with Mastered(test, fabric) as seen:
-            fio(test, fabric.remote, *JOBS)
+            fio(test, fabric.remote, *_jobs(mib))
         sends = fabric.rnic.counter("sends") - sends
         for line in seen.table():
             test.note(line)
         _through_peer(test, seen)
-        # Elsewhere are the host's buffers, and commands and completions. Had the target a copy
-        # of the payload in system RAM, there would be twice as much.
-        for payload, other in ((seen.disk_out, seen.rnic_out), (seen.disk_in, seen.rnic_in)):
-            rest = other["elsewhere"] - payload["peer"]
-            test.check(0 <= rest <= sends * CAPSULE,
-                       f"{rest} bytes in RAM are more than {sends} commands and completions")
+        _only_once_in_ram(test, seen, sends)
         if before:
             after = _counters(fabric.peer)
             test.check(after["mapped_bus"] > before["mapped_bus"], "nothing was mapped")
@@ -122,7 +123,30 @@ def rdma_fio(test):
         fabric.all_back()
 
 
-@case("fabric", short=True, modules=(RNIC,))
+def _only_once_in_ram(test, seen, sends):
+    """
+    What the RNIC mastered elsewhere are the host's buffers, and commands and completions. Had
+    the target a copy of the payload in system RAM, there would be twice as much.
+    """
+    for payload, other in ((seen.disk_out, seen.rnic_out), (seen.disk_in, seen.rnic_in)):
+        rest = other["elsewhere"] - payload["peer"]
+        test.check(0 <= rest <= sends * CAPSULE,
+                   f"{rest} bytes in RAM are more than {sends} commands and completions")
+
+
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=400)
+def rdma_fio(test):
+    """64 MiB with verification: depths from 1 to 32, blocks from 512 bytes to 256 KiB."""
+    _fio(test, 64)
+
+
+@case("fabric", modules=(RNIC,), seconds=400)
+def rdma_fio_briefly(test):
+    """The same with less, as debug kernels take their time."""
+    _fio(test, 16)
+
+
+@case("fabric", short=True, modules=(RNIC,), seconds=240)
 def rdma_places(test):
     """Each byte of payload is in the host's own buffer or in the provider, nowhere else."""
     with Fabric(test) as fabric:
@@ -185,7 +209,7 @@ def _ends_well(test, fabric, load):
 NO_GROWTH = {"alloc_failed": 0, "mapped_bus": 0, "mapped_host": 0, "map_refused": 0}
 
 
-@case("fabric", modules=(RNIC,), seconds=180)
+@case("fabric", modules=(RNIC,), seconds=240)
 def rdma_pool_exhausted(test):
     """All memory of the provider is taken: I/O goes on, alloc_failed tells; and back again."""
     load = Load(test)
@@ -207,7 +231,7 @@ def rdma_pool_exhausted(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", modules=(RNIC,), seconds=120)
+@case("fabric", modules=(RNIC,), seconds=240)
 def rdma_not_wanted(test):
     """With p2pmem off the provider has no part."""
     load = Load(test)
@@ -219,7 +243,7 @@ def rdma_not_wanted(test):
         test.check(not test.logged(USING), f"the log says '{USING}'")
 
 
-@case("fabric", modules=(RNIC,), seconds=120)
+@case("fabric", modules=(RNIC,), seconds=240)
 def rdma_rnic_out_of_reach(test):
     """The RNIC does not reach the provider: connecting works, the log says what that means."""
     load = Load(test)
@@ -233,7 +257,7 @@ def rdma_rnic_out_of_reach(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", modules=(RNIC,), seconds=120)
+@case("fabric", modules=(RNIC,), seconds=240)
 def rdma_disk_out_of_reach(test):
     """The drive does not reach the provider: enabling fails, and off is what works."""
     peer, far, load = provider(), Drive("far"), Load(test)
