@@ -30,10 +30,11 @@ class GuestGone(Exception):
 class Guest:
     """A context manager around one QEMU process."""
 
-    def __init__(self, topology, kernel, mode="agent", console=None, append=()):
+    def __init__(self, topology, kernel, mode="agent", console=None, append=(), exact=False):
         self.topology = topology
         self.kernel = kernel
         self.mode = mode
+        self.exact = exact
         self.append = list(append)
         self.console_path = console
         self.console = []
@@ -101,6 +102,13 @@ class Guest:
             shutil.copyfile(build.image(drive), copies[drive.name])
         return copies
 
+    def _processors(self):
+        """Two of them, or one on which each instruction takes exactly a nanosecond."""
+        if self.exact:
+            return ["-accel", "tcg,thread=single", "-smp", "1",
+                    "-icount", "shift=0,sleep=off"]
+        return ["-accel", "tcg,thread=multi", "-smp", "2"]
+
     def _command(self):
         append = ["console=ttyS0", "loglevel=8", "panic=-1", "printk.devkmsg=on",
                   "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
@@ -109,7 +117,7 @@ class Guest:
         if self.mode != "kunit":
             append.append("kunit.enable=0")
         return [qemu_binary(), "-nodefaults", "-no-user-config", "-no-reboot",
-                "-accel", "tcg,thread=multi", "-smp", "2",
+                *self._processors(),
                 *topologies.qemu_arguments(self.topology, self.images()),
                 "-kernel", str(build.bzimage(self.kernel)), "-initrd", str(build.initramfs()),
                 "-append", " ".join(append),
