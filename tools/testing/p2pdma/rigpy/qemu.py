@@ -256,10 +256,7 @@ class Guest:
     # -- devices and traces -------------------------------------------------------------------
 
     def device_add(self, name):
-        drive = self.topology.drives.get(name)
-        if not drive:
-            raise RigError(f"topology {self.topology.name} has no drive '{name}'")
-        return self.qmp("device_add", **drive.properties)
+        return self.qmp("device_add", **self.topology.properties(name))
 
     def device_del(self, name):
         self.qmp("device_del", id=name)

@@ -8,9 +8,10 @@ properties, with two short forms:
   { object = "memory-backend-ram", ... }    a QEMU object, such as the memory of an ivshmem
 
 A drive takes "size_mb" (of its image, 64 by default), "cmb" (MiB of controller memory) and
-"spare = true", which keeps it out of the machine until a test plugs it in. With "nsid" its
-namespace has that number (otherwise 1) and "ms" bytes of metadata in each block, until it is
-plugged in anew: then it is like any other, as a namespace cannot be plugged in.
+"spare = true", which keeps it out of the machine until a test plugs it in; other devices take
+the latter as well. With "nsid" a drive's namespace has that number (otherwise 1) and "ms" bytes of
+metadata in each block, until it is plugged in anew: then it is like any other, as a namespace
+cannot be plugged in.
 """
 import dataclasses
 import tomllib
@@ -46,6 +47,15 @@ class Topology:
     settings: list
     devices: list
     drives: dict
+    spares: dict
+
+    def properties(self, name):
+        """Those of a drive, or of another device that is spare, by its id."""
+        if name in self.drives:
+            return self.drives[name].properties
+        if name in self.spares:
+            return self.spares[name]
+        raise RigError(f"topology {self.name} has no drive or spare device '{name}'")
 
 
 def names():
@@ -64,7 +74,7 @@ def load(name):
     if unknown or "cpu" not in data or "summary" not in data:
         raise RigError(f"{path.name}: needs 'summary' and 'cpu'; unknown keys: "
                        f"{', '.join(sorted(unknown)) or 'none'}")
-    devices, drives = [], {}
+    devices, drives, spares = [], {}, {}
     for entry in data.get("device", []):
         entry = dict(entry)
         if "drive" in entry:
@@ -75,11 +85,14 @@ def load(name):
             continue
         if not {"driver", "object"} & set(entry):
             raise RigError(f"{path.name}: a device without driver, drive or object: {entry}")
-        devices.append(entry)
+        if entry.pop("spare", False):
+            spares[entry["id"]] = entry
+        else:
+            devices.append(entry)
     return Topology(name=name, summary=data["summary"], cpu=data["cpu"],
                     machine=data.get("machine", "q35"), memory=data.get("memory", "1G"),
                     kernel=data.get("kernel", []), settings=data.get("settings", []),
-                    devices=devices, drives=drives)
+                    devices=devices, drives=drives, spares=spares)
 
 
 def _drive(entry):
