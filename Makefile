@@ -42,6 +42,11 @@ fuzz: ## compare the route rules with their model: N=100000 hierarchies, SEED=
 	@$(PACKAGES) build
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
 
+bench: ## instructions it costs, beside the kernel's own: table, JSON and picture
+	@$(PACKAGES) build rig $(SOURCE)
+	@$(BUILD) kernel kernel-stock
+	@$(TOOLS)/bench/bench $(if $(ENFORCE),--enforce)
+
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
 	@$(BUILD) linux
@@ -93,5 +98,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak kunit fuzz check kernel kernel-debug kernel-stock install uninstall \
-	tool install-tool clean
+.PHONY: help demo test soak kunit fuzz bench check kernel kernel-debug kernel-stock install \
+	uninstall tool install-tool clean
