@@ -1,0 +1,1 @@
+../../../../../drivers/pci/p2pmem.c

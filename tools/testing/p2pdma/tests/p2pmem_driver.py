@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The driver that makes a provider of any BAR, if it is told to, and of nothing else."""
+import errno
+import pathlib
+import subprocess
+
+from guest import transfer
+from guest.case import case
+from guest.devices import Drive, Function, Provider, until
+from guest.module import Module
+from guest.worker import Worker, read_forever, touch
+
+NAME = "pci_p2pmem"
+DRIVER = pathlib.Path("/sys/bus/pci/drivers", NAME)
+CARD = (0x1af4, 0x1110)         # an ivshmem: BAR 0 has registers, BAR 2 is memory
+PROBE = (0x1b36, 0x0005)        # BAR 0 is tiny, BAR 1 has I/O ports, BAR 2 is not there
+MIB, GIB = 1 << 20, 1 << 30
+LENGTH = 4 * MIB
+
+
+def _override(test, function, name=NAME):
+    """Let only the driver NAME have a function, until the case ends."""
+    override = function.path / "driver_override"
+    override.write_text(name)
+    test.later(lambda: function.exists() and override.write_text("\n"))
+
+
+def _card(test, bind=True):
+    card = Provider.by_id(*CARD)
+    _override(test, card)
+    test.later(lambda: card.exists() and card.driver() and card.unbind())
+    if bind:
+        card.bind(NAME)
+    return card
+
+
+def _nothing_is_left(test, function):
+    test.equal(function.driver(), None, "driver")
+    test.check(not (function.path / "p2pmem").exists(), "something is registered")
+
+
+def _copy(test, card, disk_offset=8 * MIB):
+    """From drive to drive through the card, and only through it."""
+    alpha, beta = Drive("alpha"), Drive("beta")
+    memory = card.map(LENGTH)
+    with transfer.evidence(test, card) as seen:
+        transfer.read_into(alpha, memory, LENGTH)
+        transfer.write_from(beta, memory, LENGTH, disk_offset=disk_offset)
+    memory.close()
+    test.equal((seen.peer, seen.ram), (2 * LENGTH, 0), "bytes in the card's BAR and in RAM")
+    test.check(transfer.contents(beta, LENGTH, disk_offset) == transfer.contents(alpha, LENGTH),
+               "other bytes arrived")
+    test.equal(card.available(), card.size(), "available, after the copy")
+
+
+# -- binding ----------------------------------------------------------------------------------
+
+@case("cards", modules=(NAME,), short=True)
+def driver_waits_to_be_asked(test):
+    """Loading the driver changes nothing for any function."""
+    card = Provider.by_id(*CARD)
+    Module(test, NAME)
+    test.equal([path.name for path in DRIVER.glob("*:*")], [], "functions of the driver")
+    _nothing_is_left(test, card)
+
+
+@case("cards", modules=(NAME,), short=True)
+def driver_override_and_copy(test):
+    """A function that is named becomes a provider; drives reach its memory; it can be undone."""
+    Module(test, NAME)
+    card = _card(test)
+    for _ in range(2):
+        test.equal(card.size(), 4 * GIB, "size")
+        test.equal(card.number("p2pmem/published"), 1, "published")
+        _copy(test, card)
+        card.unbind()
+        _nothing_is_left(test, card)
+        card.bind(NAME)
+
+
+@case("cards", modules=(NAME,))
+def driver_takes_new_ids(test):
+    """An identity that is added is bound at once; unloading the driver releases it."""
+    card = Provider.by_id(*CARD)
+    module = Module(test, NAME)
+    words = "{:04x} {:04x}".format(*CARD)
+    (DRIVER / "new_id").write_text(words)
+    test.equal(card.driver(), NAME, "driver")
+    _copy(test, card)
+    card.unbind()
+    (DRIVER / "remove_id").write_text(words)
+    test.refused(errno.ENODEV, card.bind, NAME)
+    (DRIVER / "new_id").write_text(words)
+    test.equal(card.driver(), NAME, "driver, after the second time")
+    subprocess.run(["rmmod", NAME], check=True)
+    _nothing_is_left(test, card)
+    subprocess.run(["insmod", test.module(NAME)], check=True)
+    _nothing_is_left(test, card)
+    test.check(module.get("bars") == "", "the parameter is not empty")
+
+
+# -- what it refuses --------------------------------------------------------------------------
+
+def _refuses(test, module, function, bars, number, words):
+    """BARS of a function are refused with errno NUMBER, for a reason that the log has."""
+    module.set("bars", bars + "\n")
+    seen = len(test.kernel_log())
+    test.refused(number, function.bind, NAME)
+    # Reasons come in twos: look only at what this attempt left.
+    said = [line for line in test.kernel_log()[seen:] if function.bdf in line and words in line]
+    test.check(said, f"the log does not say '{words}' of bars={bars}")
+    _nothing_is_left(test, function)
+
+
+@case("cards", modules=(NAME,), short=True)
+def driver_refuses_bars(test):
+    """What cannot be peer memory is refused with a reason, and nothing is registered."""
+    module = Module(test, NAME)
+    card, probe = _card(test, bind=False), Function.by_id(*PROBE)
+    _override(test, probe)
+    inval = errno.EINVAL
+    _refuses(test, module, probe, "1", inval, "I/O ports")
+    _refuses(test, module, probe, "0", inval, "too small")
+    _refuses(test, module, probe, "2", inval, "not there")
+    _refuses(test, module, probe, "", inval, "no 64-bit prefetchable")
+    _refuses(test, module, card, "0", inval, "too small")
+    _refuses(test, module, card, "5", inval, "not there")
+    # All of them, or none.
+    _refuses(test, module, card, "2,0", inval, "too small")
+    _refuses(test, module, card, f"2,{card.bdf}/1", inval, "not there")
+    module.set("bars", f"0,{card.bdf}/2,{probe.bdf}/1")
+    card.bind(NAME)
+    test.equal(card.size(), 4 * GIB, "size, with BARs chosen for several functions")
+
+
+@case("cards", modules=(NAME,))
+def driver_refuses_interrupt_tables(test):
+    """A peer must not get at the messages that a function raises interrupts with."""
+    module, beta = Module(test, NAME), Drive("beta")
+    beta.function.unbind()
+    _override(test, beta.function)
+    _refuses(test, module, beta.function, "0", errno.EINVAL, "interrupt messages")
+    (beta.function.path / "driver_override").write_text("\n")
+    beta.function.bind()
+    beta.find()
+
+
+@case("cards", modules=(NAME,))
+def driver_refuses_bridges(test):
+    """A port that is told to take the driver is left alone."""
+    module = Module(test, NAME)
+    # The switch's last port; nothing is below it.
+    port = max((Function(path.name) for path in
+                pathlib.Path("/sys/bus/pci/drivers/pcieport").glob("*:*")), key=lambda f: f.bdf)
+    test.check(not list(port.path.glob("*:*:*.*")), f"{port} has something below it")
+    port.unbind()
+    test.later(port.bind, "pcieport")
+    _override(test, port)
+    test.later((port.path / "driver_override").write_text, "\n")
+    _refuses(test, module, port, "0", errno.EINVAL, "bridge")
+
+
+@case("cards", modules=(NAME, "p2pdma_claim"), short=True)
+def driver_refuses_claimed_bars(test):
+    """A BAR of which somebody else claims but a page is that one's."""
+    module, card = Module(test, NAME), _card(test, bind=False)
+    subprocess.run(["insmod", test.module("p2pdma_claim"), f"function={card.bdf}", "bar=2"],
+                   check=True)
+    _refuses(test, module, card, "2", errno.EBUSY, "somebody else has claimed")
+    subprocess.run(["rmmod", "p2pdma_claim"], check=True)
+    card.bind(NAME)
+    test.equal(card.size(), 4 * GIB, "size, once nobody claims it")
+    card.unbind()
+
+
+@case("cards", modules=(NAME,), short=True)
+def driver_parameter(test):
+    """A parameter that makes no sense is refused and changes nothing; the others read back."""
+    module = Module(test, NAME)
+    address = Function.by_id(*CARD).bdf
+    for good in ("2", "0,5", f"{address}/2", f"0001:ff:1f.7/0,3,{address}/4", ",".join("012345" * 5)):
+        module.set("bars", good)
+        test.equal(module.get("bars"), good, "the parameter")
+    for bad in ("6", "-1", "2,", ",2", "2,,4", "2;4", "2 4", "22", "x", address, f"{address}/",
+                f"{address}/6", f"{address}/22", "0000:03:20.0/2", "0000:03:00.8/2",
+                "0000:100:00.0/2", "03:00.0/2", ","):
+        test.refused(errno.EINVAL, module.set, "bars", bad)
+        test.equal(module.get("bars"), good, f"the parameter, after {bad}")
+    test.refused(errno.E2BIG, module.set, "bars", ",".join("2" * 33))
+    test.equal(module.get("bars"), good, "the parameter, after too many words")
+    module.set("bars", "\n")
+    test.equal(module.get("bars"), "", "the parameter, when it is emptied")
+
+
+@case("cards", modules=(NAME,))
+def driver_parameter_at_load(test):
+    """The driver does not load with a parameter that makes no sense."""
+    for bars, status in (("6", 1), ("0000:03:00.0", 1), ("2", 0)):
+        done = subprocess.run(["insmod", test.module(NAME), f"bars={bars}"], check=False,
+                              stderr=subprocess.DEVNULL)
+        test.equal(done.returncode, status, f"status of insmod with bars={bars}")
+    subprocess.run(["rmmod", NAME], check=True)
+
+
+# -- going away -------------------------------------------------------------------------------
+
+def _is_gone_for_its_users(test, card, memory, worker):
+    test.equal(Worker(test, touch, memory).wait(), "SIGBUS", "end of who touches what is gone")
+    outcome = worker.wait()
+    test.check(outcome in ("EFAULT", "EREMOTEIO", "EIO", "SIGBUS"),
+               f"a process that was transferring ended with {outcome}")
+    memory.close()
+    test.check(not (card.path / "p2pmem").exists(), "something is registered")
+
+
+def _used(test, card):
+    """Memory that is mapped here, and other memory that a drive reads into."""
+    memory, other = card.map(MIB), card.map(MIB)
+    worker = Worker(test, read_forever, Drive("alpha"), other)
+    other.close()
+    worker.busy()
+    return memory, worker
+
+
+@case("cards", modules=(NAME,), short=True)
+def driver_unbound_while_used(test):
+    """Users of the memory lose it when the driver is unbound, and it comes back as new."""
+    Module(test, NAME)
+    card = _card(test)
+    memory, worker = _used(test, card)
+    card.unbind()
+    _is_gone_for_its_users(test, card, memory, worker)
+    card.bind(NAME)
+    _copy(test, card)
+
+
+@case("cards", modules=(NAME,), seconds=120)
+def card_unplugged_while_used(test):
+    """The card is pulled out while it is mapped and read into; another one takes its place."""
+    Module(test, NAME)
+    card = _card(test)
+    memory, worker = _used(test, card)
+    test.host("device_del", name="card")
+    until(lambda: not card.exists(), 30, "removal of the card")
+    _is_gone_for_its_users(test, card, memory, worker)
+    test.host("device_add", name="another")
+    until(card.exists, 30, "arrival of the other card")
+    _override(test, card)
+    card.bind(NAME)
+    _copy(test, card)
+
+
+@case("huge-bar", modules=(NAME,), debug=False, seconds=180)
+def bar_larger_than_ram(test):
+    """64 GiB of peer memory in a machine of 2 GiB: the kernel needs pages for all of it."""
+    Module(test, NAME)
+    card = _card(test)
+    test.equal(card.size(), 64 * GIB, "size")
+    _copy(test, card)
+    card.unbind()
+    _nothing_is_left(test, card)
