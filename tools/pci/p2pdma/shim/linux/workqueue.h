@@ -2,6 +2,8 @@
 #ifndef _SHIM_LINUX_WORKQUEUE_H
 #define _SHIM_LINUX_WORKQUEUE_H
 
+struct work_struct;
+
 struct delayed_work {
 	void *data;
 };
