@@ -38,9 +38,10 @@ kunit: ## only the KUnit suites, on the debug kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig kunit
 
-fuzz: ## compare the route rules with their model: N=100000 hierarchies, SEED=
-	@$(PACKAGES) build
+fuzz: ## rules and allocator against their models: N=100000 hierarchies, SECONDS=60, SEED=
+	@$(PACKAGES) build fuzz
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/pool fuzz $(if $(SEED),SEED=$(SEED))
 
 bench: ## instructions it costs, beside the kernel's own: table, JSON and picture
 	@$(PACKAGES) build rig $(SOURCE)
