@@ -469,6 +469,53 @@ static void map_sgl_of_provider(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"), SZ_2M);
 }
 
+/* Every other page: what pci_p2pmem_alloc_sgl() collects is longer than one page of entries. */
+static void free_every_other(struct pci_dev *mem, void *addr, size_t size)
+{
+	size_t done;
+
+	for (done = 0; done < size; done += SZ_8K)
+		pci_p2pmem_free(mem, addr + done, SZ_4K);
+}
+
+static void expect_mapped(struct kunit *test, struct pci_dev *mem, struct device *client,
+			  struct scatterlist *sgl, unsigned int nents)
+{
+	struct scatterlist *sg;
+	size_t total = 0;
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE), nents);
+	for_each_sg(sgl, sg, nents, i) {
+		expect_bus(test, sg, bus_address(mem, sg_virt(sg)));
+		total += sg_dma_len(sg);
+	}
+	KUNIT_EXPECT_EQ(test, total, SZ_1M);
+	dma_unmap_sg(client, sgl, nents, DMA_TO_DEVICE);
+}
+
+static void map_sgl_in_pieces(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct scatterlist *sgl;
+	unsigned int nents = 0;
+	void *addr;
+
+	p2pdma_kunit_provide(test, mem);
+	addr = pci_p2pmem_alloc(mem, SZ_2M);
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	free_every_other(mem, addr, SZ_2M);
+	sgl = pci_p2pmem_alloc_sgl(mem, &nents, SZ_1M);
+	KUNIT_EXPECT_NOT_NULL(test, sgl);
+	KUNIT_EXPECT_EQ(test, nents, SZ_1M / SZ_4K);
+	if (sgl)
+		expect_mapped(test, mem, client_at(mock, CLIENT), sgl, nents);
+	pci_p2pmem_free_sgl(mem, sgl);
+	free_every_other(mem, addr + SZ_4K, SZ_2M);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"), SZ_2M);
+}
+
 /* Block drivers map with interrupts off. */
 static void map_in_atomic_context(struct kunit *test)
 {
@@ -942,6 +989,7 @@ static struct kunit_case p2pdma_map_cases[] = {
 	KUNIT_CASE(map_mixed_refused),
 	KUNIT_CASE(map_segment_state),
 	KUNIT_CASE(map_sgl_of_provider),
+	KUNIT_CASE(map_sgl_in_pieces),
 	KUNIT_CASE(map_in_atomic_context),
 	KUNIT_CASE_PARAM(map_agrees_with_distance, agree_gen_params),
 	KUNIT_CASE(map_domains_do_not_alias),

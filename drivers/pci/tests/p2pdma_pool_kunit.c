@@ -209,6 +209,225 @@ static void pool_uses_the_end(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(0), PAGES(10)));
 }
 
+/* ---- long runs, alignment, whatever there is ---------------------------------------------- */
+
+struct run_case {
+	const char *name;
+	unsigned long pages;
+};
+
+/* A word is 64 pages, a block 8 words, a group 64 words: lengths around all of these. */
+static const struct run_case run_cases[] = {
+	{ "1 page", 1 },
+	{ "2 pages", 2 },
+	{ "63 pages", 63 },
+	{ "64 pages", 64 },
+	{ "65 pages", 65 },
+	{ "128 pages", 128 },
+	{ "511 pages", 511 },
+	{ "512 pages", 512 },
+	{ "4095 pages", 4095 },
+	{ "4096 pages", 4096 },
+	{ "4097 pages", 4097 },
+	{ "8192 pages", 8192 },
+	{ "8209 pages", 8209 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(run, run_cases, name);
+
+#define LONG_CHUNK	8209
+
+/* What was allocated in one piece comes back in parts, and then there is one piece again. */
+static void pool_run_comes_back(struct kunit *test)
+{
+	unsigned long pages = ((const struct run_case *)test->param_value)->pages, i;
+	unsigned long step = pages < 4 ? 1 : 3;
+	struct p2pdma_pool *pool = pool_new(test);
+	void *addr;
+
+	chunk_new(test, pool, AT(0), LONG_CHUNK);
+	addr = p2pdma_pool_alloc(pool, PAGES(pages));
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	expect_available(test, pool, LONG_CHUNK - pages);
+
+	/* Every third page alone, then what is between them. */
+	for (i = 0; i < pages; i += step)
+		KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, addr + PAGES(i), PAGE_SIZE));
+	for (i = 0; i < pages; i += step)
+		if (i + 1 < pages && step > 1)
+			KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, addr + PAGES(i + 1),
+								 PAGES(min(2UL, pages - i - 1))));
+	expect_available(test, pool, LONG_CHUNK);
+	KUNIT_EXPECT_PTR_EQ(test, p2pdma_pool_alloc(pool, PAGES(LONG_CHUNK)), AT(0));
+	KUNIT_EXPECT_NULL(test, p2pdma_pool_alloc(pool, 1));
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(0), PAGES(LONG_CHUNK)));
+}
+
+/* The second free is refused, whole or in part, and nothing is lost or there twice. */
+static void pool_refuses_second_free(struct kunit *test)
+{
+	unsigned long pages = ((const struct run_case *)test->param_value)->pages;
+	struct p2pdma_pool *pool = pool_new(test);
+	void *addr;
+
+	chunk_new(test, pool, AT(0), LONG_CHUNK);
+	addr = p2pdma_pool_alloc(pool, PAGES(pages));
+	KUNIT_ASSERT_NOT_NULL(test, addr);
+	KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, addr + PAGES(pages / 2), PAGE_SIZE));
+	if (pages > 1) {
+		KUNIT_EXPECT_FALSE(test, p2pdma_pool_free(pool, addr, PAGES(pages)));
+		expect_available(test, pool, LONG_CHUNK - pages + 1);
+		KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, addr, PAGES(pages / 2)));
+	}
+	if (pages > 2)
+		KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, addr + PAGES(pages / 2 + 1),
+							 PAGES((pages - 1) / 2)));
+	KUNIT_EXPECT_FALSE(test, p2pdma_pool_free(pool, addr, PAGES(pages)));
+	KUNIT_EXPECT_FALSE(test, p2pdma_pool_free(pool, addr, PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, p2pdma_pool_free(pool, addr + PAGES(pages - 1), PAGE_SIZE));
+	expect_available(test, pool, LONG_CHUNK);
+	KUNIT_EXPECT_PTR_EQ(test, p2pdma_pool_alloc(pool, PAGES(LONG_CHUNK)), AT(0));
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(0), PAGES(LONG_CHUNK)));
+}
+
+struct align_case {
+	const char *name;
+	unsigned long pages;
+	size_t align;
+	unsigned int times;
+};
+
+/* In 1000 pages from the fifth on after an aligned address, how often that goes. */
+static const struct align_case align_cases[] = {
+	{ "page, 1 byte", 1, 1, 1000 },
+	{ "page, half a page", 1, PAGE_SIZE / 2, 1000 },
+	{ "page, page", 1, PAGE_SIZE, 1000 },
+	{ "page, 2 pages", 1, PAGES(2), 500 },
+	{ "page, 16 pages", 1, PAGES(16), 62 },
+	{ "page, 64 pages", 1, PAGES(64), 15 },
+	{ "page, 512 pages", 1, PAGES(512), 1 },
+	{ "3 pages, 4 pages", 3, PAGES(4), 249 },
+	{ "16 pages, 16 pages", 16, PAGES(16), 61 },
+	{ "17 pages, 16 pages", 17, PAGES(16), 31 },
+	{ "64 pages, 64 pages", 64, PAGES(64), 14 },
+	{ "100 pages, 64 pages", 100, PAGES(64), 7 },
+	{ "400 pages, 512 pages", 400, PAGES(512), 1 },
+	{ "500 pages, 512 pages", 500, PAGES(512), 0 },
+	{ "page, 1024 pages", 1, PAGES(1024), 0 },
+	{ "page, half of all addresses", 1, 1UL << 63, 0 },
+	{ "page, nothing", 1, 0, 0 },
+	{ "page, 3 pages", 1, PAGES(3), 0 },
+	{ "no page, page", 0, PAGE_SIZE, 0 },
+	{ "no page, 2 pages", 0, PAGES(2), 0 },
+	{ "1001 pages, 2 pages", 1001, PAGES(2), 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(align, align_cases, name);
+
+static void pool_aligned(struct kunit *test)
+{
+	const struct align_case *c = test->param_value;
+	struct p2pdma_pool *pool = pool_new(test);
+	unsigned int i;
+	void *addr;
+
+	chunk_new(test, pool, AT(5), 1000);
+	for (i = 0; i < c->times; i++) {
+		addr = p2pdma_pool_alloc_aligned(pool, PAGES(c->pages), c->align);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, addr, "after %u", i);
+		KUNIT_EXPECT_EQ(test, (unsigned long)addr % max(c->align, PAGE_SIZE), 0);
+		KUNIT_EXPECT_GE(test, (unsigned long)addr, (unsigned long)AT(5));
+		KUNIT_EXPECT_LE(test, (unsigned long)addr + PAGES(c->pages),
+				(unsigned long)AT(1005));
+	}
+	KUNIT_EXPECT_NULL(test, p2pdma_pool_alloc_aligned(pool, PAGES(c->pages), c->align));
+	expect_available(test, pool, 1000 - c->times * c->pages);
+
+	/* Without alignment, whatever is left is as good as ever. */
+	for (i = c->times * c->pages; i < 1000; i++)
+		KUNIT_ASSERT_NOT_NULL(test, p2pdma_pool_alloc(pool, PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(5), PAGES(1000)));
+	expect_available(test, pool, 1000);
+}
+
+/* Take @pages at @first out of a chunk that is all allocated, as if somebody had freed them. */
+static void pool_open_hole(struct kunit *test, struct p2pdma_pool *pool, unsigned long first,
+			   unsigned long pages)
+{
+	KUNIT_ASSERT_TRUE(test, p2pdma_pool_free(pool, AT(first), PAGES(pages)));
+}
+
+static void expect_upto(struct kunit *test, struct p2pdma_pool *pool, size_t limit, void *addr,
+			size_t size)
+{
+	KUNIT_EXPECT_PTR_EQ(test, p2pdma_pool_alloc_upto(pool, &limit), addr);
+	if (addr)
+		KUNIT_EXPECT_EQ(test, limit, size);
+}
+
+static void pool_longest_first(struct kunit *test)
+{
+	struct p2pdma_pool *pool = pool_new(test);
+
+	chunk_new(test, pool, AT(0), 1000);
+	KUNIT_ASSERT_PTR_EQ(test, p2pdma_pool_alloc(pool, PAGES(1000)), AT(0));
+	pool_open_hole(test, pool, 10, 1);
+	pool_open_hole(test, pool, 40, 5);
+	pool_open_hole(test, pool, 100, 100);	/* over the end of two words */
+	pool_open_hole(test, pool, 500, 3);
+	pool_open_hole(test, pool, 510, 20);	/* over the end of a block */
+	pool_open_hole(test, pool, 998, 2);	/* at the end of the chunk */
+
+	expect_upto(test, pool, 0, NULL, 0);
+	expect_upto(test, pool, SIZE_MAX, AT(100), PAGES(100));
+	expect_upto(test, pool, PAGES(70), AT(510), PAGES(20));
+	expect_upto(test, pool, PAGES(6) - 1, AT(40), PAGES(5));
+	expect_upto(test, pool, PAGES(3), AT(500), PAGES(3));
+	expect_upto(test, pool, PAGES(3), AT(998), PAGES(2));
+	expect_upto(test, pool, PAGES(3), AT(10), PAGES(1));
+	expect_upto(test, pool, 1, NULL, 0);
+	expect_available(test, pool, 0);
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(0), PAGES(1000)));
+}
+
+/* No more than was asked for, though there is more. */
+static void pool_upto_limit(struct kunit *test)
+{
+	struct p2pdma_pool *pool = pool_new(test);
+	static const size_t limits[] = { 1, PAGE_SIZE, PAGES(2) + 1, PAGES(64), PAGES(65) };
+	unsigned int i;
+
+	chunk_new(test, pool, AT(0), 200);
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		size_t size = limits[i];
+		void *addr = p2pdma_pool_alloc_upto(pool, &size);
+
+		KUNIT_ASSERT_NOT_NULL(test, addr);
+		KUNIT_EXPECT_EQ(test, size, PAGE_ALIGN(limits[i]));
+		expect_available(test, pool, 200 - (size >> PAGE_SHIFT));
+		KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, addr, size));
+	}
+	expect_available(test, pool, 200);
+}
+
+/* The longest run is in the other chunk. */
+static void pool_upto_of_chunks(struct kunit *test)
+{
+	struct p2pdma_pool *pool = pool_new(test);
+
+	chunk_new(test, pool, AT(0), 70);
+	chunk_new(test, pool, AT(70), 80);
+	expect_upto(test, pool, PAGES(100), AT(70), PAGES(80));
+	expect_upto(test, pool, PAGES(100), AT(0), PAGES(70));
+	expect_upto(test, pool, PAGES(100), NULL, 0);
+	pool_open_hole(test, pool, 3, 2);
+	pool_open_hole(test, pool, 100, 3);
+	expect_upto(test, pool, PAGES(100), AT(100), PAGES(3));
+	expect_upto(test, pool, PAGES(100), AT(3), PAGES(2));
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(0), PAGES(70)));
+	KUNIT_EXPECT_TRUE(test, p2pdma_pool_free(pool, AT(70), PAGES(80)));
+}
+
 /* ---- bad frees ---------------------------------------------------------------------------- */
 
 static void pool_free_in_parts(struct kunit *test)
@@ -493,22 +712,21 @@ static void alloc_in_hard_irq(struct kunit *test)
 }
 
 #define CROWD_THREADS	4
-#define CROWD_PAGES	64
+#define CROWD_CHUNK	96
+#define CROWD_CHUNKS	9
+#define CROWD_PAGES	(CROWD_CHUNK * CROWD_CHUNKS)
 #define CROWD_STEPS	20000
 #define CROWD_HOLDS	8
 
 /**
- * struct crowd - threads that allocate from one pool
- * @pool: the pool
- * @owner: who has a page, thread number + 1
- * @clashes: pages that were given to two owners, or taken from a wrong one
+ * struct member - a thread that allocates and frees
+ * @crowd: whose member it is
+ * @task: the thread
+ * @done: completed when it has freed all and is about to end
+ * @id: thread number + 1
+ * @addr: what it has
+ * @nr: and how many pages each
  */
-struct crowd {
-	struct p2pdma_pool *pool;
-	atomic_t owner[CROWD_PAGES];
-	atomic_t clashes;
-};
-
 struct member {
 	struct crowd *crowd;
 	struct task_struct *task;
@@ -518,9 +736,36 @@ struct member {
 	unsigned long nr[CROWD_HOLDS];
 };
 
+/**
+ * struct crowd - threads that allocate from one pool
+ * @pool: the pool
+ * @steps: after so many steps, threads end by themselves
+ * @stop: they shall end now
+ * @closed: pages below this number are in chunks that have been closed
+ * @seen: completed when a chunk is in use
+ * @owner: who has a page, thread number + 1
+ * @clashes: pages that were given to two owners, taken from a wrong one, or closed
+ * @member: the threads
+ */
+struct crowd {
+	struct p2pdma_pool *pool;
+	unsigned int steps;
+	bool stop;
+	unsigned long closed;
+	struct completion seen[CROWD_CHUNKS];
+	atomic_t owner[CROWD_PAGES];
+	atomic_t clashes;
+	struct member member[CROWD_THREADS];
+};
+
+static unsigned long member_page(struct member *member, unsigned int slot)
+{
+	return ((unsigned long)member->addr[slot] - BASE) >> PAGE_SHIFT;
+}
+
 static void member_mark(struct member *member, unsigned int slot, int from, int to)
 {
-	unsigned long page = ((unsigned long)member->addr[slot] - BASE) >> PAGE_SHIFT;
+	unsigned long page = member_page(member, slot);
 	unsigned long end = page + member->nr[slot];
 
 	for (; page < end; page++)
@@ -541,56 +786,139 @@ static void member_put(struct member *member, unsigned int slot)
 
 static void member_get(struct member *member, unsigned int slot, unsigned long nr)
 {
+	/* Pairs with the release after a chunk was closed. */
+	unsigned long closed = smp_load_acquire(&member->crowd->closed);
+	struct completion *seen;
+
 	member->nr[slot] = nr;
 	member->addr[slot] = p2pdma_pool_alloc(member->crowd->pool, PAGES(nr));
-	if (member->addr[slot])
-		member_mark(member, slot, 0, member->id);
+	if (!member->addr[slot])
+		return;
+	member_mark(member, slot, 0, member->id);
+	if (member_page(member, slot) < closed)
+		atomic_inc(&member->crowd->clashes);
+	seen = &member->crowd->seen[min(member_page(member, slot), CROWD_PAGES - 1) / CROWD_CHUNK];
+	if (!completion_done(seen))
+		complete(seen);
+}
+
+/* Mostly a few pages, sometimes a word of them or around that. */
+static unsigned long member_draw(struct rnd_state *rnd)
+{
+	if (prandom_u32_state(rnd) % 16)
+		return 1 + prandom_u32_state(rnd) % 7;
+	return 62 + prandom_u32_state(rnd) % 5;
 }
 
 static int member_thread(void *data)
 {
 	struct member *member = data;
+	struct crowd *crowd = member->crowd;
 	struct rnd_state rnd;
 	unsigned int step, slot;
 
 	prandom_seed_state(&rnd, member->id);
-	for (step = 0; step < CROWD_STEPS; step++) {
+	for (step = 0; step < crowd->steps && !READ_ONCE(crowd->stop); step++) {
 		slot = prandom_u32_state(&rnd) % CROWD_HOLDS;
 		member_put(member, slot);
-		member_get(member, slot, 1 + prandom_u32_state(&rnd) % 7);
+		member_get(member, slot, member_draw(&rnd));
 		if (step % 64 == 0)
 			cond_resched();
 	}
 	for (slot = 0; slot < CROWD_HOLDS; slot++)
 		member_put(member, slot);
-	complete(&member->done);
+	complete_all(&member->done);
 	return 0;
+}
+
+static void crowd_ends(void *data)
+{
+	struct crowd *crowd = data;
+	int i;
+
+	WRITE_ONCE(crowd->stop, true);
+	for (i = 0; i < CROWD_THREADS; i++)
+		wait_for_completion(&crowd->member[i].done);
+}
+
+static struct crowd *crowd_new(struct kunit *test, unsigned int steps)
+{
+	struct crowd *crowd = kunit_kzalloc(test, sizeof(*crowd), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, crowd);
+	crowd->pool = pool_new(test);
+	crowd->steps = steps;
+	for (i = 0; i < CROWD_CHUNKS; i++)
+		init_completion(&crowd->seen[i]);
+	for (i = 0; i < CROWD_THREADS; i++) {
+		crowd->member[i].crowd = crowd;
+		crowd->member[i].id = i + 1;
+		init_completion(&crowd->member[i].done);
+	}
+	return crowd;
+}
+
+/* Begin on different CPUs, as far as there are. Everything must be there that the threads use. */
+static void crowd_begins(struct kunit *test, struct crowd *crowd)
+{
+	struct member *member;
+	int i;
+
+	for (i = 0; i < CROWD_THREADS; i++) {
+		member = &crowd->member[i];
+		member->task = kthread_run_on_cpu(member_thread, member,
+						  cpumask_nth(i % num_online_cpus(),
+							      cpu_online_mask),
+						  "p2pdma-crowd/%u");
+		if (IS_ERR(member->task))
+			complete_all(&member->done);
+	}
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, crowd_ends, crowd));
+	for (i = 0; i < CROWD_THREADS; i++)
+		KUNIT_ASSERT_FALSE(test, IS_ERR(crowd->member[i].task));
 }
 
 static void pool_in_a_crowd(struct kunit *test)
 {
-	struct member *members = kunit_kcalloc(test, CROWD_THREADS, sizeof(*members), GFP_KERNEL);
-	struct crowd *crowd = kunit_kzalloc(test, sizeof(*crowd), GFP_KERNEL);
+	struct crowd *crowd = crowd_new(test, CROWD_STEPS);
 	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, members);
-	KUNIT_ASSERT_NOT_NULL(test, crowd);
-	crowd->pool = pool_new(test);
-	chunk_new(test, crowd->pool, AT(0), CROWD_PAGES);
-	for (i = 0; i < CROWD_THREADS; i++) {
-		members[i].crowd = crowd;
-		members[i].id = i + 1;
-		init_completion(&members[i].done);
-		members[i].task = kthread_run(member_thread, &members[i], "p2pdma-crowd/%d", i);
-		if (IS_ERR(members[i].task))
-			complete(&members[i].done);
-	}
-	for (i = 0; i < CROWD_THREADS; i++) {
-		wait_for_completion(&members[i].done);
-		KUNIT_EXPECT_FALSE(test, IS_ERR(members[i].task));
-	}
+	chunk_new(test, crowd->pool, AT(0), CROWD_CHUNK);
+	crowd_begins(test, crowd);
+	for (i = 0; i < CROWD_THREADS; i++)
+		wait_for_completion(&crowd->member[i].done);
 	KUNIT_EXPECT_EQ(test, atomic_read(&crowd->clashes), 0);
-	expect_available(test, crowd->pool, CROWD_PAGES);
+	expect_available(test, crowd->pool, CROWD_CHUNK);
+}
+
+/* One chunk after the other goes while everybody allocates: none of it is given out again. */
+static void pool_closes_in_a_crowd(struct kunit *test)
+{
+	struct crowd *crowd = crowd_new(test, UINT_MAX);
+	struct chunk *chunk[CROWD_CHUNKS];
+	int i;
+
+	for (i = 0; i < CROWD_CHUNKS; i++)
+		chunk[i] = chunk_new(test, crowd->pool, AT(i * CROWD_CHUNK), CROWD_CHUNK);
+	crowd_begins(test, crowd);
+	for (i = 0; i < CROWD_CHUNKS - 1; i++) {
+		KUNIT_ASSERT_NE_MSG(test, 0, wait_for_completion_timeout(&crowd->seen[i], 60 * HZ),
+				    "chunk %d is not used", i);
+		p2pdma_pool_close(chunk[i]->chunk);
+		/* Pairs with the acquire before an allocation. */
+		smp_store_release(&crowd->closed, (i + 1) * CROWD_CHUNK);
+		KUNIT_ASSERT_NE_MSG(test, 0, wait_for_completion_timeout(&chunk[i]->idle, 60 * HZ),
+				    "chunk %d: %zu pages are held", i,
+				    p2pdma_pool_held(chunk[i]->chunk));
+		KUNIT_EXPECT_EQ(test, p2pdma_pool_held(chunk[i]->chunk), 0);
+		kunit_release_action(test, chunk_remove, chunk[i]);
+		KUNIT_EXPECT_EQ(test, p2pdma_pool_size(crowd->pool),
+				PAGES((CROWD_CHUNKS - 1 - i) * CROWD_CHUNK));
+	}
+	kunit_release_action(test, crowd_ends, crowd);
+	KUNIT_EXPECT_EQ(test, atomic_read(&crowd->clashes), 0);
+	expect_available(test, crowd->pool, CROWD_CHUNK);
 }
 
 /* ---- behind the public interface ---------------------------------------------------------- */
@@ -689,6 +1017,12 @@ static struct kunit_case p2pdma_pool_cases[] = {
 	KUNIT_CASE(pool_exhausted),
 	KUNIT_CASE(pool_fragmented),
 	KUNIT_CASE(pool_uses_the_end),
+	KUNIT_CASE_PARAM(pool_run_comes_back, run_gen_params),
+	KUNIT_CASE_PARAM(pool_refuses_second_free, run_gen_params),
+	KUNIT_CASE_PARAM(pool_aligned, align_gen_params),
+	KUNIT_CASE(pool_longest_first),
+	KUNIT_CASE(pool_upto_limit),
+	KUNIT_CASE(pool_upto_of_chunks),
 	KUNIT_CASE(pool_free_in_parts),
 	KUNIT_CASE_PARAM(pool_refuses_free, free_gen_params),
 	KUNIT_CASE(pool_of_chunks),
@@ -696,7 +1030,8 @@ static struct kunit_case p2pdma_pool_cases[] = {
 	KUNIT_CASE(pool_close_one),
 	KUNIT_CASE(pool_agrees_with_model),
 	KUNIT_CASE(alloc_in_hard_irq),
-	KUNIT_CASE(pool_in_a_crowd),
+	KUNIT_CASE_SLOW(pool_in_a_crowd),
+	KUNIT_CASE_SLOW(pool_closes_in_a_crowd),
 	KUNIT_CASE(alloc_without_provider),
 	KUNIT_CASE(alloc_from_two_regions),
 	KUNIT_CASE(alloc_spellings),
