@@ -206,6 +206,16 @@ class Topologies(unittest.TestCase):
         self.assertTrue(any("serial=alpha" in device for device in devices))
         self.assertFalse(any("serial=guest" in device for device in devices))
 
+    def test_other_spare_devices_too(self):
+        topology = topologies.load("cards")
+        images = {name: name for name in topology.drives}
+        text = " ".join(topologies.qemu_arguments(topology, images))
+        self.assertIn("id=card,", text)
+        self.assertNotIn("id=another,", text)
+        self.assertEqual(topology.properties("another")["bus"], "slot3")
+        with self.assertRaisesRegex(RigError, "no drive or spare device 'card'"):
+            topology.properties("card")
+
 
 def run():
     """Every test above as a Result."""

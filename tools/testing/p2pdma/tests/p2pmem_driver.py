@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The driver that makes a provider of any BAR, if it is told to, and of nothing else."""
+import contextlib
 import errno
 import pathlib
 import subprocess
@@ -213,6 +214,11 @@ def _is_gone_for_its_users(test, card, memory, worker):
     test.check(not (card.path / "p2pmem").exists(), "something is registered")
 
 
+def _is_published(card):
+    published = card.path / "p2pmem/published"
+    return published.exists() and published.read_text() == "1\n"
+
+
 def _used(test, card):
     """Memory that is mapped here, and other memory that a drive reads into."""
     memory, other = card.map(MIB), card.map(MIB)
@@ -246,16 +252,8 @@ def card_unplugged_while_used(test):
     test.host("device_add", name="another")
     until(card.exists, 30, "arrival of the other card")
     _override(test, card)
-    card.bind(NAME)
+    # The kernel does it by itself, if it looks for a driver only now.
+    with contextlib.suppress(OSError):
+        card.bind(NAME)
+    until(lambda: _is_published(card), 30, "binding of the other card")
     _copy(test, card)
-
-
-@case("huge-bar", modules=(NAME,), debug=False, seconds=180)
-def bar_larger_than_ram(test):
-    """64 GiB of peer memory in a machine of 2 GiB: the kernel needs pages for all of it."""
-    Module(test, NAME)
-    card = _card(test)
-    test.equal(card.size(), 64 * GIB, "size")
-    _copy(test, card)
-    card.unbind()
-    _nothing_is_left(test, card)
