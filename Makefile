@@ -38,10 +38,11 @@ kunit: ## only the KUnit suites, on the debug kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig kunit
 
-fuzz: ## rules and allocator against their models: N=100000 hierarchies, SECONDS=60, SEED=
-	@$(PACKAGES) build fuzz
+fuzz: ## rules and allocator against models, and the command: N=100000, SECONDS=60 each, SEED=
+	@$(PACKAGES) build fuzz tool
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/pool fuzz $(if $(SEED),SEED=$(SEED))
+	@$(TOOLS)/tool/run --fuzz $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 bench: ## instructions it costs, beside the kernel's own: table, JSON and picture
 	@$(PACKAGES) build rig $(SOURCE)
