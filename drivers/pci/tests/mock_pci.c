@@ -74,6 +74,7 @@ struct mock_host {
 	struct pci_host_bridge *bridge;
 	struct resource busn;
 	struct resource mem;
+	struct resource far;
 	struct resource io;
 };
 
@@ -526,6 +527,19 @@ static void host_release(struct pci_host_bridge *bridge)
 	kref_put(&host->mock->ref, mock_free);
 }
 
+static int host_add_far_window(struct mock_host *host, s64 offset)
+{
+	int err;
+
+	host->far.name = "mock PCI window, far";
+	host->far.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
+	err = allocate_resource(&iomem_resource, &host->far, SZ_1G, WINDOW_MIN, WINDOW_MAX, SZ_1G,
+				NULL, NULL);
+	if (!err)
+		pci_add_resource_offset(&host->bridge->windows, &host->far, offset);
+	return err;
+}
+
 static int host_add_windows(struct mock_host *host, const struct mock_pci_row *row)
 {
 	struct list_head *windows = &host->bridge->windows;
@@ -543,9 +557,9 @@ static int host_add_windows(struct mock_host *host, const struct mock_pci_row *r
 	if (err)
 		return err;
 	pci_add_resource(windows, &host->busn);
-	pci_add_resource(windows, &host->io);
+	pci_add_resource_offset(windows, &host->io, row->io_offset);
 	pci_add_resource_offset(windows, &host->mem, row->offset);
-	return 0;
+	return row->far_offset ? host_add_far_window(host, row->far_offset) : 0;
 }
 
 static int host_scan(struct mock_host *host)
@@ -603,6 +617,8 @@ static void host_remove(struct mock_host *host)
 	}
 	if (host->mem.parent)
 		release_resource(&host->mem);
+	if (host->far.parent)
+		release_resource(&host->far);
 	pci_free_host_bridge(host->bridge);
 	host->bridge = NULL;
 }

@@ -118,6 +118,8 @@ struct mock_pci_acs {
  * @bus: host bridge: number of the root bus
  * @node: host bridge: NUMA node + 1, 0 for none
  * @offset: host bridge: CPU address minus bus address
+ * @io_offset: host bridge: likewise, of the I/O window
+ * @far_offset: host bridge: likewise, of a second memory window; 0 for no such window
  * @window: host bridge: size of the memory window, 0 for 8 GiB
  */
 struct mock_pci_row {
@@ -145,6 +147,8 @@ struct mock_pci_row {
 	u8 bus;
 	int node;
 	s64 offset;
+	s64 io_offset;
+	s64 far_offset;
 	u64 window;
 };
 

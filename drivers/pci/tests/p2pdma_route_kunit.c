@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 
 #include "../p2pdma.h"
+#include "../pci.h"
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"
 
@@ -47,7 +48,10 @@
  * @acs: access control
  * @unreadable: does not answer once it has been enumerated
  * @groups: ACS function groups are on
+ * @lost: has been unplugged, which the PCI core knows, so that reads fail
  * @offset: host bridge: CPU address minus bus address
+ * @io_offset: likewise, of the I/O window
+ * @far_offset: likewise, of a second memory window
  * @ats: translates its addresses
  * @policy: word for the file p2pdma/policy, or NULL
  */
@@ -60,7 +64,10 @@ struct tweak {
 	struct mock_pci_acs acs;
 	bool unreadable;
 	bool groups;
+	bool lost;
 	s64 offset;
+	s64 io_offset;
+	s64 far_offset;
 	bool ats;
 	const char *policy;
 };
@@ -225,6 +232,10 @@ static void apply_tweak(struct mock_pci_row *row, const struct tweak *tweak)
 		row->vf_acs = row->acs;
 	if (tweak->offset)
 		row->offset = tweak->offset;
+	if (tweak->io_offset)
+		row->io_offset = tweak->io_offset;
+	if (tweak->far_offset)
+		row->far_offset = tweak->far_offset;
 	row->ats |= tweak->ats;
 	row->unreadable |= tweak->unreadable;
 	row->ari_groups |= tweak->groups;
@@ -237,6 +248,8 @@ static void apply_later(struct kunit *test, struct mock_pci *mock, const struct 
 		KUNIT_ASSERT_EQ(test, strlen(tweak->policy),
 				mock_pci_sysfs_write(test, mock_pci_device(mock, tweak->row),
 						     "p2pdma/policy", tweak->policy));
+	if (tweak->lost)
+		pci_dev_set_disconnected(mock_pci_dev(mock, tweak->row), NULL);
 	if (tweak->ats)
 		KUNIT_ASSERT_EQ(test, 0,
 				pci_enable_ats(mock_pci_dev(mock, tweak->row), PAGE_SHIFT));
@@ -413,8 +426,13 @@ static const struct route_case switch_cases[] = {
 	  .tweaks = { SILENT(SW_DSP0, 0), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
 	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)),
 	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)) },
+	{ .name = "lost port at the divergence is blocked", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, 0), IS(SW_DSP0, .lost = true), ACS(SW_RP1, UF),
+		      IS(SW_HB, LISTED) },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)),
+	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)) },
 	{ .name = "unreadable port number is blocked", PAIR(SW_EP0, SW_EP1),
-	  .tweaks = { EC(SW_DSP0, RR, 64, 0), IS(SW_DSP1, .unreadable = true) },
+	  .tweaks = { EC(SW_DSP0, RR, 256, 0), IS(SW_DSP1, .unreadable = true) },
 	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)), .back = SW_DIRECT },
 	{ .name = "unreadable ports elsewhere do not matter", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { SILENT(SW_EP0, 0), SILENT(SW_USP, 0), SILENT(SW_RP1, 0),
@@ -616,6 +634,18 @@ static const struct route_case translated_cases[] = {
 	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
 		      SHIFTED },
 	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, DT and an offset the other way", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      IS(HOST, .offset = -128LL * SZ_1G) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, DT and an offset of the second window", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      IS(HOST, .far_offset = 128LL * SZ_1G) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected, DT and an offset of I/O ports", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
+		      IS(HOST, .io_offset = SZ_4K) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
 	{ .name = "redirected, DT, no offset", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0) },
 	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
