@@ -126,6 +126,36 @@ def taken_ranges(test):
     _nothing_registered(test, card)
 
 
+# -- drivers that are wrong ---------------------------------------------------------------------
+
+# Ways to free what is not allocated; twice0 to twice3 are of different lengths.
+SLIPS = ("twice0", "twice1", "twice2", "twice3", "half", "misaligned", "endless", "foreign", "list")
+FREE_EVENT = pathlib.Path("/sys/kernel/tracing/events/p2pdma/p2pmem_free/enable")
+
+
+@case(modules=("p2pdma_slip",), short=True,
+      may_log=(r"WARNING: CPU: \d+ PID: \d+ at drivers/pci/p2pdma\.c:\d+ p2pmem_free_slow",))
+def bad_frees(test):
+    """What is not allocated is not freed: one warning names who tried, and nothing changes."""
+    peer = provider()
+    slip = Module(test, "p2pdma_slip")
+    before = peer.function.available()
+    test.later(FREE_EVENT.write_text, "0")
+    # A free that is traced goes another way through the kernel.
+    for traced in ("0", "1"):
+        FREE_EVENT.write_text(traced)
+        for what in SLIPS:
+            seen = len(test.kernel_log())
+            slip.set("slip", f"{peer.bdf} {what}")
+            said = [line for line in test.kernel_log()[seen:] if "that are not allocated" in line]
+            test.equal(len(said), 1, f"warnings after {what}, traced: {traced}")
+            test.check(said[0].startswith(f"{peer.bdf}: slip_") and "[p2pdma_slip]" in said[0],
+                       f"the warning does not name the caller: {said[0]}")
+            test.equal(peer.function.available(), before, f"available, after {what}")
+    peer.function.map(2 * MIB).close()
+    test.equal(peer.function.available(), before, "available, after a mapping")
+
+
 # -- failing allocations ----------------------------------------------------------------------
 
 class Injection:
