@@ -230,7 +230,7 @@ def rdma_pool_exhausted(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_not_wanted(test):
     """With p2pmem off the provider has no part."""
     load = Load(test)
@@ -242,7 +242,7 @@ def rdma_not_wanted(test):
         test.check(not test.logged(USING), f"the log says '{USING}'")
 
 
-@case("fabric", modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_rnic_out_of_reach(test):
     """The RNIC does not reach the provider: connecting works, the log says what that means."""
     load = Load(test)
@@ -256,7 +256,7 @@ def rdma_rnic_out_of_reach(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_disk_out_of_reach(test):
     """The drive does not reach the provider: enabling fails, and off is what works."""
     peer, far, load = provider(), Drive("far"), Load(test)
