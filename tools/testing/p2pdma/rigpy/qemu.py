@@ -20,7 +20,7 @@ from . import build, topology as topologies
 from .paths import ROOT, SCRATCH, RigError
 
 PANIC = re.compile(r"Kernel panic - not syncing")
-BOOT_SECONDS = 180
+BOOT_SECONDS = 600      # a debug kernel on a loaded machine
 
 
 class GuestGone(Exception):
