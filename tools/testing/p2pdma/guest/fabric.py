@@ -136,7 +136,7 @@ class Fabric:
         return not subprocess.run(
             ["nvme", "connect", "--transport=rdma", f"--traddr={ADDRESS}", f"--trsvcid={PORT}",
              f"--nqn={self.namespace.nqn}", f"--hostnqn={HOST}", "--nr-io-queues=2",
-             "--reconnect-delay=1", "--ctrl-loss-tmo=600", "--keep-alive-tmo=5"],
+             "--reconnect-delay=1", "--ctrl-loss-tmo=600", "--keep-alive-tmo=15"],
             capture_output=True).returncode
 
     def connect(self):

@@ -85,13 +85,23 @@ def _counters(peer):
     return {name: peer.function.number("p2pmem/" + name) for name in names} if ours() else None
 
 
+def _retried(test):
+    """A slow machine lets connections time out; what is repeated then is moved twice by some."""
+    lost = test.logged("starting error recovery")
+    if lost:
+        test.note("the connection was lost meanwhile: amounts are not compared")
+    return lost
+
+
 def _through_peer(test, seen):
     """What the exported drive mastered is in the provider, and the RNIC took it from there."""
     for way, one, other in (("out of", seen.disk_out, seen.rnic_in),
                             ("into", seen.disk_in, seen.rnic_out)):
         test.check(one["peer"], f"the drive mastered nothing {way} the provider")
         test.equal(one["elsewhere"] + one["buffer"], 0, f"bytes of the drive {way} system RAM")
-        test.equal(other["peer"], one["peer"], f"bytes that the RNIC handed over {way} the drive")
+        test.check(other["peer"], f"the RNIC handed over nothing {way} the drive")
+        if not _retried(test):
+            test.equal(other["peer"], one["peer"], f"bytes that the RNIC moved {way} the drive")
 
 
 def _jobs(mib):
@@ -114,7 +124,8 @@ def _fio(test, mib):
         for line in seen.table():
             test.note(line)
         _through_peer(test, seen)
-        _only_once_in_ram(test, seen, sends)
+        if not _retried(test):
+            _only_once_in_ram(test, seen, sends)
         if before:
             after = _counters(fabric.peer)
             test.check(after["mapped_bus"] > before["mapped_bus"], "nothing was mapped")
