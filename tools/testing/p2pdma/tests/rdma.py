@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """An NVMe-oF target over RDMA whose buffers stand in a provider: does it, and what if not?"""
+import contextlib
 import errno
 import mmap
+import pathlib
 import re
 import subprocess
 
@@ -114,22 +116,27 @@ def _jobs(mib):
     return jobs
 
 
-def _fio(test, mib):
+def _fio_through(test, fabric, mib):
+    sends, before = fabric.rnic.counter("sends"), _counters(fabric.peer)
+    with Mastered(test, fabric) as seen:
+        fio(test, fabric.remote, *_jobs(mib))
+    sends = fabric.rnic.counter("sends") - sends
+    for line in seen.table():
+        test.note(line)
+    _through_peer(test, seen)
+    if not _retried(test):
+        _only_once_in_ram(test, seen, sends)
+    if before:
+        after = _counters(fabric.peer)
+        test.check(after["mapped_bus"] > before["mapped_bus"], "nothing was mapped")
+        test.equal(after["alloc_failed"], before["alloc_failed"], "allocations that failed")
+
+
+def _fio(test, mib, memory=contextlib.nullcontext):
     with Fabric(test) as fabric:
         test.check(test.logged(f"{USING} {fabric.peer.bdf} for nsid 1"), f"no '{USING}'")
-        sends, before = fabric.rnic.counter("sends"), _counters(fabric.peer)
-        with Mastered(test, fabric) as seen:
-            fio(test, fabric.remote, *_jobs(mib))
-        sends = fabric.rnic.counter("sends") - sends
-        for line in seen.table():
-            test.note(line)
-        _through_peer(test, seen)
-        if not _retried(test):
-            _only_once_in_ram(test, seen, sends)
-        if before:
-            after = _counters(fabric.peer)
-            test.check(after["mapped_bus"] > before["mapped_bus"], "nothing was mapped")
-            test.equal(after["alloc_failed"], before["alloc_failed"], "allocations that failed")
+        with memory(fabric.peer):
+            _fio_through(test, fabric, mib)
         fabric.all_back()
 
 
@@ -154,6 +161,32 @@ def rdma_fio(test):
 def rdma_fio_briefly(test):
     """The same with less, as debug kernels take their time."""
     _fio(test, 16)
+
+
+@case("fabric", short=True, modules=(RNIC, "p2pdma_user"), seconds=400)
+def rdma_fio_in_pieces(test):
+    """No two free pages of the provider are neighbours: the target's lists have many entries."""
+    if not ours():
+        test.skip("this kernel's lists have one entry")
+    tracing = pathlib.Path("/sys/kernel/tracing")
+    event = tracing / "events/p2pdma/p2pmem_alloc/enable"
+    user = Module(test, "p2pdma_user")
+
+    @contextlib.contextmanager
+    def sieve(peer):
+        user.set("sieve", f"{peer.bdf} {peer.function.size() // mmap.PAGESIZE}")
+        try:
+            (tracing / "trace").write_text("")
+            event.write_text("1")
+            yield
+        finally:
+            event.write_text("0")
+            user.set("sieve", "0")
+
+    _fio(test, 16, sieve)
+    sizes = re.findall(r" p2pmem_alloc: .* size=(\d+)", (tracing / "trace").read_text())
+    test.note(f"{len(sizes)} pieces of peer memory, the longest of {max(map(int, sizes))} bytes")
+    test.equal(max(map(int, sizes)), mmap.PAGESIZE, "length of the longest piece")
 
 
 @case("fabric", short=True, modules=(RNIC,), seconds=240)

@@ -7,6 +7,8 @@
  *	cat ask					# the distance, or a negative number
  *	echo 0000:03:00.0 65536 > hold		# allocate so many bytes of that provider's memory
  *	echo 0 > hold				# and give them back
+ *	echo 0000:03:00.0 16384 > sieve		# leave only every other of so many pages free
+ *	echo 0 > sieve				# and give the others back
  *
  * Names that stock Linux 6.12 has are the only ones used, so it loads there, too.
  */
@@ -16,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/slab.h>
 
 static DEFINE_MUTEX(user_mutex);
 static int user_distance = -ENODATA;
@@ -123,6 +126,85 @@ static const struct kernel_param_ops user_hold_ops = {
 module_param_cb(hold, &user_hold_ops, NULL, 0600);
 MODULE_PARM_DESC(hold, "write provider and bytes, or 0; read the bytes held");
 
+/* Pages that are held so that no two free ones are neighbours. */
+static struct {
+	struct pci_dev *provider;
+	void **page;
+	unsigned long nr;
+} user_sieve;
+
+static void user_close_sieve(void)
+{
+	while (user_sieve.nr) {
+		void *page = user_sieve.page[--user_sieve.nr];
+
+		pci_free_p2pmem(user_sieve.provider, page, PAGE_SIZE);
+	}
+	kvfree(user_sieve.page);
+	pci_dev_put(user_sieve.provider);
+	user_sieve.page = NULL;
+	user_sieve.provider = NULL;
+}
+
+/* Take all there is, and give back what has an odd number. */
+static void user_fill_sieve(unsigned long limit)
+{
+	unsigned long taken, nr;
+	void *page;
+
+	for (taken = 0; taken < limit; taken++) {
+		user_sieve.page[taken] = pci_alloc_p2pmem(user_sieve.provider, PAGE_SIZE);
+		if (!user_sieve.page[taken])
+			break;
+	}
+	for (nr = 0; nr < taken; nr++) {
+		page = user_sieve.page[nr];
+		if ((unsigned long)page >> PAGE_SHIFT & 1)
+			pci_free_p2pmem(user_sieve.provider, page, PAGE_SIZE);
+		else
+			user_sieve.page[user_sieve.nr++] = page;
+	}
+}
+
+static int user_set_sieve(const char *text, const struct kernel_param *param)
+{
+	unsigned long limit;
+	char name[32];
+
+	guard(mutex)(&user_mutex);
+	if (sysfs_streq(text, "0")) {
+		user_close_sieve();
+		return 0;
+	}
+	if (sscanf(text, "%31s %lu", name, &limit) != 2)
+		return -EINVAL;
+	if (user_sieve.provider)
+		return -EBUSY;
+	user_sieve.provider = user_function(name);
+	if (!user_sieve.provider)
+		return -ENODEV;
+	user_sieve.page = kvmalloc_array(limit, sizeof(*user_sieve.page), GFP_KERNEL);
+	if (!user_sieve.page) {
+		user_close_sieve();
+		return -ENOMEM;
+	}
+	user_fill_sieve(limit);
+	return 0;
+}
+
+static int user_get_sieve(char *text, const struct kernel_param *param)
+{
+	guard(mutex)(&user_mutex);
+	return sysfs_emit(text, "%lu\n", user_sieve.nr);
+}
+
+static const struct kernel_param_ops user_sieve_ops = {
+	.set = user_set_sieve,
+	.get = user_get_sieve,
+};
+module_param_cb(sieve, &user_sieve_ops, NULL, 0600);
+MODULE_PARM_DESC(sieve, "write provider and pages, or 0; read the pages held");
+
 static int __init user_init(void)
 {
 	return 0;
@@ -132,6 +214,7 @@ module_init(user_init);
 static void __exit user_exit(void)
 {
 	user_release();
+	user_close_sieve();
 }
 module_exit(user_exit);
 
