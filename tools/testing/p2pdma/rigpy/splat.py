@@ -24,8 +24,8 @@ KNOWN = (
     (r"WARNING: suspicious RCU usage", "nvmet_ctrl_free", r"</TASK>"),
 )
 # ... and does not free the nodes of that map, if its namespaces are enabled meanwhile.
-# A namespace that was disabled and enabled under I/O over RDMA is not freed with its directory,
-# also if p2pmem is 0 all the time.
+# A namespace that was disabled and enabled under I/O over RDMA is not freed with its directory
+# (who keeps it is not known), also if p2pmem is 0 all the time.
 KNOWN_LEAKS = ("nvmet_p2pmem_ns_add_p2p", "nvmet_ns_alloc", "nvmet_ns_device_path_store")
 LONGEST = 150
 
