@@ -237,37 +237,9 @@ void p2pdma_pages_reset_work(struct work_struct *work)
 /* ---- user mappings ------------------------------------------------------------------------ */
 
 /**
- * p2pdma_pages_alloc - allocate what a user mapping can own
- * @p2pdma: the provider
- * @size: how much it needs, in bytes; set to how much it got, which may be less or more
- *
- * Context: Any.
- * Return: address of the first page, or NULL if there is none.
- */
-void *p2pdma_pages_alloc(struct pci_p2pdma *p2pdma, size_t *size)
-{
-	size_t wanted = *size, unit;
-	void *addr;
-
-	for (;;) {
-		unit = READ_ONCE(p2pdma->unit);
-		*size = unit > PAGE_SIZE ? unit : wanted;
-		if (unit > PAGE_SIZE)
-			addr = p2pdma_alloc_aligned(p2pdma, unit, unit);
-		else
-			addr = p2pdma_alloc_upto(p2pdma, size);
-		if (!addr || p2pdma_unit(p2pdma_region_of(virt_to_page(addr)->pgmap)) <= unit)
-			return addr;
-		/* A region with larger units has come in between, and this is from there. */
-		trace_p2pmem_free(p2pdma->pdev, addr, *size);
-		p2pdma_pool_free(p2pdma->pool, addr, *size);
-	}
-}
-
-/**
  * p2pdma_pages_disown - let what was allocated go as soon as page tables and pins do
- * @addr: from p2pdma_pages_alloc()
- * @size: likewise
+ * @addr: of the first page, which begins a unit
+ * @size: in bytes, whole units
  *
  * Every page came from the pool with one reference. Those that are in a page table have another.
  *

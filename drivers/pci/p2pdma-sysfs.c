@@ -82,6 +82,29 @@ static void p2pmem_clear(void *addr, size_t size)
 }
 
 /*
+ * Allocate what a mapping can own: whole units, see p2pdma-pages.c. @size is what it needs; set to
+ * what it got, which may be less or more.
+ */
+static void *p2pmem_alloc_run(struct pci_p2pdma *p2pdma, size_t *size)
+{
+	size_t wanted = *size, unit;
+	void *addr;
+
+	for (;;) {
+		unit = READ_ONCE(p2pdma->unit);
+		*size = unit > PAGE_SIZE ? unit : wanted;
+		if (unit > PAGE_SIZE)
+			addr = p2pdma_alloc_aligned(p2pdma, unit, unit);
+		else
+			addr = p2pdma_alloc_upto(p2pdma, size);
+		if (!addr || p2pdma_unit(p2pdma_region_of(virt_to_page(addr)->pgmap)) <= unit)
+			return addr;
+		/* A region with larger units has come in between, and this is from there. */
+		pci_p2pmem_free(p2pdma->pdev, addr, *size);
+	}
+}
+
+/*
  * User space needs no contiguous memory, but the longer the runs are, the fewer there are. Pages
  * belong to the mapping in the end: they go back to the pool when their last reference does, which
  * may be a pin that outlives the mapping.
@@ -99,7 +122,7 @@ static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 
 	for (; start < vma->vm_end; start += size) {
 		run = vma->vm_end - start;
-		addr = p2pdma_pages_alloc(p2pdma, &run);
+		addr = p2pmem_alloc_run(p2pdma, &run);
 		if (!addr)
 			return -ENOMEM;
 		size = min(run, vma->vm_end - start);

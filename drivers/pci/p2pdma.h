@@ -7,7 +7,8 @@
  *	p2pdma-sysfs.c  p2pdma-configfs.c		leaves: what people read and write
  *	p2pdma.c					registration, allocation, find, teardown
  *	p2pdma-map.c					DMA mapping, the only cache of routes
- *	p2pdma-route.c		p2pdma-pool.c		verdicts; pages
+ *	p2pdma-route.c		p2pdma-pages.c		verdicts; what user mappings own
+ *				p2pdma-pool.c		pages and bytes
  *	p2pdma-bridge.c					what bridges can do, and policy
  *
  * Lifetime
@@ -287,7 +288,6 @@ void p2pdma_pages_choose_unit(struct p2pdma_region *region);
 void p2pdma_pages_init(struct p2pdma_region *region);
 unsigned int p2pdma_pages_return(struct pci_p2pdma *p2pdma);
 void p2pdma_pages_reset_work(struct work_struct *work);
-void *p2pdma_pages_alloc(struct pci_p2pdma *p2pdma, size_t *size);
 void p2pdma_pages_disown(void *addr, size_t size);
 
 /* ---- p2pdma-sysfs.c ----------------------------------------------------------------------- */
