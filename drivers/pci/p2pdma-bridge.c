@@ -31,7 +31,7 @@
 #include <linux/sysfs.h>
 #include <linux/xarray.h>
 
-#include "p2pdma.h"
+#include "p2pdma-private.h"
 #include "p2pdma-hosts.h"
 #include "p2pdma_trace.h"
 

@@ -14,7 +14,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 
-#include "p2pdma.h"
+#include "p2pdma-private.h"
 #include "p2pdma_trace.h"
 
 struct p2pdma_cache_entry {

@@ -39,7 +39,7 @@
 #include <linux/range.h>
 #include <linux/sizes.h>
 
-#include "p2pdma.h"
+#include "p2pdma-private.h"
 #include "p2pdma_trace.h"
 
 /* A page that is being reset is reset within a few instructions, unless its CPU was taken away. */

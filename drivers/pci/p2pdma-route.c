@@ -37,7 +37,7 @@
 #include <linux/bitfield.h>
 #include <linux/pci.h>
 
-#include "p2pdma.h"
+#include "p2pdma-route.h"
 
 /**
  * struct p2pdma_meeting - where two paths meet

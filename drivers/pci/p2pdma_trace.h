@@ -13,7 +13,7 @@
 #include <linux/pci.h>
 #include <linux/tracepoint.h>
 
-#include "p2pdma.h"
+#include "p2pdma-route.h"
 
 TRACE_EVENT(p2pdma_route,
 	    TP_PROTO(struct pci_dev *provider, struct pci_dev *client,

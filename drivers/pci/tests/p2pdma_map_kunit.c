@@ -23,7 +23,7 @@
 #include <linux/slab.h>
 #include <linux/wait.h>
 
-#include "../p2pdma.h"
+#include "../p2pdma-private.h"
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"
 

@@ -15,7 +15,7 @@
 
 #include <linux/types.h>
 
-#include "../p2pdma.h"
+#include "../p2pdma-route.h"
 
 #define P2PDMA_MODEL_HOSTS	3
 #define P2PDMA_MODEL_FUNCTIONS	64

@@ -14,7 +14,7 @@
 #include <linux/pci-p2pdma.h>
 #include <linux/sizes.h>
 
-#include "../p2pdma.h"
+#include "../p2pdma-private.h"
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"
 

@@ -21,7 +21,7 @@
 #include <linux/pci.h>
 #include <linux/string.h>
 
-#include "../p2pdma.h"
+#include "../p2pdma-private.h"
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"
 #include "p2pdma_model.h"

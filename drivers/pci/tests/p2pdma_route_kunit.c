@@ -16,7 +16,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include "../p2pdma.h"
+#include "../p2pdma-private.h"
 #include "../pci.h"
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <linux/pci.h>
 
-#include "p2pdma.h"
+#include "p2pdma-route.h"
 #include "p2pdma-hosts.h"
 #include "tool.h"
 

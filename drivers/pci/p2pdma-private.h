@@ -49,134 +49,18 @@
 #include <linux/workqueue.h>
 
 #include "p2pdma-pool.h"
+#include "p2pdma-route.h"
 
-/* ---- p2pdma-bridge.c: what bridges can do, and policy ------------------------------------- */
-
-/**
- * enum p2pdma_capability - what is known of a host bridge's peer routing
- * @P2PDMA_UNLISTED: nothing, so it is taken for one that does not route
- * @P2PDMA_LISTED_SAME: known to route between its own ports only
- * @P2PDMA_LISTED: known to route between its ports and to other host bridges
- * @P2PDMA_CPU: as @P2PDMA_LISTED, known by the processor that it is part of
- */
-enum p2pdma_capability {
-	P2PDMA_UNLISTED,
-	P2PDMA_LISTED_SAME,
-	P2PDMA_LISTED,
-	P2PDMA_CPU,
-};
-
-/**
- * enum p2pdma_policy - what the administrator decided about a bridge
- * @P2PDMA_POLICY_AUTO: nothing, what is known decides
- * @P2PDMA_POLICY_ALLOW: a host bridge routes, whatever is known
- * @P2PDMA_POLICY_DENY: no peer-to-peer transaction is to pass
- */
-enum p2pdma_policy {
-	P2PDMA_POLICY_AUTO,
-	P2PDMA_POLICY_ALLOW,
-	P2PDMA_POLICY_DENY,
-};
+/* p2pdma-bridge.c: capability and policy of bridges */
 
 /* Goes up with every change of something that routes depend on. */
 extern atomic64_t p2pdma_generation;
 
-enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host);
 u32 p2pdma_host_identity(struct pci_host_bridge *host);
-enum p2pdma_policy p2pdma_policy(struct device *bridge);
 bool p2pdma_cpu_routes(void);
 void p2pdma_routes_changed(void);
 
-#ifdef CONFIG_PCI_ATS
-static inline bool p2pdma_uses_ats(const struct pci_dev *dev)
-{
-	return dev->ats_enabled;
-}
-#else
-static inline bool p2pdma_uses_ats(const struct pci_dev *dev)
-{
-	return false;
-}
-#endif
-
-/* ---- p2pdma-route.c: verdicts ------------------------------------------------------------- */
-
-/**
- * enum p2pdma_reason - why a route is what it is
- * @P2PDMA_REASON_SELF: provider and client are one function
- * @P2PDMA_REASON_SPEC: they share a bridge that the specification obliges to route
- * @P2PDMA_REASON_LISTED: the host bridge is known to route
- * @P2PDMA_REASON_CPU: the host bridge is part of a processor that is known to route
- * @P2PDMA_REASON_POLICY: the administrator vouches for a host bridge, or denies a bridge
- * @P2PDMA_REASON_UNLISTED: nothing is known of a host bridge on the way
- * @P2PDMA_REASON_SAME_ONLY: two host bridges, and one of them routes only within itself
- * @P2PDMA_REASON_EGRESS: egress control blocks the request
- * @P2PDMA_REASON_UNREADABLE: access control could not be read, so it is taken for blocking
- * @P2PDMA_REASON_NO_FORWARDING: redirected below a port that does not forward upstream
- * @P2PDMA_REASON_TRANSLATED: requests that the client translated would not be redirected, and
- *	CPU addresses mean something else on the bus
- */
-enum p2pdma_reason {
-	P2PDMA_REASON_SELF,
-	P2PDMA_REASON_SPEC,
-	P2PDMA_REASON_LISTED,
-	P2PDMA_REASON_CPU,
-	P2PDMA_REASON_POLICY,
-	P2PDMA_REASON_UNLISTED,
-	P2PDMA_REASON_SAME_ONLY,
-	P2PDMA_REASON_EGRESS,
-	P2PDMA_REASON_UNREADABLE,
-	P2PDMA_REASON_NO_FORWARDING,
-	P2PDMA_REASON_TRANSLATED,
-};
-
-/**
- * struct p2pdma_route - the verdict for one provider and one client
- * @type: how the client's DMA has to be mapped, or that it must not be
- * @reason: why
- * @redirected: access control sends requests or completions up to the host bridge
- * @distance: hops between the two; valid whatever @type says
- * @parent: the bridge at which the paths of the two meet; NULL for the host bridge
- * @host: the host bridge that decided where one had to: the one that refuses, else the provider's
- */
-struct p2pdma_route {
-	enum pci_p2pdma_map_type type;
-	enum p2pdma_reason reason;
-	bool redirected;
-	int distance;
-	struct pci_dev *parent;
-	struct pci_host_bridge *host;
-};
-
-/**
- * enum p2pdma_port_effect - what one port does to a route
- * @P2PDMA_PORT_REDIRECTS: sends requests or completions upstream
- * @P2PDMA_PORT_BLOCKS: refuses requests, or cannot be read
- * @P2PDMA_PORT_NO_FORWARDING: does not forward upstream what was redirected below it
- * @P2PDMA_PORT_DENIED: policy lets nothing pass
- */
-enum p2pdma_port_effect {
-	P2PDMA_PORT_REDIRECTS,
-	P2PDMA_PORT_BLOCKS,
-	P2PDMA_PORT_NO_FORWARDING,
-	P2PDMA_PORT_DENIED,
-};
-
-/**
- * struct p2pdma_port_visitor - is told of every port that bears on a route
- * @visit: called for the client's side, the provider's side, then upwards
- */
-struct p2pdma_port_visitor {
-	void (*visit)(struct p2pdma_port_visitor *self, struct pci_dev *port,
-		      enum p2pdma_port_effect effect);
-};
-
-void p2pdma_route(struct pci_dev *provider, struct pci_dev *client, struct p2pdma_route *route,
-		  struct p2pdma_port_visitor *visitor);
-const char *p2pdma_verdict_word(const struct p2pdma_route *route);
-const char *p2pdma_reason_word(const struct p2pdma_route *route);
-
-/* ---- p2pdma-map.c: mapping and the cache of routes ---------------------------------------- */
+/* p2pdma-map.c: mapping and the cache of routes */
 
 #define P2PDMA_CACHE_BITS	5
 
@@ -196,7 +80,7 @@ void p2pdma_cache_init(struct p2pdma_cache *cache);
 void p2pdma_cache_flush(struct p2pdma_cache *cache);
 struct pci_dev *p2pdma_client_function(struct device *client);
 
-/* ---- p2pdma.c: registration and teardown -------------------------------------------------- */
+/* p2pdma.c: registration and teardown */
 
 /**
  * struct p2pdma_counters - operations on a provider's memory since registration
@@ -274,6 +158,9 @@ static inline size_t p2pdma_unit(const struct p2pdma_region *region)
 {
 	return PAGE_SIZE << region->pgmap.vmemmap_shift;
 }
+
+/* Every struct pci_p2pdma; RCU, changed under p2pdma_mutex. */
+extern struct list_head p2pdma_providers;
 
 void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size);
 void *p2pdma_alloc_aligned(struct pci_p2pdma *p2pdma, size_t size, size_t align);
