@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from . import build, topology as topologies
-from .paths import ROOT, SCRATCH, RigError
+from .paths import BUILD, ROOT, SCRATCH, RigError
 
 PANIC = re.compile(r"Kernel panic - not syncing")
 BOOT_SECONDS = 600      # a debug kernel on a loaded machine
@@ -112,7 +112,7 @@ class Guest:
     def _command(self):
         append = ["console=ttyS0", "loglevel=8", "panic=-1", "printk.devkmsg=on",
                   "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
-                  f"rig.mode={self.mode}", f"rig.root={ROOT}"]
+                  f"rig.mode={self.mode}", f"rig.root={ROOT}", f"rig.build={BUILD}"]
         append += self.topology.kernel + self.append
         if self.mode != "kunit":
             append.append("kunit.enable=0")

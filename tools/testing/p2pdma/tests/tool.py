@@ -7,9 +7,11 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 
 from guest import nvmet, transfer
 from guest.case import case
@@ -411,8 +413,14 @@ def tool_without_root(test):
     """Somebody else gets the kernel's verdicts, or is told what he cannot see."""
     peer, alpha = provider(), Drive("alpha")
     test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
-    result = subprocess.run([str(TOOL), "-j", "check", alpha.disk, peer.bdf], check=False,
-                            text=True, capture_output=True, user=65534, group=65534)
+    # Other users do not reach the checkout; here they reach a copy.
+    directory = pathlib.Path(test.enter(tempfile.TemporaryDirectory(dir="/tmp")))
+    command = shutil.copy(TOOL, directory)
+    for path in (directory, command):
+        os.chmod(path, 0o755)
+    result = subprocess.run([command, "-j", "check", alpha.disk, peer.bdf], check=False,
+                            text=True, capture_output=True, user=65534, group=65534,
+                            extra_groups=[])
     route = json.loads(result.stdout)["route"]
     if ours():
         test.equal((result.returncode, route["verdict"], route["source"]),
