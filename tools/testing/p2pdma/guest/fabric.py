@@ -12,6 +12,7 @@ import subprocess
 
 from guest import nvmet
 from guest.devices import NVME, PCI, Drive, Function, provider, rescan, until
+from guest.references import References, providers
 
 RNIC = "p2pdma_test_rnic"
 CASES = "p2pdma_test_rnic_verbs"
@@ -114,6 +115,8 @@ class Fabric:
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
+            self.references = stack.enter_context(References())
+            stack.push(self._dropped({each: self.references.count(each) for each in providers()}))
             self.rnic = stack.enter_context(self._rnic)
             self.namespace = stack.enter_context(nvmet.Namespace("rdma", self.disk.path))
             stack.callback(self.end)
@@ -124,8 +127,17 @@ class Fabric:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_):
-        self._stack.close()
+    def __exit__(self, *error):
+        self._stack.__exit__(*error)
+
+    def _dropped(self, before):
+        """How the context ends, unless by an error: all providers get back to BEFORE references."""
+        def wait(kind, *_):
+            for function, count in before.items() if not kind else ():
+                until(lambda: self.references.count(function) == count, SECONDS,
+                      f"the last put of {function}, which had {count} references and now has "
+                      f"{self.references.count(function)},")
+        return wait
 
     def offer(self):
         # Otherwise small writes travel inside the command, to system RAM.

@@ -31,6 +31,8 @@ class Namespace:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.set("enable", "0")
+            # nvmet drops no reference to a provider that a namespace names when it is removed.
+            self.set("p2pmem", "0")
         self.unport()
         self.path.rmdir()
         self.subsystem.rmdir()

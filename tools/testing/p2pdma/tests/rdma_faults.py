@@ -21,7 +21,8 @@ ERRORS = {"EIO", "ENODEV", "ENXIO", "EREMOTEIO"}
 
 # -- faults: each leaves the target as it was, and I/O that goes on or has been stopped -----------
 
-def _unplug(test, serial, function):
+def _unplug(test, fabric, serial, function):
+    fabric.unplugged = (function, fabric.references.freed(function))
     test.host("device_del", name=serial)
     until(lambda: not function.exists(), SECONDS, f"removal of {serial}")
 
@@ -33,7 +34,7 @@ def _has_to_end(test, load):
 
 def provider_unplugged(test, fabric, load, _choice):
     """I/O goes on in system RAM without an error, until a namespace is told to use it again."""
-    _unplug(test, "provider", fabric.peer.function)
+    _unplug(test, fabric, "provider", fabric.peer.function)
     load.flows()
     test.equal(load.stop(), [], "processes that ended when the provider went")
     load.verify(fabric.remote)
@@ -44,7 +45,7 @@ def provider_unplugged(test, fabric, load, _choice):
 
 def disk_unplugged(test, fabric, load, _choice):
     """I/O ends, with errors."""
-    _unplug(test, "disk", fabric.disk.function)
+    _unplug(test, fabric, "disk", fabric.disk.function)
     _has_to_end(test, load)
     test.host("device_add", name="disk")
     fabric.disk.find()
@@ -67,7 +68,7 @@ def _rnic_back(fabric):
 
 def rnic_unplugged(test, fabric, load, _choice):
     """I/O ends, with errors."""
-    _unplug(test, "rnic", fabric.rnic.function)
+    _unplug(test, fabric, "rnic", fabric.rnic.function)
     _without_rnic(test, fabric, load)
     test.host("device_add", name="rnic")
     _rnic_back(fabric)
@@ -154,8 +155,16 @@ def _used(peer):
           f"use of the memory of {peer.serial}")
 
 
+def _freed(fabric):
+    """Nobody keeps a reference on what was unplugged."""
+    if fabric.unplugged:
+        function, before = fabric.unplugged
+        until(lambda: fabric.references.freed(function) > before, SECONDS,
+              f"release of {function}, which was unplugged,")
+
+
 def _works(test, fabric, load):
-    """I/O flows through peer memory; what is read back is right; all memory comes back."""
+    """I/O flows through peer memory; what is read back is right; everything comes back."""
     if not load.running():
         load.start(fabric.remote)
     _used(fabric.peer)
@@ -164,13 +173,14 @@ def _works(test, fabric, load):
     blocks = load.verify(fabric.remote)
     test.equal(load.verify(fabric.disk), blocks, "blocks that were acknowledged")
     fabric.all_back(fabric.peer, fabric.second)
+    _freed(fabric)
 
 
 def _define(fault, *parameters, debug=True):
     def goes(test):
         load, choice, longest = Load(test), random.Random(fault.__name__), 0
         with Fabric(test, parameters=parameters) as fabric:
-            fabric.second = Drive("second")
+            fabric.second, fabric.unplugged = Drive("second"), None
             for _ in test.rounds:
                 load.start(fabric.remote)
                 _used(fabric.peer)
