@@ -9,9 +9,9 @@ import subprocess
 
 from guest import nvmet, transfer
 from guest.case import case
-from guest.devices import Drive, Function, provider
-from guest.fabric import (CASES, Fabric, Mastered, RNIC, Rnic, back_to_nvme, fio, function_of,
-                          give, pages_of)
+from guest.devices import Drive, Function, provider, until
+from guest.fabric import (CASES, Fabric, Mastered, RNIC, Rnic, SECONDS, back_to_nvme, fio,
+                          function_of, give, pages_of)
 from guest.load import Load
 from guest.module import Module
 from tests.tool import ask, ours
@@ -189,10 +189,38 @@ def rdma_fio_in_pieces(test):
     test.equal(max(map(int, sizes)), mmap.PAGESIZE, "length of the longest piece")
 
 
+@contextlib.contextmanager
+def _scans():
+    """A function that tells whether the NVMe host has done all that follows a new namespace.
+
+    After the disk has appeared, some kernels read a log page of 8 KiB over the fabric.
+    """
+    tracing = pathlib.Path("/sys/kernel/tracing")
+    events = {name: tracing / "events/workqueue" / f"workqueue_{name}"
+              for name in ("queue_work", "execute_end")}
+
+    def at_rest():
+        lines = (tracing / "trace").read_text().splitlines()
+        queued, ended = (sum(f"workqueue_{name}: " in line for line in lines) for name in events)
+        return ended and queued == ended
+
+    for event in events.values():
+        (event / "filter").write_text(
+            "function.function == nvme_scan_work || function.function == nvme_ana_work")
+        (event / "enable").write_text("1")
+    try:
+        yield at_rest
+    finally:
+        for event in events.values():
+            (event / "enable").write_text("0")
+            (event / "filter").write_text("0")
+
+
 @case("fabric", short=True, modules=(RNIC,), seconds=240)
 def rdma_places(test):
     """Each byte of payload is in the host's own buffer or in the provider, nowhere else."""
-    with Fabric(test) as fabric:
+    with _scans() as at_rest, Fabric(test) as fabric:
+        until(at_rest, SECONDS, "end of the host's look for namespaces")
         memory = transfer.ram(MIB)
         memory[:] = bytes(range(256)) * (MIB // 256)
         pages = pages_of(memory, MIB)
