@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What peer memory costs, in instructions.
+ * Instructions of single operations on peer memory.
  *
- *	insmod p2pdma_bench.ko provider=0000:03:00.0 client=0000:04:00.0 card=0000:05:00.0
+ *	insmod p2pdma_bench.ko provider=0000:03:00.0 client=0000:04:00.0 \
+ *		card=0000:05:00.0
  *
- * To be loaded in an emulated machine in which the cycle counter counts instructions, one after the
- * other, such as QEMU's with -icount shift=0; it refuses to measure elsewhere. The kernel log has a
- * line for each operation afterwards. Names that stock Linux 6.12 has are the only ones used, so
- * that the same source measures both implementations.
+ * The module needs an emulated machine whose cycle counter counts instructions,
+ * one after the other, such as QEMU's with -icount shift=0, and refuses other
+ * machines. The kernel log has a line for each operation afterwards. The source
+ * has names of stock Linux 6.12 only, and so measures both implementations.
  *
- * The provider has to be idle. The card, any function whose BAR 2 is memory and that has no
- * driver, is registered and released again some times; without one, that is left out.
+ * The provider has to be idle. The card is any function without a driver whose
+ * BAR 2 is memory, and is registered and released again some times; without a
+ * card, registration is left out.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -34,7 +36,7 @@
 
 static char *provider;
 module_param(provider, charp, 0400);
-MODULE_PARM_DESC(provider, "address of a function with published, unused peer memory");
+MODULE_PARM_DESC(provider, "address of a function with unused peer memory");
 
 static char *client;
 module_param(client, charp, 0400);
@@ -45,17 +47,17 @@ module_param(card, charp, 0400);
 MODULE_PARM_DESC(card, "address of a function whose BAR 2 is to be registered");
 
 /**
- * struct bench - what the operations work on
- * @provider: whose memory is allocated
- * @client: who maps it
- * @size: of an allocation, in bytes
- * @nents: how many entries of @sgl an operation maps
+ * struct bench - data of all operations
+ * @provider: function with the memory
+ * @client: function that maps memory
+ * @size: bytes of an allocation
+ * @nents: entries of @sgl that an operation maps
  * @sgl: pages to map, of the provider or of the system
- * @held: what the last allocation got, for an operation that leaves the undoing to another one
- * @pages: of the pool, when it is full
+ * @held: memory of the last allocation, to be freed later
+ * @pages: all pages of a full pool
  * @nr_pages: length of @pages
  * @samples: instructions of each round
- * @good: rounds in which the operation did what it should
+ * @good: rounds in which the operation succeeded
  */
 struct bench {
 	struct pci_dev *provider;
@@ -71,10 +73,10 @@ struct bench {
 };
 
 /**
- * struct bench_op - something that is measured
- * @run: what is measured; returns whether it succeeded
- * @undo: what follows each round and is not measured
- * @sleeps: interrupts have to stay on, so rounds with a timer tick in them have to be left out
+ * struct bench_op - an operation
+ * @run: the operation; returns true for success
+ * @undo: an unmeasured end of each round
+ * @sleeps: interrupts have to stay on, so a timer tick may come in between
  */
 struct bench_op {
 	bool (*run)(struct bench *bench);
@@ -82,10 +84,8 @@ struct bench_op {
 	bool sleeps;
 };
 
-/* What reading the counter and calling an operation costs by itself. */
+/* Cost of the measurement itself. */
 static u64 bench_overhead;
-
-/* ---- measuring ---------------------------------------------------------------------------- */
 
 static u64 bench_round(struct bench *bench, const struct bench_op *op)
 {
@@ -113,33 +113,35 @@ static int bench_compare(const void *a, const void *b)
 	return (first > second) - (first < second);
 }
 
-static void bench_report(const char *name, u64 sum, unsigned int rounds, unsigned int good)
+static void bench_report(const char *name, u64 sum, unsigned int rounds,
+			 unsigned int good)
 {
 	u64 hundredths = div_u64(sum * 100, rounds);
 
-	pr_info("op=%s instructions=%llu.%02llu rounds=%u good=%u\n", name, hundredths / 100,
-		hundredths % 100, rounds, good);
+	pr_info("op=%s instructions=%llu.%02llu rounds=%u good=%u\n",
+		name, hundredths / 100, hundredths % 100, rounds, good);
 }
 
 /*
- * The mean says more where one round in some does work for the others. The median is what is left
- * where a timer tick may come in between.
+ * The mean says more where one round in some does work for the others. Only the
+ * median says something where a timer tick may come in between.
  */
-static void bench_run(struct bench *bench, const char *name, const struct bench_op *op,
-		      unsigned int rounds)
+static void bench_run(struct bench *bench, const char *name,
+		      const struct bench_op *op, unsigned int rounds)
 {
 	u64 sum = 0;
 	unsigned int i;
 
 	bench->good = 0;
-	/* The first round takes what the others find in place. */
+	/* The first round finds cold caches of objects. */
 	bench_round(bench, op);
 	bench->good = 0;
 	for (i = 0; i < rounds; i++) {
 		bench->samples[i] = bench_round(bench, op) - bench_overhead;
 		sum += bench->samples[i];
 	}
-	sort(bench->samples, rounds, sizeof(*bench->samples), bench_compare, NULL);
+	sort(bench->samples, rounds, sizeof(*bench->samples), bench_compare,
+	     NULL);
 	if (op->sleeps)
 		sum = bench->samples[rounds / 2] * rounds;
 	bench_report(name, sum, rounds, bench->good);
@@ -156,16 +158,18 @@ static bool bench_nops(struct bench *bench)
 	return true;
 }
 
-/* Does the counter count instructions? Known ones tell. */
+/* Does the counter count instructions? A known number of them tells. */
 static int bench_calibrate(struct bench *bench)
 {
-	const struct bench_op nothing = { .run = bench_nothing }, nops = { .run = bench_nops };
+	const struct bench_op nothing = { .run = bench_nothing };
+	const struct bench_op nops = { .run = bench_nops };
 	unsigned int i;
 	u64 cost = 0;
 
 	bench_overhead = U64_MAX;
 	for (i = 0; i < 10; i++) {
-		bench_overhead = min(bench_overhead, bench_round(bench, &nothing));
+		bench_overhead = min(bench_overhead,
+				     bench_round(bench, &nothing));
 		cost = bench_round(bench, &nops) - bench_overhead;
 	}
 	if (cost == BENCH_NOPS)
@@ -174,8 +178,6 @@ static int bench_calibrate(struct bench *bench)
 	       BENCH_NOPS, cost);
 	return -EOPNOTSUPP;
 }
-
-/* ---- operations --------------------------------------------------------------------------- */
 
 static bool bench_alloc(struct bench *bench)
 {
@@ -201,7 +203,8 @@ static bool bench_sgl_alloc(struct bench *bench)
 {
 	unsigned int nents;
 
-	bench->held = pci_p2pmem_alloc_sgl(bench->provider, &nents, bench->size);
+	bench->held = pci_p2pmem_alloc_sgl(bench->provider, &nents,
+					   bench->size);
 	return bench->held;
 }
 
@@ -221,15 +224,18 @@ static bool bench_sgl_alloc_free(struct bench *bench)
 
 static bool bench_map(struct bench *bench)
 {
-	if (!dma_map_sg(&bench->client->dev, bench->sgl, bench->nents, DMA_BIDIRECTIONAL))
+	struct device *dev = &bench->client->dev;
+
+	if (!dma_map_sg(dev, bench->sgl, bench->nents, DMA_BIDIRECTIONAL))
 		return false;
-	dma_unmap_sg(&bench->client->dev, bench->sgl, bench->nents, DMA_BIDIRECTIONAL);
+	dma_unmap_sg(dev, bench->sgl, bench->nents, DMA_BIDIRECTIONAL);
 	return true;
 }
 
 static bool bench_distance(struct bench *bench)
 {
-	return pci_p2pdma_distance(bench->provider, &bench->client->dev, false) >= 0;
+	return pci_p2pdma_distance(bench->provider, &bench->client->dev,
+				   false) >= 0;
 }
 
 static bool bench_find(struct bench *bench)
@@ -240,20 +246,30 @@ static bool bench_find(struct bench *bench)
 	return found == bench->provider;
 }
 
-static const struct bench_op bench_op_alloc = { .run = bench_alloc, .undo = bench_free };
+static const struct bench_op bench_op_alloc = {
+	.run = bench_alloc,
+	.undo = bench_free,
+};
+
 static const struct bench_op bench_op_alloc_free = { .run = bench_alloc_free };
-static const struct bench_op bench_op_sgl_free = { .run = bench_sgl_alloc_free, .sleeps = true };
 static const struct bench_op bench_op_map = { .run = bench_map };
 static const struct bench_op bench_op_distance = { .run = bench_distance };
-static const struct bench_op bench_op_find = { .run = bench_find, .sleeps = true };
+
+static const struct bench_op bench_op_find = {
+	.run = bench_find,
+	.sleeps = true,
+};
+
+static const struct bench_op bench_op_sgl_free = {
+	.run = bench_sgl_alloc_free,
+	.sleeps = true,
+};
 
 static const struct bench_op bench_op_sgl = {
 	.run = bench_sgl_alloc,
 	.undo = bench_sgl_free,
 	.sleeps = true,
 };
-
-/* ---- an empty pool, and a full one -------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -271,7 +287,8 @@ static void bench_empty(struct bench *bench)
 
 	for (i = 0; i < ARRAY_SIZE(bench_sizes); i++) {
 		bench->size = bench_sizes[i].size;
-		snprintf(name, sizeof(name), "alloc_free_%s", bench_sizes[i].name);
+		snprintf(name, sizeof(name), "alloc_free_%s",
+			 bench_sizes[i].name);
 		bench_run(bench, name, &bench_op_alloc_free, BENCH_SAMPLES);
 	}
 	bench->size = SZ_64K;
@@ -285,12 +302,13 @@ static void bench_exhausted(struct bench *bench)
 
 	for (i = 0; i < ARRAY_SIZE(bench_sizes); i++) {
 		bench->size = bench_sizes[i].size;
-		snprintf(name, sizeof(name), "exhausted_%s", bench_sizes[i].name);
+		snprintf(name, sizeof(name), "exhausted_%s",
+			 bench_sizes[i].name);
 		bench_run(bench, name, &bench_op_alloc, BENCH_SGL_SAMPLES);
 	}
 }
 
-/* Take every page there is. The array is ordered by address afterwards. */
+/* Take all pages, and order the array by address. */
 static void bench_fill(struct bench *bench, size_t limit)
 {
 	unsigned long flags;
@@ -309,17 +327,20 @@ static void bench_fill(struct bench *bench, size_t limit)
 	local_irq_restore(flags);
 	bench_report("fill_4k", end - start, bench->nr_pages, bench->nr_pages);
 	/* Addresses are as long as samples. */
-	sort(bench->pages, bench->nr_pages, sizeof(*bench->pages), bench_compare, NULL);
+	sort(bench->pages, bench->nr_pages, sizeof(*bench->pages),
+	     bench_compare, NULL);
 }
 
 static void bench_give_back(struct bench *bench, size_t index)
 {
-	if (bench->pages[index])
-		pci_free_p2pmem(bench->provider, bench->pages[index], PAGE_SIZE);
+	void *addr = bench->pages[index];
+
+	if (addr)
+		pci_free_p2pmem(bench->provider, addr, PAGE_SIZE);
 	bench->pages[index] = NULL;
 }
 
-/* The last page is the one that a search from the front finds last. */
+/* A search from the front finds the last page last. */
 static void bench_full(struct bench *bench)
 {
 	size_t i;
@@ -339,7 +360,7 @@ static void bench_full(struct bench *bench)
 		bench_give_back(bench, i);
 }
 
-/* No more than this many pages can be in the pool, whichever BARs it has. */
+/* Pages of all BARs: the pool cannot have more. */
 static size_t bench_most_pages(struct pci_dev *pdev)
 {
 	resource_size_t sum = 0;
@@ -365,9 +386,7 @@ static int bench_pool(struct bench *bench)
 	return bench->nr_pages >= 2 ? 0 : -ENOMEM;
 }
 
-/* ---- mapping ------------------------------------------------------------------------------ */
-
-/* Pages one by one, as they come; the same number of calls for both kinds. */
+/* Peer memory and system memory, page by page. */
 static void *bench_get_page(struct bench *bench, bool peer)
 {
 	return peer ? pci_alloc_p2pmem(bench->provider, PAGE_SIZE) :
@@ -414,9 +433,11 @@ static int bench_mapping(struct bench *bench, bool peer)
 
 	if (!ret) {
 		bench->nents = 1;
-		bench_run(bench, peer ? "map_1" : "map_1_ram", &bench_op_map, BENCH_SAMPLES);
+		bench_run(bench, peer ? "map_1" : "map_1_ram",
+			  &bench_op_map, BENCH_SAMPLES);
 		bench->nents = BENCH_SEGMENTS;
-		bench_run(bench, peer ? "map_256" : "map_256_ram", &bench_op_map, BENCH_SAMPLES);
+		bench_run(bench, peer ? "map_256" : "map_256_ram",
+			  &bench_op_map, BENCH_SAMPLES);
 	}
 	bench_drain_sgl(bench, peer);
 	return ret;
@@ -434,8 +455,6 @@ static int bench_mappings(struct bench *bench)
 	return ret;
 }
 
-/* ---- registration ------------------------------------------------------------------------- */
-
 static u64 bench_register_cost = U64_MAX;
 static long bench_register_pages;
 
@@ -447,7 +466,8 @@ static long bench_free_ram(void)
 	return info.freeram;
 }
 
-static int bench_card_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+static int bench_card_probe(struct pci_dev *pdev,
+			    const struct pci_device_id *id)
 {
 	long before;
 	u64 start, end;
@@ -465,8 +485,9 @@ static int bench_card_probe(struct pci_dev *pdev, const struct pci_device_id *id
 	if (ret)
 		return ret;
 	bench_register_cost = min(bench_register_cost, end - start);
-	/* After the first time, some of it comes from lists that do not count as free memory. */
-	bench_register_pages = max(bench_register_pages, before - bench_free_ram());
+	/* Later registrations take pages of CPUs, which do not count as free. */
+	bench_register_pages = max(bench_register_pages,
+				   before - bench_free_ram());
 	return 0;
 }
 
@@ -495,18 +516,18 @@ static int bench_registration(struct pci_dev *pdev)
 	}
 	if (bench_register_cost == U64_MAX)
 		return -ENODEV;
-	pr_info("op=register instructions=%llu bytes=%llu ram=%ld\n", bench_register_cost, length,
+	pr_info("op=register instructions=%llu bytes=%llu ram=%ld\n",
+		bench_register_cost, length,
 		bench_register_pages << PAGE_SHIFT);
 	return 0;
 }
-
-/* ---- the module --------------------------------------------------------------------------- */
 
 static struct pci_dev *bench_function(const char *name)
 {
 	unsigned int domain, bus, slot, func;
 
-	if (!name || sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+	if (!name ||
+	    sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
 		return NULL;
 	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
 }
@@ -539,7 +560,8 @@ static int __init bench_init(void)
 		return -ENOMEM;
 	bench->provider = bench_function(provider);
 	bench->client = bench_function(client);
-	if (bench->provider && bench->client && pci_has_p2pmem(bench->provider) && !card == !pdev)
+	if (bench->provider && bench->client &&
+	    pci_has_p2pmem(bench->provider) && !card == !pdev)
 		ret = bench_all(bench, pdev);
 	pci_dev_put(bench->provider);
 	pci_dev_put(bench->client);

@@ -100,7 +100,7 @@ MODULE_PARM_DESC(rounds, "steps that are measured");
 
 static unsigned int probes = 2000;
 module_param(probes, uint, 0400);
-MODULE_PARM_DESC(probes, "steps to find the longest time with interrupts off in");
+MODULE_PARM_DESC(probes, "steps that look for times with interrupts off");
 
 static unsigned int singles = 1000;
 module_param(singles, uint, 0400);
@@ -225,12 +225,12 @@ static u32 aged_random(struct aged *aged, u32 below)
 /* Free a random list. */
 static void aged_drop(struct aged *aged)
 {
-	struct aged_list *slot = aged->lists + aged_random(aged, aged->nr_lists);
-	struct aged_list list = *slot;
+	u32 index = aged_random(aged, aged->nr_lists);
+	struct aged_list list = aged->lists[index];
 	struct aged_call call;
 	u64 cost;
 
-	*slot = aged->lists[--aged->nr_lists];
+	aged->lists[index] = aged->lists[--aged->nr_lists];
 	aged->taken -= list.pages;
 	aged_begin(aged, &call);
 	pci_p2pmem_free_sgl(aged->provider, list.sgl);
@@ -328,7 +328,7 @@ static ktime_t aged_probe_next(struct aged_probe *probe)
 /* A tick keeps interrupts off, too: its delays do not count. */
 static enum hrtimer_restart aged_probe_fires(struct hrtimer *timer)
 {
-	struct aged_probe *probe = container_of(timer, struct aged_probe, timer);
+	struct aged_probe *probe = &aged_probe;
 	ktime_t now = ktime_get();
 	s64 late = ktime_to_ns(ktime_sub(now, hrtimer_get_expires(timer)));
 
@@ -336,7 +336,8 @@ static enum hrtimer_restart aged_probe_fires(struct hrtimer *timer)
 		probe->least = min(probe->least, late);
 		probe->most = max(probe->most, late);
 	}
-	hrtimer_set_expires(timer, ktime_add(ktime_get(), aged_probe_next(probe)));
+	hrtimer_set_expires(timer,
+			    ktime_add(ktime_get(), aged_probe_next(probe)));
 	return HRTIMER_RESTART;
 }
 
@@ -386,8 +387,8 @@ static int aged_probe_check(void)
 	on = aged_probe.most - aged_probe_entry;
 	aged_probe_nops(true);
 	seen = aged_probe.most - aged_probe_entry;
-	pr_info("op=probe entry=%lld on=%lld off=%u seen=%lld\n", aged_probe_entry,
-		on, AGED_PROBE_NOPS, seen);
+	pr_info("op=probe entry=%lld on=%lld off=%u seen=%lld\n",
+		aged_probe_entry, on, AGED_PROBE_NOPS, seen);
 	if (seen >= AGED_PROBE_NOPS - AGED_PROBE_MOST &&
 	    seen <= AGED_PROBE_NOPS + AGED_NOPS)
 		return 0;
@@ -474,7 +475,8 @@ static int aged_run(struct aged *aged)
 	prandom_seed_state(&aged->rnd, seed);
 	/* Twice the average number of lists. */
 	aged->most_lists = 4 * (pages / (longest + 1)) + longest;
-	aged->lists = kvcalloc(aged->most_lists, sizeof(*aged->lists), GFP_KERNEL);
+	aged->lists = kvcalloc(aged->most_lists, sizeof(*aged->lists),
+			       GFP_KERNEL);
 	if (!aged->lists)
 		return -ENOMEM;
 	for (i = 0; i < nr_fill; i++)
@@ -516,7 +518,8 @@ static struct pci_dev *aged_function(const char *name)
 {
 	unsigned int domain, bus, slot, func;
 
-	if (!name || sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
+	if (!name ||
+	    sscanf(name, "%x:%x:%x.%x", &domain, &bus, &slot, &func) != 4)
 		return NULL;
 	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
 }
