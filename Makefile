@@ -28,12 +28,12 @@ test: ## everything; ends with "N passed, N failed, N skipped"
 	@$(PACKAGES) build rig check integrate tool $(SOURCE)
 	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
 
-soak: ## faults below NVMe over RDMA with peer memory, ROUNDS=20 of each
+soak: ## storms on user mappings, and faults below NVMe over RDMA, ROUNDS=20 of each
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig test --kernel build/kernel --kernel build/kernel-debug \
-		--rounds $(or $(ROUNDS),20) rdma_faults
+		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults
 
 kunit: ## only the KUnit suites, on the debug kernel
 	@$(PACKAGES) build rig $(SOURCE)

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The rules of the allocate file: which mappings it grants, what they hold, and that the
- * provider has everything back when they are gone, whichever way they go.
+ * Rules of the file allocate: allowed mappings, contents of a mapping, and the return of all
+ * memory to the provider after munmap, exit, kill and failure.
  */
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "p2pmem.h"
 #include "../kselftest_harness.h"
+
+/* Seconds that count as for ever. */
+#define FAULT_SECONDS	10
+
+/* Number of free single pages in a sieve. */
+#define SIEVE_PAGES	1024
 
 FIXTURE(p2pmem)
 {
@@ -28,7 +37,7 @@ FIXTURE_SETUP(p2pmem)
 
 FIXTURE_TEARDOWN(p2pmem)
 {
-	/* A case that was skipped in its setup has opened nothing. */
+	/* The setup has skipped the case and opened nothing. */
 	if (!self->before)
 		return;
 	EXPECT_EQ(p2pmem_available(&self->mem), self->before);
@@ -134,7 +143,7 @@ TEST_F(p2pmem, mappings_are_zeroed)
 	void *map;
 	int round;
 
-	/* The second round most likely gets the pages that the first one has soiled. */
+	/* The second round most likely gets the dirty pages of the first round. */
 	for (round = 0; round < 2; round++) {
 		map = p2pmem_map(&self->mem, length);
 		ASSERT_NE(map, MAP_FAILED);
@@ -146,7 +155,7 @@ TEST_F(p2pmem, mappings_are_zeroed)
 
 TEST_F(p2pmem, no_old_bytes_anywhere)
 {
-	/* All of the memory is soiled and given back, so that every page must be a used one. */
+	/* Write to every page of the provider first, so that no page is a fresh page. */
 	const size_t length = self->before < (2 << 20) ? self->before : (2 << 20);
 	void *map = p2pmem_map(&self->mem, self->before);
 	size_t at;
@@ -196,20 +205,101 @@ TEST_F(p2pmem, munmap_of_a_part)
 {
 	const long page = self->mem.page;
 	char *map = p2pmem_map(&self->mem, 8 * page);
-	long available;
 
 	ASSERT_NE((void *)map, MAP_FAILED);
 	poke(map, 1);
 	poke(map + 7 * page, 7);
 	munmap(map + 2 * page, 4 * page);
-	/* The four may come back now or with the rest, but never more than they. */
-	available = p2pmem_available(&self->mem);
-	EXPECT_GE(available, self->before - 8 * page);
-	EXPECT_LE(available, self->before - 4 * page);
+	EXPECT_EQ(p2pmem_available(&self->mem), self->before - 4 * page);
 	EXPECT_EQ(peek(map), 1);
 	EXPECT_EQ(peek(map + 7 * page), 7);
 	munmap(map, 2 * page);
+	EXPECT_EQ(p2pmem_available(&self->mem), self->before - 2 * page);
 	munmap(map + 6 * page, 2 * page);
+}
+
+TEST_F(p2pmem, munmap_of_every_other_page)
+{
+	const long page = self->mem.page;
+	char *map = p2pmem_map(&self->mem, 16 * page);
+	int i;
+
+	ASSERT_NE((void *)map, MAP_FAILED);
+	for (i = 0; i < 16; i++)
+		poke(map + i * page, i);
+	for (i = 0; i < 16; i += 2) {
+		munmap(map + i * page, page);
+		EXPECT_EQ(p2pmem_available(&self->mem), self->before - (15 - i / 2) * page);
+	}
+	for (i = 1; i < 16; i += 2) {
+		EXPECT_EQ(peek(map + i * page), i);
+		munmap(map + i * page, page);
+	}
+}
+
+TEST_F(p2pmem, mremap_takes_its_pages_along)
+{
+	const long page = self->mem.page;
+	char *map = p2pmem_map(&self->mem, 8 * page), *moved;
+	char *place = mmap(NULL, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE((void *)map, MAP_FAILED);
+	ASSERT_NE((void *)place, MAP_FAILED);
+	poke(map + 2 * page, 2);
+	poke(map + 5 * page, 5);
+	moved = mremap(map + 2 * page, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	ASSERT_EQ(moved, place);
+	EXPECT_EQ(p2pmem_available(&self->mem), self->before - 8 * page);
+	EXPECT_EQ(peek(moved), 2);
+	EXPECT_EQ(peek(moved + 3 * page), 5);
+
+	/* A mapping can shrink, but not grow. */
+	EXPECT_EQ(mremap(moved, 4 * page, 8 * page, MREMAP_MAYMOVE), MAP_FAILED);
+	EXPECT_EQ(mremap(moved, 4 * page, page, 0), moved);
+	EXPECT_EQ(p2pmem_available(&self->mem), self->before - 5 * page);
+	munmap(map, 2 * page);
+	munmap(map + 6 * page, 2 * page);
+	EXPECT_EQ(p2pmem_available(&self->mem), self->before - page);
+	munmap(moved, page);
+}
+
+TEST_F(p2pmem, madvise_gives_back_or_keeps)
+{
+	const long page = self->mem.page;
+	char *map = p2pmem_map(&self->mem, 4 * page);
+	long available;
+
+	ASSERT_NE((void *)map, MAP_FAILED);
+	/* Pages may return here or with the mapping, but not twice. */
+	madvise(map, 2 * page, MADV_DONTNEED);
+	available = p2pmem_available(&self->mem);
+	EXPECT_GE(available, self->before - 4 * page);
+	EXPECT_LE(available, self->before - 2 * page);
+	munmap(map, 4 * page);
+}
+
+/* A mapping of a page takes no more than a page. */
+TEST_F(p2pmem, many_small_mappings_leave_the_rest)
+{
+	const long page = self->mem.page;
+	long rest = self->before - 128 * page;
+	void *small[128], *large;
+	int i;
+
+	if (rest < page)
+		SKIP(return, "the provider has too little free memory");
+	for (i = 0; i < 128; i++) {
+		small[i] = p2pmem_map(&self->mem, page);
+		ASSERT_NE(small[i], MAP_FAILED);
+	}
+	EXPECT_EQ(p2pmem_available(&self->mem), rest);
+	large = p2pmem_map(&self->mem, rest);
+	EXPECT_NE(large, MAP_FAILED);
+	EXPECT_EQ(p2pmem_available(&self->mem), large == MAP_FAILED ? rest : 0);
+	if (large != MAP_FAILED)
+		munmap(large, rest);
+	for (i = 0; i < 128; i++)
+		munmap(small[i], page);
 }
 
 TEST_F(p2pmem, exit_gives_back)
@@ -246,7 +336,7 @@ TEST_F(p2pmem, fork_keeps)
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
-		/* Wait until the parent has let go, then the memory must still be the same. */
+		/* The memory stays the same after munmap() of the parent. */
 		close(go[1]);
 		if (read(go[0], &byte, 1) != 0)
 			_exit(1);
@@ -289,6 +379,182 @@ TEST_F(p2pmem, kill_gives_back)
 	EXPECT_TRUE(WIFSIGNALED(status));
 	EXPECT_EQ(p2pmem_available(&self->mem), self->before);
 	close(ready[0]);
+}
+
+/* Wait for the end of a child. Return the status, or -1 after @seconds. */
+static int end_of(pid_t pid, int seconds)
+{
+	struct pollfd ended = { .events = POLLIN };
+	int status = -1;
+
+	ended.fd = syscall(SYS_pidfd_open, pid, 0);
+	if (ended.fd < 0 || poll(&ended, 1, seconds * 1000) == 1)
+		waitpid(pid, &status, 0);
+	close(ended.fd);
+	return status;
+}
+
+/* Map a page for reading, then allow writing. */
+static char *clean_page(const struct p2pmem *mem)
+{
+	char *map = mmap(NULL, mem->page, PROT_READ, MAP_SHARED, mem->fd, 0);
+
+	if (map == MAP_FAILED || peek(map) || mprotect(map, mem->page, PROT_READ | PROT_WRITE))
+		_exit(1);
+	return map;
+}
+
+static void write_from_user(const struct p2pmem *mem)
+{
+	char *map = clean_page(mem);
+
+	poke(map, 42);
+	_exit(peek(map) == 42 ? 0 : 2);
+}
+
+static void write_from_kernel(const struct p2pmem *mem)
+{
+	int zero = open("/dev/zero", O_RDONLY);
+
+	_exit(read(zero, clean_page(mem), mem->page) == mem->page ? 0 : 2);
+}
+
+/*
+ * Write to a clean page in a child. A fault without end survives SIGKILL if the kernel writes.
+ * Return 0, or -2 if the child had to be killed, or -3 if the child survives SIGKILL.
+ */
+static int write_fault(const struct p2pmem *mem, void (*write)(const struct p2pmem *mem))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		write(mem);
+	status = end_of(pid, FAULT_SECONDS);
+	if (status != -1)
+		return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	kill(pid, SIGKILL);
+	return end_of(pid, FAULT_SECONDS) == -1 ? -3 : -2;
+}
+
+TEST_F(p2pmem, write_fault_of_user_space)
+{
+	EXPECT_EQ(write_fault(&self->mem, write_from_user), 0);
+}
+
+TEST_F(p2pmem, write_fault_of_the_kernel)
+{
+	EXPECT_EQ(write_fault(&self->mem, write_from_kernel), 0);
+}
+
+static long sieve_pages(const struct p2pmem *mem, long all)
+{
+	long quarter = all / mem->page / 4;
+
+	return quarter < SIEVE_PAGES ? quarter : SIEVE_PAGES;
+}
+
+/*
+ * Map all memory and unmap every other page of the last part, so that @nr pages are free and no
+ * two free pages are neighbours. The next mapping then consists of many runs and takes time.
+ * munmap() of @all bytes ends the sieve.
+ */
+static char *make_sieve(const struct p2pmem *mem, long all, long nr)
+{
+	char *map = p2pmem_map(mem, all);
+	long i;
+
+	if (map == MAP_FAILED)
+		return NULL;
+	for (i = 0; i < nr; i++)
+		munmap(map + all - (2 * i + 1) * mem->page, mem->page);
+	return p2pmem_available(mem) == nr * mem->page ? map : NULL;
+}
+
+/* Map at the same moment as the other process, with enough memory for one process. */
+static void compete(struct p2pmem *mem, pthread_barrier_t *barrier, long length, int locked)
+{
+	long before = p2pmem_available(mem);
+	int i, wins = 0, leaks = 0;
+	char *map;
+
+	/* mmap() of one open file is serialised: open another file. */
+	if (p2pmem_open(mem))
+		_exit(102);
+	if (locked && mlockall(MCL_FUTURE))
+		_exit(100);
+	for (i = 0; i < 10; i++) {
+		pthread_barrier_wait(barrier);
+		map = p2pmem_map(mem, length);
+		wins += map != MAP_FAILED;
+		pthread_barrier_wait(barrier);
+		if (map != MAP_FAILED)
+			munmap(map, length);
+		pthread_barrier_wait(barrier);
+		leaks += p2pmem_available(mem) != before;
+	}
+	_exit(leaks ? 101 : wins);
+}
+
+/* mmap() fails half way, also under mlockall(), and returns all pages. */
+TEST_F(p2pmem, failed_mapping_leaves_nothing)
+{
+	pthread_barrier_t *barrier = mmap(NULL, sizeof(*barrier), PROT_READ | PROT_WRITE,
+					  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const long pages = sieve_pages(&self->mem, self->before);
+	char *sieve = make_sieve(&self->mem, self->before, pages);
+	pthread_barrierattr_t attr;
+	int i, status[2];
+	pid_t pid[2];
+
+	ASSERT_NE(sieve, NULL);
+	pthread_barrierattr_init(&attr);
+	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(barrier, &attr, 2);
+	for (i = 0; i < 2; i++) {
+		pid[i] = fork();
+		if (!pid[i])
+			compete(&self->mem, barrier, pages * 3 / 4 * self->mem.page, i);
+	}
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(waitpid(pid[i], &status[i], 0), pid[i]);
+		EXPECT_TRUE(WIFEXITED(status[i]));
+		EXPECT_LE(WEXITSTATUS(status[i]), 10);
+	}
+	TH_LOG("of 10 races %d were won by the one, %d by the other", WEXITSTATUS(status[0]),
+	       WEXITSTATUS(status[1]));
+	munmap(sieve, self->before);
+}
+
+/* A kill interrupts mmap() under mlockall(), and all pages return. */
+TEST_F(p2pmem, killed_mapping_leaves_nothing)
+{
+	const long pages = sieve_pages(&self->mem, self->before);
+	char *sieve = make_sieve(&self->mem, self->before, pages);
+	long length = pages * self->mem.page, seen;
+	int i, early = 0;
+	pid_t pid;
+
+	ASSERT_NE(sieve, NULL);
+	for (i = 0; i < 10; i++) {
+		pid = fork();
+		if (!pid) {
+			if (mlockall(MCL_FUTURE))
+				_exit(1);
+			p2pmem_map(&self->mem, length);
+			for (;;)
+				pause();
+		}
+		do {
+			seen = p2pmem_available(&self->mem);
+		} while (seen == length);
+		kill(pid, SIGKILL);
+		early += seen > 0;
+		EXPECT_NE(end_of(pid, FAULT_SECONDS), -1);
+		EXPECT_EQ(p2pmem_available(&self->mem), length);
+	}
+	TH_LOG("%d of 10 were killed before they had everything", early);
+	munmap(sieve, self->before);
 }
 
 TEST_HARNESS_MAIN
