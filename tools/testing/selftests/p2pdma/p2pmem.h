@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the p2pdma selftests share: finding a provider of peer memory, and its files.
+ * Shared by the p2pdma selftests: a provider of peer memory, and the files of the provider.
  *
- * The first provider in the machine is taken, or the one that P2PMEM_PROVIDER names (a full
- * address such as 0000:03:00.0).
+ * The tests use the first provider in the machine. The variable P2PMEM_PROVIDER chooses another
+ * provider by the full address, such as 0000:03:00.0.
  */
 #ifndef P2PMEM_SELFTEST_H
 #define P2PMEM_SELFTEST_H
@@ -26,7 +26,7 @@ struct p2pmem {
 	int fd;
 };
 
-/* The number in one of the provider's files, or -1. */
+/* Read a number from a file of the provider. Return -1 on error. */
 static inline long p2pmem_number(const struct p2pmem *mem, const char *name)
 {
 	char path[PATH_MAX + 32];
@@ -48,7 +48,7 @@ static inline long p2pmem_available(const struct p2pmem *mem)
 	return p2pmem_number(mem, "available");
 }
 
-/* Fill in @mem. Returns NULL, or why the test has to be skipped. */
+/* Fill in @mem. Return NULL, or a reason to skip the test. */
 static inline const char *p2pmem_open(struct p2pmem *mem)
 {
 	const char *name = getenv("P2PMEM_PROVIDER");
@@ -83,8 +83,8 @@ static inline void *p2pmem_map(const struct p2pmem *mem, size_t length)
 }
 
 /*
- * Single accesses that the compiler neither drops nor splits. They are as wide as the bus likes
- * them: peer memory lies in a BAR, and there a narrow read costs as much as a wide one.
+ * Single accesses; the compiler neither drops nor splits an access. In a BAR a narrow read costs as
+ * much as a wide read, so all accesses have the width of a long.
  */
 static inline unsigned long peek(const void *at)
 {
@@ -96,7 +96,7 @@ static inline void poke(void *at, unsigned long value)
 	__atomic_store_n((unsigned long *)at, value, __ATOMIC_RELAXED);
 }
 
-/* A mapping must be fresh, that is zero everywhere. */
+/* A fresh mapping is zero everywhere. */
 static inline int p2pmem_is_zero(const void *map, size_t length)
 {
 	size_t at;

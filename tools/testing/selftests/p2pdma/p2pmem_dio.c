@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Direct reads from every NVMe disk of the machine into peer memory. Where the route exists
- * the bytes must be those that an ordinary read finds; where it does not, the read must fail with
- * EREMOTEIO and leave the memory as it was. Nothing is ever written to a disk.
+ * Direct reads from every NVMe disk of the machine into peer memory. With a route, the bytes must
+ * equal the bytes of an ordinary read. Without a route, the read must fail with EREMOTEIO and
+ * leave the memory unchanged. The test writes to no disk.
  */
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Peer memory goes away with its device, so nobody may pin a user mapping of it for ever.
- * Registering io_uring buffers asks for such a pin; it must be refused, and leave nothing held.
+ * Peer memory goes away with the device, so nobody may pin a user mapping for ever. Registering
+ * io_uring buffers asks for such a pin. The kernel must refuse and hold nothing.
  */
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -82,7 +82,7 @@ TEST_F(longterm, peer_buffer_among_others_is_refused)
 	ASSERT_NE(vec[1].iov_base, MAP_FAILED);
 	EXPECT_EQ(register_buffers(self->ring, vec, 2), -1);
 
-	/* Nothing stayed registered: the good one alone can be registered afterwards. */
+	/* Nothing stayed registered: the good buffer alone can be registered afterwards. */
 	EXPECT_EQ(register_buffers(self->ring, vec, 1), 0);
 	munmap(vec[0].iov_base, length);
 	munmap(vec[1].iov_base, length);
