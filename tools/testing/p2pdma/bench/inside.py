@@ -19,11 +19,12 @@ from guest.devices import Drive, Function, provider  # noqa: E402
 CARD = (0x1af4, 0x1110)
 CARD_BAR = 2
 MARK = "p2pdma_bench"
-SHARES = "50,90,99"
+SHARES = "fill=50,90,99"
 MAPPING = 16 << 20              # bytes of a user mapping
 MAPPINGS = 9
 # A scan of a large pool takes long where the kernel's own implementation scans.
-FEWER = ("age=5000", "rounds=2000", "probes=2000", "singles=200")
+FEWER = ("rounds=2000", "singles=200")
+OLDER = ("fill=99", "age=50000")
 
 
 def messages(log):
@@ -61,7 +62,7 @@ def user_mapping(peer):
 def aged(log, module, seed, target, size, longest, *parameters):
     """Load AGED for one mix, and unload it, for the next one."""
     loaded = load(log, module, f"provider={target.bdf}", f"pages={size // mmap.PAGESIZE}",
-                  f"longest={longest}", f"fill={SHARES}", f"seed={seed}", *parameters)
+                  f"longest={longest}", f"seed={seed}", *parameters)
     if loaded:
         subprocess.run(["rmmod", "p2pdma_bench_aged"], check=True)
     return loaded
@@ -75,10 +76,10 @@ def main(module, aged_module, *seeds):
     done = load(log, module, f"provider={peer.bdf}", f"client={alpha.bdf}", f"card={card.bdf}")
     user_mapping(peer)
     for seed in seeds:
-        for longest in (32, 256):
+        for longest, *mix in ((32, SHARES), (256, SHARES), (256, *OLDER)):
             done &= aged(log, aged_module, seed, peer.function, peer.function.size(), longest,
-                         f"client={alpha.bdf}")
-        done &= aged(log, aged_module, seed, card, last - first + 1, 256, *FEWER)
+                         f"client={alpha.bdf}", *mix)
+        done &= aged(log, aged_module, seed, card, last - first + 1, 256, SHARES, *FEWER)
     return 0 if done else 1
 
 

@@ -12,6 +12,7 @@ import statistics
 MIB, GIB = 1 << 20, 1 << 30
 PAGE = 4096
 SEGMENTS = 256
+AGE, OLDER = 5000, 50000        # lists before the measurement
 OFF_MOST = 20000                # instructions with interrupts off
 
 
@@ -39,9 +40,10 @@ def _struct_pages(seen):
     return float(seen["register"][0]["ram"]) / MIB * GIB / float(seen["register"][0]["bytes"])
 
 
-def _aged_lines(size, longest, fill):
+def _aged_lines(size, longest, fill, age=AGE):
     """A function from what a guest reported to the lines of a mix, one for each seed."""
-    wanted = {"pages": str(size // PAGE), "longest": str(longest), "fill": str(fill)}
+    wanted = {"pages": str(size // PAGE), "longest": str(longest), "fill": str(fill),
+              "age": str(age)}
     return lambda seen: [line for line in seen["aged"]
                          if all(line[key] == wanted[key] for key in wanted)]
 
@@ -50,11 +52,12 @@ def _mean(lines, key):
     return lambda seen: statistics.mean(float(line[key]) for line in lines(seen))
 
 
-def _aged(size, longest, fill, most):
+def _aged(size, longest, fill, most, age=AGE):
     """A row of lists that come and go."""
-    lines = _aged_lines(size, longest, fill)
+    lines = _aged_lines(size, longest, fill, age)
     name = f"{size // GIB} GiB" if size >= GIB else f"{size // MIB} MiB"
-    return Row(f"aged {name}, {fill} %, lists of 1-{longest}", _mean(lines, "instructions"),
+    word = "aged" if age == AGE else "  older:"
+    return Row(f"{word} {name}, {fill} %, lists of 1-{longest}", _mean(lines, "instructions"),
                most=most, lists=lines)
 
 
@@ -94,6 +97,7 @@ ROWS = [
     _aged(64 * MIB, 256, 90, 1900),
     _aged(64 * MIB, 32, 99, 2400),
     _aged(64 * MIB, 256, 99, 7000),
+    _aged(64 * MIB, 256, 99, None, OLDER),
     _aged(4 * GIB, 256, 50, 700),
     _aged(4 * GIB, 256, 90, 800),
     _aged(4 * GIB, 256, 99, 1800),
@@ -169,16 +173,18 @@ def _aged_side(row, name):
 
 
 def _aged_line(row):
-    return (f"{row['operation']:34}{_aged_side(row, 'stock')}{_aged_side(row, 'ours')}"
-            f"{number(row['limit']):>8}  {WORDS[row['held']]}")
+    limit = number(row["limit"]) if row["limit"] else ""
+    return (f"{row['operation']:36}{_aged_side(row, 'stock')}{_aged_side(row, 'ours')}"
+            f"{limit:>8}  {WORDS[row['held']]}").rstrip()
 
 
 def _aged_table(results):
     """Lists in an aged pool: mean, lists that failed wrongly, worst call, interrupts off."""
     side = f"{'wrong':>8}{'worst':>9}{'off':>8}"
-    head = f"{'instructions':34}{'stock':>10}{side}{'ours':>10}{side}{'limit':>8}"
+    head = f"{'instructions':36}{'stock':>10}{side}{'ours':>10}{side}{'limit':>8}"
     life = results[0]["aged"]["ours"]
-    foot = (f"wrong: failures of {number(life['lists'])} lists while enough bytes were free; worst: "
+    foot = (f"aged: {AGE:,} lists before the measurement, older: {OLDER:,}\n"
+            f"wrong: failures of {number(life['lists'])} lists while enough bytes were free; worst: "
             f"the worst single call;\noff: the longest time with interrupts off, within "
             f"{number(life['within'])}, at most {number(OFF_MOST)}; seeds {','.join(life['seeds'])}")
     return [head, "-" * len(head), *map(_aged_line, results), foot]

@@ -90,7 +90,7 @@ static unsigned long seed = 1;
 module_param(seed, ulong, 0400);
 MODULE_PARM_DESC(seed, "of the random numbers");
 
-static unsigned int age = 20000;
+static unsigned int age = 5000;
 module_param(age, uint, 0400);
 MODULE_PARM_DESC(age, "steps before the measurement");
 
@@ -404,7 +404,7 @@ static s64 aged_irqs_off(struct aged *aged, unsigned int steps)
 	aged_steps(aged, steps);
 	aged_probe_stop();
 	aged->disturbed = false;
-	return aged_probe.most - aged_probe_entry;
+	return max(aged_probe.most - aged_probe_entry, 0);
 }
 
 /* Instructions of a page, in hundredths, on average. */
@@ -458,8 +458,8 @@ static void aged_share(struct aged *aged, unsigned int percent)
 	entries = div_u64(aged->entries * 100, max(aged->good, 1U));
 	off = aged_irqs_off(aged, probes);
 	single = aged_singles(aged, singles);
-	pr_info("op=aged pages=%u longest=%u fill=%u seed=%lu instructions=%llu.%02llu entries=%llu.%02llu worst=%llu off=%lld within=%u single=%llu.%02llu tries=%u wrong=%u\n",
-		pages, longest, percent, seed, cost / 100, cost % 100,
+	pr_info("op=aged pages=%u longest=%u fill=%u age=%u seed=%lu instructions=%llu.%02llu entries=%llu.%02llu worst=%llu off=%lld within=%u single=%llu.%02llu tries=%u wrong=%u\n",
+		pages, longest, percent, age, seed, cost / 100, cost % 100,
 		entries / 100, entries % 100, worst, off, AGED_PROBE_MOST,
 		single / 100, single % 100, aged->tries, aged->wrong);
 }
