@@ -25,7 +25,7 @@ demo: ## drive to drive, and a shared drive, through peer memory, with the evide
 	@$(TOOLS)/rig demo
 
 test: ## everything; ends with "N passed, N failed, N skipped"
-	@$(PACKAGES) build rig check integrate tool $(SOURCE)
+	@$(PACKAGES) build rig check integrate tool model $(SOURCE)
 	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
 
 soak: ## storms on user mappings, and faults below NVMe over RDMA, ROUNDS=20 of each
@@ -39,6 +39,10 @@ kunit: ## only the KUnit suites, on the debug kernel
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig kunit
+
+model: ## only the protocol of the page allocator, for all orders of steps (Spin)
+	@$(PACKAGES) model
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/pool spin
 
 fuzz: ## rules and allocator against models, and the command: N=100000, SECONDS=60 each, SEED=
 	@$(PACKAGES) build fuzz tool
@@ -102,5 +106,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak kunit fuzz bench check kernel kernel-debug kernel-stock install \
+.PHONY: help demo test soak kunit model fuzz bench check kernel kernel-debug kernel-stock install \
 	uninstall tool install-tool clean

@@ -156,7 +156,7 @@ static __always_inline void p2pdma_enter(struct pci_p2pdma_map_state *state,
 					 struct p2pdma_region *region,
 					 enum pci_p2pdma_map_type type)
 {
-	struct p2pdma_counters __percpu *counters = region->provider->counters;
+	struct p2pdma_counters __percpu *counters = region->p2pdma->counters;
 
 	if (type == PCI_P2PDMA_MAP_BUS_ADDR)
 		this_cpu_inc(counters->mapped_bus);
@@ -179,7 +179,7 @@ static __always_inline bool p2pdma_enter_known(struct pci_p2pdma_map_state *stat
 	if (!dev_is_pci(dev) || trace_p2pdma_map_enabled())
 		return false;
 	guard(rcu)();
-	entry = p2pdma_cache_look_up(&region->provider->cache, to_pci_dev(dev), generation);
+	entry = p2pdma_cache_look_up(&region->p2pdma->cache, to_pci_dev(dev), generation);
 	if (!entry)
 		return false;
 	p2pdma_enter(state, region, entry->type);
@@ -202,9 +202,9 @@ p2pdma_map_slowly(struct pci_p2pdma_map_state *state, struct device *dev, struct
 {
 	struct p2pdma_region *region = p2pdma_region_of(sg_page(sg)->pgmap);
 	struct pci_dev *client = p2pdma_client_function(dev);
-	enum pci_p2pdma_map_type type = p2pdma_map_type(region->provider, client);
+	enum pci_p2pdma_map_type type = p2pdma_map_type(region->p2pdma, client);
 
-	trace_p2pdma_map(region->provider->pdev, client, type);
+	trace_p2pdma_map(region->p2pdma->pdev, client, type);
 	p2pdma_enter(state, region, type);
 	return p2pdma_map_entry(state, sg);
 }

@@ -1,87 +1,97 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: allocation and scatterlists
+ * PCI peer-to-peer DMA: allocation of peer memory, and scatterlists
+ *
+ * The pool of a provider has the pages; see p2pdma-pool.c. An allocation pins
+ * the region of the pages and the provider, so an owner of memory needs no
+ * further protection.
  */
 #include <linux/cleanup.h>
 #include <linux/mm.h>
 #include <linux/pci-p2pdma.h>
-#include <linux/rculist.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
 #include "p2pdma-private.h"
-#include "p2pdma-pool-near.h"
 #include "p2pdma_trace.h"
 
-/* ---- allocation --------------------------------------------------------------------------- */
-
-/* Pages that are free must not make an allocation fail because nobody picked them up. */
-static bool p2pdma_pick_up(struct pci_p2pdma *p2pdma)
+/**
+ * p2pdma_reserve - reserve pages of a provider
+ * @p2pdma: the provider
+ * @nr: number of pages
+ *
+ * Pages on their way back from user mappings are free: collect them before an
+ * allocation fails.
+ *
+ * Context: Any. The caller holds rcu_read_lock() or memory of the provider.
+ * Return: whether p2pdma_take() may take the pages.
+ */
+bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr)
 {
-	return atomic_long_read(&p2pdma->nr_resetting) && p2pdma_pages_return(p2pdma);
-}
-
-/* What is near a CPU did not do, or has not been tried. */
-static void *p2pdma_alloc(struct pci_p2pdma *p2pdma, size_t size)
-{
-	void *addr;
-
-	do {
-		addr = p2pdma_pool_alloc(p2pdma->pool, size);
-	} while (!addr && p2pdma_pick_up(p2pdma));
-	if (addr)
-		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
-	return addr;
+	while (!p2pdma_pool_reserve(p2pdma->pool, nr))
+		if (!p2pdma_return_pages(p2pdma))
+			return false;
+	return true;
 }
 
 /**
- * p2pdma_alloc_upto - allocate the longest run of pages there is, up to a limit
+ * p2pdma_take - take reserved pages of a provider
  * @p2pdma: the provider
- * @size: the limit in bytes; set to the length of the run if that is less, in whole pages then
+ * @nr: number of pages, all of them reserved by the caller; the number of pages
+ *	taken is subtracted
+ * @bits: filled in, room for %P2PDMA_WORDS
  *
- * Context: Any.
- * Return: address of the first page, or NULL if @size is zero or no page is free.
+ * Context: Any. The caller holds rcu_read_lock() or memory of the provider.
+ * Return: number of entries in @bits, and the rest of the pages is still
+ * reserved; 0, and no page is reserved, if a region with the pages is going.
  */
-void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size)
+unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
+			 struct p2pdma_bits *bits)
 {
-	size_t run = *size;
-	void *addr;
+	struct p2pdma_bits trace;
+	unsigned long addr;
+	unsigned int i, n;
+	size_t size;
 
-	/* Pages that nobody picked up may belong to the longest run. */
-	while (p2pdma_pick_up(p2pdma))
-		;
-	addr = p2pdma_pool_alloc_upto(p2pdma->pool, &run);
-	*size = min(*size, run);
-	if (addr)
-		trace_p2pmem_alloc(p2pdma->pdev, addr, *size);
-	return addr;
+	guard(rcu)();
+	n = p2pdma_pool_take(p2pdma->pool, nr, bits, P2PDMA_WORDS);
+	if (likely(!trace_p2pmem_alloc_enabled()))
+		return n;
+	for (i = 0; i < n; i++) {
+		for (trace = bits[i]; trace.mask;) {
+			size = p2pdma_next_run(&trace, &addr) << PAGE_SHIFT;
+			trace_p2pmem_alloc(p2pdma->pdev, (void *)addr, size);
+		}
+	}
+	return n;
 }
 
 /**
- * p2pdma_alloc_aligned - allocate a run of pages at an aligned address
+ * p2pdma_free_bits - free the rest of pages from p2pdma_take()
  * @p2pdma: the provider
- * @size: in bytes; rounded up to whole pages
- * @align: in bytes, a power of two
+ * @bits: the pages
+ * @n: number of entries in @bits
  *
- * Context: Any.
- * Return: address of the first page, or NULL.
+ * Context: Any. The caller holds memory of the provider.
  */
-void *p2pdma_alloc_aligned(struct pci_p2pdma *p2pdma, size_t size, size_t align)
+void p2pdma_free_bits(struct pci_p2pdma *p2pdma, struct p2pdma_bits *bits,
+		      unsigned int n)
 {
-	void *addr;
+	unsigned long addr, nr;
 
-	do {
-		addr = p2pdma_pool_alloc_aligned(p2pdma->pool, size, align);
-	} while (!addr && p2pdma_pick_up(p2pdma));
-	if (addr)
-		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
-	return addr;
+	for (; n; n--, bits++) {
+		while (bits->mask) {
+			nr = p2pdma_next_run(bits, &addr);
+			pci_p2pmem_free(p2pdma->pdev, (void *)addr,
+					nr << PAGE_SHIFT);
+		}
+	}
 }
 
 /**
  * p2pdma_alloc_failed - count an allocation that failed
  * @p2pdma: the provider
- * @size: what it was asked for, in bytes
+ * @size: number of bytes that were asked for
  *
  * Context: Any.
  */
@@ -91,152 +101,184 @@ void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size)
 	trace_p2pmem_alloc_failed(p2pdma->pdev, size);
 }
 
-/**
- * p2pdma_available - how much memory of a provider can be allocated
- * @p2pdma: the provider
- *
- * Context: Any.
- * Return: bytes.
- */
-size_t p2pdma_available(struct pci_p2pdma *p2pdma)
-{
-	unsigned long flags;
-	size_t available;
-
-	/* The lock keeps a page that is on its way into the pool from being counted twice. */
-	spin_lock_irqsave(&p2pdma->reset_lock, flags);
-	available = p2pdma_pool_available(p2pdma->pool) +
-		    (atomic_long_read(&p2pdma->nr_resetting) << PAGE_SHIFT);
-	spin_unlock_irqrestore(&p2pdma->reset_lock, flags);
-	return available;
-}
-
-/* What is not near this CPU, or has to be traced. */
-static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size, bool last)
+/* Slow path: the hint has no room, tracing is on, or an alignment is asked. */
+static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size,
+					size_t align)
 {
 	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
 	void *addr;
 
 	if (!p2pdma)
 		return NULL;
-	addr = p2pdma_alloc(p2pdma, size);
-	if (!addr && last)
+	do {
+		addr = NULL;
+		if (p2pdma_pool_has(p2pdma->pool, size))
+			addr = align > PAGE_SIZE ?
+			       p2pdma_pool_alloc_aligned(p2pdma->pool, size,
+							 align) :
+			       p2pdma_pool_alloc(p2pdma->pool, size);
+	} while (!addr && p2pdma_return_pages(p2pdma));
+	if (addr)
+		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
+	else
 		p2pdma_alloc_failed(p2pdma, size);
 	return addr;
 }
 
-/* With @last, it is a failure if there is no such run. */
-static __always_inline void *p2pmem_alloc(struct pci_dev *provider, size_t size, bool last)
+/* Slow path: another CPU took the page of the hint. A page is reserved. */
+static noinline void *p2pmem_alloc_reserved(struct pci_dev *provider)
 {
-	struct pci_p2pdma *p2pdma;
+	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
+	struct p2pdma_bits bits;
+	unsigned long nr = 1, addr;
+
+	if (!p2pdma_pool_take(p2pdma->pool, &nr, &bits, 1))
+		return p2pmem_alloc_slow(provider, PAGE_SIZE, PAGE_SIZE);
+	p2pdma_next_run(&bits, &addr);
+	return (void *)addr;
+}
+
+static noinline void *p2pmem_alloc_run(struct pci_dev *provider, size_t size)
+{
+	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
+	unsigned long nr = p2pdma_pool_pages(size);
+	bool reserved = false;
 	void *addr;
 
-	guard(rcu)();
-	p2pdma = rcu_dereference(provider->p2pdma);
-	if (likely(p2pdma && !trace_p2pmem_alloc_enabled() &&
-		   p2pdma_pool_alloc_near(p2pdma->pool, size, &addr)))
-		return addr;
-	return p2pmem_alloc_slow(provider, size, last);
+	if (likely(p2pdma && nr <= BITS_PER_LONG &&
+		   !trace_p2pmem_alloc_enabled())) {
+		addr = p2pdma_pool_alloc_hint(p2pdma->pool, nr, &reserved);
+		if (likely(addr))
+			return addr;
+	}
+	return p2pmem_alloc_slow(provider, size, PAGE_SIZE);
 }
 
 /**
  * pci_p2pmem_alloc - allocate peer memory
  * @provider: the provider
- * @size: in bytes; rounded up to whole pages
+ * @size: number of bytes, rounded up to whole pages
  *
- * The memory is contiguous and not cleared. It pins the provider: unbinding its driver waits
- * until the memory has come back.
+ * The memory is contiguous and not cleared. It pins the provider: unbinding its
+ * driver waits until the memory is free again.
  *
  * Context: Any.
- * Return: kernel address of the first page, or NULL if there is not enough memory in one piece.
+ * Return: kernel address of the first page, or NULL if no run of free pages is
+ * long enough.
  */
 void *pci_p2pmem_alloc(struct pci_dev *provider, size_t size)
 {
-	return p2pmem_alloc(provider, size, true);
+	struct pci_p2pdma *p2pdma;
+	bool reserved = false;
+	void *addr;
+
+	guard(rcu)();
+	if (size - 1 >= PAGE_SIZE)
+		return p2pmem_alloc_run(provider, size);
+	p2pdma = rcu_dereference(provider->p2pdma);
+	if (likely(p2pdma && !trace_p2pmem_alloc_enabled())) {
+		addr = p2pdma_pool_alloc_hint(p2pdma->pool, 1, &reserved);
+		if (likely(addr))
+			return addr;
+	}
+	return reserved ? p2pmem_alloc_reserved(provider) :
+			  p2pmem_alloc_slow(provider, size, PAGE_SIZE);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc);
 
 /**
  * pci_p2pmem_alloc_aligned - allocate peer memory at an aligned address
  * @provider: the provider
- * @size: in bytes; rounded up to whole pages
- * @align: in bytes, a power of two; less than a page is the same as a page
+ * @size: number of bytes, rounded up to whole pages
+ * @align: alignment in bytes, a power of two; at least a page is assumed
  *
- * As pci_p2pmem_alloc(), but the kernel address is a multiple of @align. So is the bus address, if
- * @align is not more than 1 GiB and the host bridge does not translate by an amount that is not.
+ * As pci_p2pmem_alloc(), but the kernel address is a multiple of @align. So is
+ * the bus address, if @align is at most 1 GiB and the host bridge translates by
+ * a multiple of @align. The search grows with the size of the memory.
  *
  * Context: Any.
- * Return: kernel address of the first page, or NULL if @align is not a power of two or there is not
- * enough memory in one piece that is aligned so.
+ * Return: kernel address of the first page, or NULL if @align is no power of
+ * two or no aligned run of free pages is long enough.
  */
-void *pci_p2pmem_alloc_aligned(struct pci_dev *provider, size_t size, size_t align)
+void *pci_p2pmem_alloc_aligned(struct pci_dev *provider, size_t size,
+			       size_t align)
 {
 	struct pci_p2pdma *p2pdma;
-	void *addr;
 
 	guard(rcu)();
+	if (is_power_of_2(align))
+		return p2pmem_alloc_slow(provider, size, align);
 	p2pdma = rcu_dereference(provider->p2pdma);
-	if (!p2pdma)
-		return NULL;
-	addr = p2pdma_alloc_aligned(p2pdma, size, align);
-	if (!addr)
+	if (p2pdma)
 		p2pdma_alloc_failed(p2pdma, size);
-	return addr;
+	return NULL;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_aligned);
 
-/* What is not near this CPU, or has to be traced, or is not as simple. */
-static noinline void p2pmem_free_slow(struct pci_dev *provider, void *addr, size_t size,
-				      enum p2pdma_near_result result, void *caller)
+/* Slow path: tracing is on, or the free is wrong. */
+static noinline void p2pmem_free_slow(struct pci_dev *provider, void *addr,
+				      size_t size, void *caller)
 {
 	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
-	bool good = false;
 
 	trace_p2pmem_free(provider, addr, size);
-	if (p2pdma && result == P2PDMA_NEAR_GIVEN)
-		good = p2pdma_pool_given(p2pdma->pool, addr, size);
-	else if (p2pdma)
-		good = p2pdma_pool_free(p2pdma->pool, addr, size);
-	WARN(!good, "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
+	WARN(!p2pdma || !p2pdma_pool_free(p2pdma->pool, addr, size),
+	     "%s: %pS frees %zu bytes of peer-to-peer DMA memory that are not allocated\n",
 	     pci_name(provider), caller, size);
 }
 
-static __always_inline void p2pmem_free(struct pci_dev *provider, void *addr, size_t size,
-					void *caller)
+static __always_inline void p2pmem_free(struct pci_dev *provider, void *addr,
+					size_t size, void *caller)
 {
-	enum p2pdma_near_result result = P2PDMA_NEAR_NOTHING;
 	struct pci_p2pdma *p2pdma;
+	struct p2pdma_chunk *chunk;
+	struct p2pdma_bits bits;
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(provider->p2pdma);
-	if (likely(p2pdma && !trace_p2pmem_free_enabled()))
-		result = p2pdma_pool_free_near(p2pdma->pool, addr, size);
-	if (unlikely(result != P2PDMA_NEAR_DONE))
-		p2pmem_free_slow(provider, addr, size, result, caller);
+	if (likely(p2pdma && !trace_p2pmem_free_enabled())) {
+		chunk = rcu_dereference(p2pdma->pool->first);
+		if (likely(p2pdma_bits_of(chunk, addr, size, &bits) ?
+			   p2pdma_bits_free(bits, p2pdma_pool_pages(size)) :
+			   p2pdma_pool_free(p2pdma->pool, addr, size)))
+			return;
+	}
+	p2pmem_free_slow(provider, addr, size, caller);
 }
 
 /**
- * pci_p2pmem_free - give peer memory back
+ * pci_p2pmem_free - free peer memory
  * @provider: the provider
- * @addr: what pci_p2pmem_alloc() or pci_p2pmem_alloc_aligned() returned; NULL is ignored
- * @size: what it was asked for
+ * @addr: address from pci_p2pmem_alloc() or pci_p2pmem_alloc_aligned(); NULL
+ *	is ignored
+ * @size: number of bytes that were asked for
+ *
+ * Memory may be freed in parts, and adjacent allocations together. A free of
+ * memory that is not allocated warns and changes nothing.
  *
  * Context: Any.
  */
 void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size)
 {
-	if (likely(addr))
-		p2pmem_free(provider, addr, size, __builtin_return_address(0));
+	void *caller = __builtin_return_address(0);
+
+	if (unlikely(!addr))
+		return;
+	/* Most allocations are single pages: the compiler makes code for one. */
+	if (likely(size - 1 < PAGE_SIZE))
+		p2pmem_free(provider, addr, PAGE_SIZE, caller);
+	else
+		p2pmem_free(provider, addr, size, caller);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_free);
 
 /**
- * pci_p2pmem_virt_to_bus - the bus address of peer memory
+ * pci_p2pmem_virt_to_bus - bus address of peer memory
  * @provider: the provider
- * @addr: kernel address in memory that was allocated from it
+ * @addr: kernel address in memory that was allocated from @provider
  *
- * For addresses that are programmed into the provider itself. Clients get theirs from
- * dma_map_sg().
+ * For addresses that are programmed into the provider itself. Clients get bus
+ * addresses from dma_map_sg().
  *
  * Context: Any.
  * Return: the bus address, or 0 if @addr is not memory of @provider.
@@ -256,133 +298,201 @@ pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
 	if (!p2pdma)
 		return 0;
 	list_for_each_entry_rcu(region, &p2pdma->regions, node)
-		if (phys >= region->pgmap.range.start && phys <= region->pgmap.range.end)
+		if (phys >= region->pgmap.range.start &&
+		    phys <= region->pgmap.range.end)
 			return phys + region->bus_offset;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
 
-/* ---- scatterlists ------------------------------------------------------------------------- */
-
 /**
- * struct p2pmem_sgl - a scatterlist in the making
- * @first: its first entry, NULL until there is one
- * @next: the entry to fill next
- * @room: entries that are left, beginning with @next
- * @nents: entries that are filled
+ * struct p2pmem_sgl - a scatterlist under construction
+ * @first: first entry, or NULL
+ * @last: last entry, or NULL
+ * @nents: number of entries
+ * @end: word after the last entry, if the last entry ends with a word
  */
 struct p2pmem_sgl {
 	struct scatterlist *first;
-	struct scatterlist *next;
-	unsigned int room;
+	struct scatterlist *last;
 	unsigned int nents;
+	struct p2pdma_bits end;
 };
 
-/* An array of entries is no larger than a page. If it may not be the last one, its end leads on. */
-static bool p2pmem_sgl_grow(struct p2pmem_sgl *sgl, size_t wanted)
+/* Append an array for all runs of @bits, and for a link if @more will follow. */
+static bool p2pmem_sgl_grow(struct p2pmem_sgl *sgl,
+			    const struct p2pdma_bits *bits, unsigned int n,
+			    bool more)
 {
-	unsigned int size = min_t(size_t, wanted, SG_MAX_SINGLE_ALLOC);
-	struct scatterlist *array = kmalloc_array(size, sizeof(*array), GFP_KERNEL);
+	struct scatterlist *array;
+	unsigned int runs = 0;
 
-	if (!array)
+	for (; n; n--, bits++)
+		runs += hweight_long(bits->mask & ~(bits->mask << 1));
+	array = kmalloc_array(runs + more, sizeof(*array), GFP_KERNEL);
+	if (unlikely(!array))
 		return false;
 	if (sgl->first)
-		sg_chain(sgl->next, 1, array);
+		sg_chain(sgl->last + 1, 1, array);
 	else
 		sgl->first = array;
-	sgl->next = array;
-	sgl->room = size - (wanted > size);
+	/* Runs never continue from one array to the next. */
+	sgl->end.chunk = NULL;
+	sgl->last = array - 1;
 	return true;
 }
 
-static void p2pmem_sg_set(struct scatterlist *sg, void *addr, size_t len)
+/* Append the runs of a word; the first run may belong to the last entry. */
+static void p2pmem_sgl_append(struct p2pmem_sgl *sgl,
+			      const struct p2pdma_bits *bits)
 {
-	*sg = (struct scatterlist) {};
-	sg_set_buf(sg, addr, len);
+	unsigned long mask = bits->mask, rest, first, end;
+	struct scatterlist *sg = sgl->last;
+	struct page *page;
+
+	page = virt_to_page((void *)bits->chunk->addr) + bits->w * BITS_PER_LONG;
+	if (mask & 1 && sgl->end.chunk == bits->chunk &&
+	    sgl->end.w == bits->w) {
+		end = ~mask ? __ffs(~mask) : BITS_PER_LONG;
+		sg->length += end << PAGE_SHIFT;
+		mask &= mask + 1;
+	}
+	while (mask) {
+		first = __ffs(mask);
+		/* The carry clears the run and sets the bit after the run. */
+		rest = mask + (1UL << first);
+		end = rest ? __ffs(rest) : BITS_PER_LONG;
+		mask &= rest;
+		*++sg = (struct scatterlist) {
+			.page_link = (unsigned long)(page + first),
+			.length = (end - first) << PAGE_SHIFT,
+		};
+	}
+	sgl->nents += sg - sgl->last;
+	sgl->last = sg;
+	sgl->end.chunk = bits->mask >> (BITS_PER_LONG - 1) ? bits->chunk : NULL;
+	sgl->end.w = bits->w + 1;
 }
 
-/* Add a run. After it, @rest bytes are to come, in single pages at worst. */
-static bool p2pmem_sgl_add(struct p2pmem_sgl *sgl, void *addr, size_t len, size_t rest)
+/* One refused page must not keep the other pages of the word. */
+static noinline void p2pmem_free_refused(struct pci_dev *provider,
+					 struct p2pdma_bits bits, void *caller)
 {
-	if (!sgl->room && !p2pmem_sgl_grow(sgl, 1 + DIV_ROUND_UP(rest, PAGE_SIZE)))
-		return false;
-	p2pmem_sg_set(sgl->next++, addr, len);
-	sgl->room--;
-	sgl->nents++;
-	return true;
+	unsigned long addr, nr;
+
+	while (bits.mask) {
+		nr = p2pdma_next_run(&bits, &addr);
+		p2pmem_free_slow(provider, (void *)addr, nr << PAGE_SHIFT,
+				 caller);
+	}
 }
 
-/*
- * The first of several runs. Without enough for all of them there is no point in collecting; but
- * what seems to be missing while others allocate and free may only be on its way.
- */
-static void *p2pmem_sgl_first(struct pci_dev *provider, size_t *run, struct pci_p2pdma **p2pdma)
+static void p2pmem_free_bits(struct pci_dev *provider, struct p2pdma_bits bits,
+			     void *caller)
 {
-	void *addr = NULL;
-
-	guard(rcu)();
-	*p2pdma = rcu_dereference(provider->p2pdma);
-	if (!*p2pdma)
-		return NULL;
-	if (*run <= p2pdma_available(*p2pdma) + p2pdma_pool_slack())
-		addr = p2pdma_alloc_upto(*p2pdma, run);
-	if (!addr)
-		p2pdma_alloc_failed(*p2pdma, *run);
-	return addr;
+	if (unlikely(!p2pdma_bits_free(bits, hweight_long(bits.mask))))
+		p2pmem_free_refused(provider, bits, caller);
 }
 
-/* Another run. No run is longer than the one before, it would have been found then. */
-static __always_inline void *p2pmem_sgl_next(struct pci_p2pdma *p2pdma, size_t *run, size_t rest)
+/* Free the memory of an array of entries. Return the last entry. */
+static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
+					     struct scatterlist *sg,
+					     struct p2pdma_chunk *chunk,
+					     void *caller)
 {
-	void *addr;
+	struct p2pdma_bits word = { .chunk = chunk }, bits;
 
-	*run = min(*run, rest);
-	guard(rcu)();
-	if (!p2pdma_pool_alloc_near(p2pdma->pool, *run, &addr))
-		return p2pdma_alloc_upto(p2pdma, run);
-	trace_p2pmem_alloc(p2pdma->pdev, addr, *run);
-	return addr;
+	for (;; sg++) {
+		if (unlikely(!p2pdma_bits_of(chunk, sg_virt(sg), sg->length,
+					     &bits))) {
+			p2pmem_free_slow(provider, sg_virt(sg), sg->length,
+					 caller);
+		} else if (bits.w == word.w && !(bits.mask & word.mask)) {
+			word.mask |= bits.mask;
+		} else {
+			if (word.mask)
+				p2pmem_free_bits(provider, word, caller);
+			word = bits;
+		}
+		if (sg_is_last(sg) || sg_is_chain(sg + 1))
+			break;
+	}
+	if (word.mask)
+		p2pmem_free_bits(provider, word, caller);
+	return sg;
 }
 
-/* Give back what has been collected. */
-static void p2pmem_sgl_drop(struct pci_dev *provider, struct p2pmem_sgl *sgl)
+/* Old pools make long lists, so entries of one word are freed together. */
+static noinline void p2pmem_free_entries(struct pci_dev *provider,
+					 struct scatterlist *sgl, void *caller)
 {
-	if (!sgl->nents)
-		return;
-	sg_mark_end(sgl->next - 1);
-	pci_p2pmem_free_sgl(provider, sgl->first);
-}
-
-/* Collect what there is, where it is. */
-static noinline struct scatterlist *
-p2pmem_collect_sgl(struct pci_dev *provider, unsigned int *nents, size_t length)
-{
-	size_t rest = length, run = length;
-	struct p2pmem_sgl sgl = {};
+	struct scatterlist *last, *next;
+	struct p2pdma_chunk *chunk;
 	struct pci_p2pdma *p2pdma;
-	void *addr;
 
-	/* From the first run on, the provider cannot go. */
-	addr = p2pmem_sgl_first(provider, &run, &p2pdma);
-	while (addr && p2pmem_sgl_add(&sgl, addr, run, rest - run)) {
-		rest -= run;
-		if (!rest) {
-			sg_mark_end(sgl.next - 1);
+	guard(rcu)();
+	p2pdma = rcu_dereference(provider->p2pdma);
+	for (; sgl; sgl = next) {
+		chunk = NULL;
+		if (likely(p2pdma && !trace_p2pmem_free_enabled()))
+			chunk = rcu_dereference(p2pdma->pool->first);
+		last = p2pmem_free_array(provider, sgl, chunk, caller);
+		next = sg_is_last(last) ? NULL : sg_next(last);
+		kfree(sgl);
+	}
+}
+
+static noinline unsigned int p2pmem_take_first(struct pci_p2pdma *p2pdma,
+					       unsigned long *nr,
+					       struct p2pdma_bits *bits,
+					       bool reserved)
+{
+	unsigned long wanted = *nr;
+	unsigned int n = 0;
+
+	if (reserved || p2pdma_reserve(p2pdma, wanted))
+		n = p2pdma_take(p2pdma, nr, bits);
+	if (!n)
+		p2pdma_alloc_failed(p2pdma, wanted << PAGE_SHIFT);
+	return n;
+}
+
+/* Make a list of the pages in @bits and of @nr more pages, still reserved. */
+static noinline struct scatterlist *
+p2pmem_collect(struct pci_p2pdma *p2pdma, unsigned int *nents, u32 length,
+	       unsigned long nr, struct p2pdma_bits *bits, unsigned int n)
+{
+	struct pci_dev *provider = p2pdma->pdev;
+	struct p2pmem_sgl sgl = {};
+	unsigned int i;
+
+	while (n && p2pmem_sgl_grow(&sgl, bits, n, nr)) {
+		for (i = 0; i < n; i++)
+			p2pmem_sgl_append(&sgl, &bits[i]);
+		if (!nr) {
+			sg_mark_end(sgl.last);
+			/* The last page may be used in part. */
+			sgl.last->length -= -length & ~PAGE_MASK;
 			*nents = sgl.nents;
 			return sgl.first;
 		}
-		addr = p2pmem_sgl_next(p2pdma, &run, rest);
-		if (!addr)
-			p2pdma_alloc_failed(p2pdma, length);
+		n = p2pdma_take(p2pdma, &nr, bits);
 	}
-	if (addr)
-		pci_p2pmem_free(provider, addr, run);
-	p2pmem_sgl_drop(provider, &sgl);
+
+	/* Memory for entries is short, or a region is going. */
+	p2pdma_alloc_failed(p2pdma, length);
+	if (n)
+		p2pdma_pool_unreserve(p2pdma->pool, nr);
+	if (sgl.nents)
+		sg_mark_end(sgl.last);
+	p2pdma_free_bits(p2pdma, bits, n);
+	pci_p2pmem_free_sgl(provider, sgl.first);
 	return NULL;
 }
 
-static __always_inline struct scatterlist *p2pmem_single_sg(struct pci_dev *provider, void *addr,
-							    u32 length)
+static struct scatterlist *p2pmem_sgl_single(struct pci_dev *provider,
+					     void *addr, unsigned int *nents,
+					     u32 length)
 {
 	struct scatterlist *sg = kmalloc(sizeof(*sg), GFP_KERNEL);
 
@@ -390,8 +500,10 @@ static __always_inline struct scatterlist *p2pmem_single_sg(struct pci_dev *prov
 		pci_p2pmem_free(provider, addr, length);
 		return NULL;
 	}
-	p2pmem_sg_set(sg, addr, length);
+	*sg = (struct scatterlist) {};
+	sg_set_buf(sg, addr, length);
 	sg_mark_end(sg);
+	*nents = 1;
 	return sg;
 }
 
@@ -399,67 +511,68 @@ static __always_inline struct scatterlist *p2pmem_single_sg(struct pci_dev *prov
  * pci_p2pmem_alloc_sgl - allocate peer memory as a scatterlist
  * @provider: the provider
  * @nents: number of entries, set on success
- * @length: in bytes
+ * @length: number of bytes
  *
- * The list has as few entries as the free memory allows, and one if it can be. Users that need one
- * call pci_p2pmem_alloc_sgl_contig().
+ * The list has one entry where the hint of this CPU has room, else an entry for
+ * each run of free pages nearby, and succeeds whenever @length bytes are free.
+ * Mind the largest number of segments of the clients. Users that need a single
+ * entry call pci_p2pmem_alloc_sgl_contig().
  *
  * Context: May sleep.
- * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length is 0 or memory is
- * short.
+ * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length
+ * is 0 or memory is short.
  */
-struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider, unsigned int *nents,
-					 u32 length)
+struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider,
+					 unsigned int *nents, u32 length)
 {
-	void *addr = p2pmem_alloc(provider, length, false);
-	struct scatterlist *sg;
+	struct p2pdma_bits bits[P2PDMA_WORDS] __uninitialized;
+	unsigned long nr = p2pdma_pool_pages(length);
+	struct pci_p2pdma *p2pdma;
+	bool reserved = false;
+	unsigned int n = 0;
+	void *addr = NULL;
 
-	if (unlikely(!addr))
-		return p2pmem_collect_sgl(provider, nents, length);
-	sg = p2pmem_single_sg(provider, addr, length);
-	if (likely(sg))
-		*nents = 1;
-	return sg;
+	/* From the first page on, the provider cannot go. */
+	scoped_guard(rcu) {
+		p2pdma = rcu_dereference(provider->p2pdma);
+		if (unlikely(!p2pdma))
+			return NULL;
+		if (nr <= BITS_PER_LONG && !trace_p2pmem_alloc_enabled())
+			addr = p2pdma_pool_alloc_hint(p2pdma->pool, nr,
+						      &reserved);
+		if (!addr)
+			n = p2pmem_take_first(p2pdma, &nr, bits, reserved);
+	}
+	if (addr)
+		return p2pmem_sgl_single(provider, addr, nents, length);
+	return n ? p2pmem_collect(p2pdma, nents, length, nr, bits, n) : NULL;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl);
 
 /**
- * pci_p2pmem_alloc_sgl_contig - allocate peer memory as a scatterlist of one entry
+ * pci_p2pmem_alloc_sgl_contig - allocate peer memory as a list of one entry
  * @provider: the provider
- * @length: in bytes
+ * @length: number of bytes
  *
  * Context: May sleep.
- * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length is 0 or there is not
- * so much memory in one piece.
+ * Return: the list, to be freed with pci_p2pmem_free_sgl(), or NULL if @length
+ * is 0 or no run of free pages is long enough.
  */
-struct scatterlist *pci_p2pmem_alloc_sgl_contig(struct pci_dev *provider, u32 length)
+struct scatterlist *pci_p2pmem_alloc_sgl_contig(struct pci_dev *provider,
+						u32 length)
 {
 	void *addr = pci_p2pmem_alloc(provider, length);
+	unsigned int nents;
 
-	return addr ? p2pmem_single_sg(provider, addr, length) : NULL;
+	return addr ? p2pmem_sgl_single(provider, addr, &nents, length) : NULL;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl_contig);
-
-static noinline void p2pmem_free_entries(struct pci_dev *provider, struct scatterlist *sgl,
-					 void *caller)
-{
-	struct scatterlist *array = sgl, *next;
-
-	for (; sgl; sgl = next) {
-		p2pmem_free(provider, sg_virt(sgl), sgl->length, caller);
-		next = sg_is_last(sgl) ? NULL : sg_next(sgl);
-		/* Behind the last entry, and where the list goes on elsewhere, an array ends. */
-		if (next != sgl + 1) {
-			kfree(array);
-			array = next;
-		}
-	}
-}
 
 /**
  * pci_p2pmem_free_sgl - free a scatterlist and its peer memory
  * @provider: the provider
- * @sgl: what pci_p2pmem_alloc_sgl() or pci_p2pmem_alloc_sgl_contig() returned; NULL is ignored
+ * @sgl: list from pci_p2pmem_alloc_sgl() or pci_p2pmem_alloc_sgl_contig(); NULL
+ *	is ignored
  *
  * Context: Any.
  */
@@ -467,10 +580,11 @@ void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl)
 {
 	void *caller = __builtin_return_address(0);
 
-	if (sgl && sg_is_last(sgl)) {
+	if (likely(sgl && sg_is_last(sgl) &&
+		   sgl->length <= BITS_PER_LONG << PAGE_SHIFT)) {
 		p2pmem_free(provider, sg_virt(sgl), sgl->length, caller);
 		kfree(sgl);
-	} else if (sgl) {
+	} else {
 		p2pmem_free_entries(provider, sgl, caller);
 	}
 }

@@ -2,35 +2,234 @@
 /*
  * PCI peer-to-peer DMA: the page allocator
  *
- * Pages and bytes only, so that p2pdma-pool.c also builds as a user-space program, see
- * tools/testing/p2pdma/pool/. How it works stands at the top of p2pdma-pool.c.
+ * In any context, under rcu_read_lock():
+ *
+ *	addr = p2pdma_pool_alloc(pool, size);		contiguous
+ *	p2pdma_pool_free(pool, addr, size);		also parts or neighbours
+ *
+ *	if (p2pdma_pool_reserve(pool, nr))		nr pages anywhere
+ *		while (nr && (n = p2pdma_pool_take(pool, &nr, bits, max)))
+ *			use bits[0] to bits[n - 1]
+ *
+ * The owner may sleep and serialises add(), close(), held() and remove().
  */
 #ifndef _PCI_P2PDMA_POOL_H
 #define _PCI_P2PDMA_POOL_H
 
-#include <linux/types.h>
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/completion.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/rculist.h>
 
-struct completion;
-struct p2pdma_chunk;
-struct p2pdma_pool;
+/* Number of words by which a CPU moves its hint after a lost exchange. */
+#define P2PDMA_JUMP	8
+
+struct p2pdma_pool {
+	struct list_head chunks;	/* RCU */
+	struct p2pdma_chunk __rcu *first; /* that is not closing */
+	unsigned long nr_pages;		/* in chunks that are not closing */
+	unsigned int nr_closing;	/* chunks */
+	atomic_long_t available ____cacheline_aligned_in_smp;
+	atomic_long_t lowest;		/* smallest value of available */
+};
+
+/* A contiguous range of pages. */
+struct p2pdma_chunk {
+	struct list_head node;
+	struct p2pdma_pool *pool;
+	unsigned long addr;
+	unsigned long nr_pages;
+	unsigned long nr_words;
+	unsigned long *free;		/* a bit a page: the page is free */
+	unsigned long *maybe;		/* a bit a word: the word has a bit */
+	u32 __percpu *hint;		/* word in which a CPU tries first */
+	bool closing;			/* allocations skip the chunk */
+	unsigned long counted;		/* pages taken off pool->available */
+	struct completion *freed;	/* by frees while closing */
+};
+
+/* Some pages of one word. */
+struct p2pdma_bits {
+	struct p2pdma_chunk *chunk;
+	unsigned long w;		/* index of the word */
+	unsigned long mask;
+};
 
 struct p2pdma_pool *p2pdma_pool_create(void);
 void p2pdma_pool_destroy(struct p2pdma_pool *pool);
-
-struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr, size_t size,
-				     struct completion *idle);
+struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr,
+				     size_t size, struct completion *freed);
 void p2pdma_pool_close(struct p2pdma_chunk *chunk);
-size_t p2pdma_pool_held(struct p2pdma_chunk *chunk);
+unsigned long p2pdma_pool_held(struct p2pdma_chunk *chunk);
 void p2pdma_pool_remove(struct p2pdma_chunk *chunk);
 
+unsigned int p2pdma_pool_take(struct p2pdma_pool *pool, unsigned long *nr,
+			      struct p2pdma_bits *bits, unsigned int max);
 void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size);
-void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size, size_t align);
-void *p2pdma_pool_alloc_upto(struct p2pdma_pool *pool, size_t *size);
+void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
+				size_t align);
 bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size);
-
-size_t p2pdma_pool_size(struct p2pdma_pool *pool);
-size_t p2pdma_pool_available(struct p2pdma_pool *pool);
-size_t p2pdma_pool_slack(void);
 size_t p2pdma_pool_peak(struct p2pdma_pool *pool);
+
+static inline size_t p2pdma_pool_size(struct p2pdma_pool *pool)
+{
+	return READ_ONCE(pool->nr_pages) << PAGE_SHIFT;
+}
+
+static inline size_t p2pdma_pool_available(struct p2pdma_pool *pool)
+{
+	return max(atomic_long_read(&pool->available), 0L) << PAGE_SHIFT;
+}
+
+/* A size of 0 becomes more pages than any chunk has. */
+static __always_inline unsigned long p2pdma_pool_pages(size_t size)
+{
+	return ((size - 1) >> PAGE_SHIFT) + 1;
+}
+
+/* @nr bits from @first on; at least one, and all in one word. */
+static __always_inline unsigned long p2pdma_bits(unsigned int first,
+						 unsigned int nr)
+{
+	return ~0UL >> (BITS_PER_LONG - nr) << first;
+}
+
+/* The first bit of every run of @nr set bits; @nr is 1 to BITS_PER_LONG. */
+static __always_inline unsigned long p2pdma_starts(unsigned long word,
+						   unsigned int nr)
+{
+	if (nr < 2)
+		return word;
+	word &= word >> 1;
+	if (nr < 4)
+		return word & (word >> (nr - 2));
+	word &= word >> 2;
+	if (nr < 8)
+		return word & (word >> (nr - 4));
+	word &= word >> 4;
+	if (nr < 16)
+		return word & (word >> (nr - 8));
+	word &= word >> 8;
+	if (nr < 32)
+		return word & (word >> (nr - 16));
+	word &= word >> 16;
+	return word & (word >> (nr - 32));
+}
+
+/* Take the first run off @bits. Return the length and set @addr. */
+static __always_inline unsigned long p2pdma_next_run(struct p2pdma_bits *bits,
+						     unsigned long *addr)
+{
+	unsigned long first = __ffs(bits->mask), zeros = ~(bits->mask >> first);
+	unsigned long nr = zeros ? __ffs(zeros) : BITS_PER_LONG;
+
+	*addr = bits->chunk->addr +
+		((bits->w * BITS_PER_LONG + first) << PAGE_SHIFT);
+	bits->mask &= ~p2pdma_bits(first, nr);
+	return nr;
+}
+
+/* No chunk has a page for an address that is not aligned. */
+static __always_inline unsigned long
+p2pdma_chunk_page(const struct p2pdma_chunk *chunk, const void *addr)
+{
+	return ror64((unsigned long)addr - chunk->addr, PAGE_SHIFT);
+}
+
+static __always_inline void p2pdma_pool_unreserve(struct p2pdma_pool *pool,
+						  long nr)
+{
+	atomic_long_add(nr, &pool->available);
+}
+
+static inline bool p2pdma_pool_has(struct p2pdma_pool *pool, size_t size)
+{
+	return (long)p2pdma_pool_pages(size) <=
+	       atomic_long_read(&pool->available);
+}
+
+/* Returns false if fewer than @nr pages are free and not reserved. */
+static __always_inline bool p2pdma_pool_reserve(struct p2pdma_pool *pool,
+						long nr)
+{
+	long old = atomic_long_read(&pool->available);
+
+	do {
+		if (unlikely(old < nr))
+			return false;
+	} while (!atomic_long_try_cmpxchg(&pool->available, &old, old - nr));
+	return true;
+}
+
+/*
+ * Short path of p2pdma_pool_alloc(): a run in the word of the hint. Sets
+ * @reserved if another CPU emptied the word after a page was reserved.
+ */
+static __always_inline void *p2pdma_pool_alloc_hint(struct p2pdma_pool *pool,
+						    unsigned int nr,
+						    bool *reserved)
+{
+	struct p2pdma_chunk *chunk = rcu_dereference(pool->first);
+	unsigned long w, old, starts, first;
+
+	if (unlikely(!chunk))
+		return NULL;
+	w = this_cpu_read(*chunk->hint);
+	old = READ_ONCE(chunk->free[w]);
+	starts = p2pdma_starts(old, nr);
+	if (unlikely(!starts || !p2pdma_pool_reserve(pool, nr)))
+		return NULL;
+	first = __ffs(starts);
+	if (likely(try_cmpxchg(&chunk->free[w], &old,
+			       old & ~p2pdma_bits(first, nr))))
+		return (void *)chunk->addr +
+		       ((w * BITS_PER_LONG + first) << PAGE_SHIFT);
+	this_cpu_write(*chunk->hint, (w + P2PDMA_JUMP) % chunk->nr_words);
+	/* A page is a right; a run is none. */
+	if (nr == 1)
+		*reserved = true;
+	else
+		p2pdma_pool_unreserve(pool, nr);
+	return NULL;
+}
+
+/* Turn a run into bits, if all pages are in one word of the chunk. */
+static __always_inline bool p2pdma_bits_of(struct p2pdma_chunk *chunk,
+					   void *addr, size_t size,
+					   struct p2pdma_bits *bits)
+{
+	unsigned long nr = p2pdma_pool_pages(size), first;
+
+	if (unlikely(!chunk))
+		return false;
+	first = p2pdma_chunk_page(chunk, addr);
+	if (unlikely(first >= chunk->nr_pages ||
+		     nr > chunk->nr_pages - first ||
+		     first % BITS_PER_LONG + nr > BITS_PER_LONG))
+		return false;
+	bits->chunk = chunk;
+	bits->w = first / BITS_PER_LONG;
+	bits->mask = p2pdma_bits(first % BITS_PER_LONG, nr);
+	return true;
+}
+
+/* Free @nr pages of one word. Returns false if a page is free already. */
+static __always_inline bool p2pdma_bits_free(struct p2pdma_bits bits,
+					     unsigned int nr)
+{
+	struct p2pdma_chunk *chunk = bits.chunk;
+	unsigned long *word = &chunk->free[bits.w], old = READ_ONCE(*word);
+
+	do {
+		if (unlikely(old & bits.mask))
+			return false;
+	} while (!try_cmpxchg(word, &old, old | bits.mask));
+	if (unlikely(!test_bit(bits.w, chunk->maybe)))
+		set_bit(bits.w, chunk->maybe);
+	p2pdma_pool_unreserve(chunk->pool, nr);
+	return true;
+}
 
 #endif /* _PCI_P2PDMA_POOL_H */

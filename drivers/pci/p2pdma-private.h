@@ -2,38 +2,56 @@
 /*
  * PCI peer-to-peer DMA: private objects, lifetime and locking
  *
- * Rooms, and who calls whom (down only, no cycle):
+ * Files, and the direction of calls (down only, no cycle):
  *
- *	p2pdma-sysfs.c  p2pdma-configfs.c		leaves: what people read and write
- *	p2pdma.c					registration, allocation, find, teardown
- *	p2pdma-map.c					DMA mapping, the only cache of routes
- *	p2pdma-route.c		p2pdma-pages.c		verdicts; what user mappings own
- *				p2pdma-pool.c		pages and bytes
- *	p2pdma-bridge.c					what bridges can do, and policy
+ *	p2pdma-sysfs.c p2pdma-peers.c p2pdma-configfs.c	files for user space
+ *	p2pdma-mem.c p2pdma-find.c p2pdma-map.c		allocate, find, map
+ *	p2pdma.c					register, tear down
+ *	p2pdma-pool.c p2pdma-bridge.c			pages; capability, policy
+ *	p2pdma-route.c					verdicts
+ *
+ * p2pdma.c knows the sysfs files as attribute groups only.
  *
  * Lifetime
  *
- * A function becomes a provider with its first region and stops being one with its last. The
- * state hangs off pdev->p2pdma, an RCU pointer that nobody else looks into. Readers hold
- * rcu_read_lock(); registration and teardown are serialised by p2pdma_mutex.
+ * A function becomes a provider with the first region and stops being a
+ * provider with the last. The state hangs off pdev->p2pdma, an RCU pointer that
+ * is opaque to all other code. Readers hold rcu_read_lock(); registration and
+ * teardown are serialised by p2pdma_mutex.
  *
- * A region is one registered range of a BAR and one dev_pagemap. Each of its pages is either in
- * the pool, or allocated, or being reset by the kernel after the last reference of a user mapping
- * went (the pages in pci_p2pdma.resetting). A region goes only when all pages are in the pool:
+ * A region is one registered range of a BAR and one dev_pagemap. A page of a
+ * region is
  *
- *	1. the pool closes it: no allocation finds it from here on;
- *	2. the file "allocate" goes, which ends user mappings and lets no new one begin;
- *	3. wait until the last page is back;
- *	4. the pool and the provider forget it;
- *	5. the pagemap and then the region itself are released by devres.
+ *	state		page count	bit in the pool	  leaves the state by
+ *	free		1		set		  allocation
+ *	allocated	1		clear		  pci_p2pmem_free()
+ *	mapped		1 and more	clear		  last put_page()
+ *	returning	0, then 1	clear		  p2pdma_return_pages()
  *
- * A region that is going leaves the others of its provider alone, except that "allocate" stays
- * away until the next registration. An allocation pins its region and its provider, so whoever
- * holds one needs no further protection.
+ * The kernel calls page_free() with the count at 0 and sets the count to 1
+ * afterwards (mm/memremap.c). In between, the page must not be allocated, so
+ * the page waits in pci_p2pdma.returning.
  *
- * Lock order: p2pdma_mutex, then locks inside kernfs; p2pdma_mutex is not held during the wait of
- * step 3. The locks of pool, cache and resetting pages are leaves that are taken with interrupts
- * off, because pages come back from any context.
+ * The pages of a region that the driver of the provider owns (see
+ * pci_p2pdma_add_owned()) never enter the pool.
+ *
+ * Teardown of a region:
+ *
+ *	1. the pool closes the chunk: no allocation takes a page any more;
+ *	2. the file "allocate" goes, so no new user mapping begins;
+ *	3. user mappings are zapped, again and again, because a mapping that was
+ *	   under construction in step 2 appears late, and the last page returns;
+ *	4. the pool and the provider forget the region;
+ *	5. devres releases the pagemap, then the region.
+ *
+ * Other regions of the provider stay usable, except that "allocate" stays away
+ * until the next registration. An allocation pins the region and the provider.
+ *
+ * Lock order:
+ *
+ *	1. p2pdma_mutex; not held during the wait of step 3
+ *	2. locks inside kernfs, i_mmap_rwsem
+ *	3. p2pdma_cache.lock, pci_p2pdma.return_lock: leaves, interrupts off
  */
 #ifndef _PCI_P2PDMA_PRIVATE_H
 #define _PCI_P2PDMA_PRIVATE_H
@@ -46,6 +64,7 @@
 #include <linux/pci.h>
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
+#include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
 #include "p2pdma-pool.h"
@@ -65,8 +84,8 @@ void p2pdma_routes_changed(void);
 #define P2PDMA_CACHE_BITS	5
 
 /**
- * struct p2pdma_cache - routes from one provider to the clients that mapped its memory
- * @generation: the state of the world that the entries were decided in
+ * struct p2pdma_cache - routes from one provider to clients
+ * @generation: state of the world in which the entries were decided
  * @lock: serialises changes; lookups hold rcu_read_lock()
  * @clients: struct p2pdma_cache_entry by client
  */
@@ -84,10 +103,11 @@ struct pci_dev *p2pdma_client_function(struct device *client);
 
 /**
  * struct p2pdma_counters - operations on a provider's memory since registration
- * @alloc_failed: allocations for which there was no memory
- * @mapped_bus: scatterlists, once a region, mapped by bus address
- * @mapped_host: likewise, through the host bridge
- * @map_refused: likewise, for want of a route
+ * @alloc_failed: number of allocations that failed
+ * @mapped_bus: number of scatterlists, once a region, mapped by bus address
+ * @mapped_host: number of scatterlists, once a region, mapped through the host
+ *	bridge
+ * @map_refused: number of scatterlists, once a region, refused without a route
  */
 struct p2pdma_counters {
 	u64 alloc_failed;
@@ -99,52 +119,67 @@ struct p2pdma_counters {
 /**
  * struct pci_p2pdma - a provider
  * @pdev: the function
- * @pool: all pages of all regions
- * @cache: routes to this provider's memory
- * @counters: one for each CPU
- * @unit: of the regions, the largest p2pdma_unit(); changed under p2pdma_mutex
- * @published: find may offer this memory to orchestrators
+ * @pool: pages of all regions that the driver does not own
+ * @cache: routes to the provider's memory
+ * @counters: counters of each CPU
+ * @file: file of all user mappings; its address space finds the mappings
+ * @user_pages: number of pages that user mappings own
+ * @reserve: number of bytes that user mappings leave alone, unless the task has
+ *	CAP_SYS_RESOURCE
+ * @reserve_set: an administrator wrote @reserve
+ * @owned: number of bytes in regions that the driver owns
+ * @published: find may offer the memory to orchestrators
  * @allocate_file: the sysfs file "allocate" exists; p2pdma_mutex
- * @regions: struct p2pdma_region, at least one; RCU, changed under p2pdma_mutex
- * @node: in the list of providers; RCU, changed under p2pdma_mutex
- * @resetting: user pages whose last reference went, linked by page->zone_device_data
- * @nr_resetting: pages in @resetting; they count as available
- * @reset_lock: for taking pages from @resetting
- * @reset_work: empties @resetting when nobody else does
+ * @regions: struct p2pdma_region; RCU, changed under p2pdma_mutex
+ * @node: entry in p2pdma_providers; RCU, changed under p2pdma_mutex
+ * @returning: pages in the state "returning", linked by page->private
+ * @nr_returning: number of pages in @returning; counted as available
+ * @return_lock: serialises removal from @returning
+ * @owned_returning: pages in the state "returning" that the driver owns
+ * @return_work: empties both lists
  */
 struct pci_p2pdma {
 	struct pci_dev *pdev;
 	struct p2pdma_pool *pool;
 	struct p2pdma_cache cache;
 	struct p2pdma_counters __percpu *counters;
-	size_t unit;
+	struct file *file;
+	atomic_long_t user_pages;
+	size_t reserve;
+	bool reserve_set;
+	size_t owned;
 	bool published;
 	bool allocate_file;
 	struct list_head regions;
 	struct list_head node;
-	struct llist_head resetting;
-	atomic_long_t nr_resetting;
-	spinlock_t reset_lock; /* taking pages from resetting */
-	struct delayed_work reset_work;
+	struct llist_head returning;
+	atomic_long_t nr_returning;
+	raw_spinlock_t return_lock; /* removal from returning */
+	struct llist_head owned_returning;
+	struct delayed_work return_work;
 };
 
 /**
  * struct p2pdma_region - one registered range of a BAR
- * @pgmap: its pages
- * @provider: whose it is
+ * @pgmap: the pages
+ * @p2pdma: the provider
  * @bar: index of the BAR
  * @bus_offset: bus address minus CPU address
- * @chunk: its pages in the pool
- * @idle: completed when the chunk is closed and its last page came back
- * @node: in pci_p2pdma.regions
+ * @chunk: the pages in the pool; NULL if the driver owns the pages
+ * @page_free: callback of the driver that owns the pages, or NULL
+ * @nr_returning: number of pages in the state "returning" that the driver owns
+ * @freed: completed when pages come back during teardown
+ * @node: entry in pci_p2pdma.regions
  */
 struct p2pdma_region {
 	struct dev_pagemap pgmap;
-	struct pci_p2pdma *provider;
+	struct pci_p2pdma *p2pdma;
 	int bar;
 	u64 bus_offset;
 	struct p2pdma_chunk *chunk;
-	struct completion idle;
+	void (*page_free)(struct page *page);
+	atomic_long_t nr_returning;
+	struct completion freed;
 	struct list_head node;
 };
 
@@ -153,42 +188,35 @@ static inline struct p2pdma_region *p2pdma_region_of(struct dev_pagemap *pgmap)
 	return container_of(pgmap, struct p2pdma_region, pgmap);
 }
 
-/* What a user mapping takes from a region is a multiple of this, see p2pdma-pages.c. */
-static inline size_t p2pdma_unit(const struct p2pdma_region *region)
-{
-	return PAGE_SIZE << region->pgmap.vmemmap_shift;
-}
-
-/* Every struct pci_p2pdma; RCU, changed under p2pdma_mutex. */
+/* All providers; RCU, changed under p2pdma_mutex. */
 extern struct list_head p2pdma_providers;
 
-void *p2pdma_alloc_upto(struct pci_p2pdma *p2pdma, size_t *size);
-void *p2pdma_alloc_aligned(struct pci_p2pdma *p2pdma, size_t size, size_t align);
-void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
+size_t p2pdma_size(struct pci_p2pdma *p2pdma);
 size_t p2pdma_available(struct pci_p2pdma *p2pdma);
+bool p2pdma_return_pages(struct pci_p2pdma *p2pdma);
 
-/* ---- p2pdma-pages.c: struct pages, and what a user mapping owns --------------------------- */
+/* p2pdma-mem.c: allocation */
 
-extern const struct dev_pagemap_ops p2pdma_pagemap_ops;
+/* Words of pages that one call of p2pdma_take() returns at most. */
+#define P2PDMA_WORDS	16
 
-void p2pdma_pages_choose_unit(struct p2pdma_region *region);
-void p2pdma_pages_init(struct p2pdma_region *region);
-unsigned int p2pdma_pages_return(struct pci_p2pdma *p2pdma);
-void p2pdma_pages_reset_work(struct work_struct *work);
-void p2pdma_pages_disown(void *addr, size_t size);
+bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr);
+unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
+			 struct p2pdma_bits *bits);
+void p2pdma_free_bits(struct pci_p2pdma *p2pdma, struct p2pdma_bits *bits,
+		      unsigned int n);
+void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
 
-/* ---- p2pdma-sysfs.c ----------------------------------------------------------------------- */
+/* p2pdma-sysfs.c: the directory p2pmem/ of a provider */
 
-int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma);
-void p2pdma_sysfs_remove(struct pci_p2pdma *p2pdma);
-int p2pdma_sysfs_add_allocate(struct pci_p2pdma *p2pdma);
-void p2pdma_sysfs_remove_allocate(struct pci_p2pdma *p2pdma);
-
-/* ---- seams for KUnit ---------------------------------------------------------------------- */
+extern const struct attribute_group p2pmem_group;
+extern const struct attribute_group p2pmem_allocate_group;
 
 #if IS_ENABLED(CONFIG_KUNIT)
-/* The steps of a registration; each can be made to fail with kunit_activate_static_stub(). */
+/* Steps of a registration; KUnit makes each fail by a static stub. */
 struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev);
+int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma);
+int p2pdma_sysfs_add_allocate(struct pci_p2pdma *p2pdma);
 int p2pdma_region_map(struct p2pdma_region *region);
 int p2pdma_region_pool(struct p2pdma_region *region);
 int p2pdma_region_arm(struct p2pdma_region *region);

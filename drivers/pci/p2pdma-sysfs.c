@@ -1,220 +1,140 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: the directory p2pmem/ of a provider, and p2pdma/peers of a function
+ * PCI peer-to-peer DMA: the directory p2pmem/ of a provider, and user mappings
  *
  * Documented in Documentation/ABI/testing/sysfs-bus-pci-p2pdma.
+ *
+ * mmap() of the file "allocate" allocates, clears and inserts pages. From then
+ * on, page tables and pins own the pages: a page returns to the pool with the
+ * last reference, which may be a pin that outlives the mapping.
+ *
+ * The mapping leaves the file of sysfs for pci_p2pdma.file. Teardown can then
+ * zap a mapping that was under construction when the file of sysfs went, and
+ * write faults do not end up in the page_mkwrite() of kernfs, which never ends
+ * for pages that belong to no file.
  */
-#include <kunit/static_stub.h>
+#include <linux/capability.h>
 #include <linux/cleanup.h>
-#include <linux/device/bus.h>
+#include <linux/ctype.h>
+#include <linux/device.h>
 #include <linux/io.h>
-#include <linux/kernfs.h>
+#include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/sched/signal.h>
-#include <linux/seq_buf.h>
-#include <linux/slab.h>
-#include <linux/sort.h>
 #include <linux/sysfs.h>
 
 #include "p2pdma-private.h"
 
-static struct pci_p2pdma *p2pdma_of(struct device *dev)
+/* Pages to clear before the task may be rescheduled or killed: 64 KiB. */
+#define P2PMEM_CLEAR_STEP	(SZ_64K >> PAGE_SHIFT ?: 1)
+
+/*
+ * Some programs (Python's mmap module) compare the length of a mapping with the
+ * size of the file, and "allocate" has no fixed size.
+ */
+#define P2PMEM_ALLOCATE_SIZE	SZ_1T
+
+static struct pci_p2pdma *p2pmem_provider(struct device *dev)
 {
 	return rcu_dereference(to_pci_dev(dev)->p2pdma);
 }
 
-static ssize_t size_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t size_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
 {
 	struct pci_p2pdma *p2pdma;
-	size_t size = 0;
 
-	scoped_guard(rcu) {
-		p2pdma = p2pdma_of(dev);
-		if (p2pdma)
-			size = p2pdma_pool_size(p2pdma->pool);
-	}
-	return sysfs_emit(buf, "%zu\n", size);
+	guard(rcu)();
+	p2pdma = p2pmem_provider(dev);
+	return sysfs_emit(buf, "%zu\n", p2pdma ? p2pdma_size(p2pdma) : 0);
 }
 static DEVICE_ATTR_RO(size);
 
-static ssize_t available_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t available_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
 {
 	struct pci_p2pdma *p2pdma;
-	size_t available = 0;
 
-	scoped_guard(rcu) {
-		p2pdma = p2pdma_of(dev);
-		if (p2pdma)
-			available = p2pdma_available(p2pdma);
-	}
-	return sysfs_emit(buf, "%zu\n", available);
+	guard(rcu)();
+	p2pdma = p2pmem_provider(dev);
+	return sysfs_emit(buf, "%zu\n", p2pdma ? p2pdma_available(p2pdma) : 0);
 }
 static DEVICE_ATTR_RO(available);
 
-static ssize_t published_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t allocated_peak_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	struct pci_p2pdma *p2pdma;
+	size_t peak;
+
+	guard(rcu)();
+	p2pdma = p2pmem_provider(dev);
+	peak = p2pdma ? p2pdma_pool_peak(p2pdma->pool) : 0;
+	return sysfs_emit(buf, "%zu\n", peak);
+}
+static DEVICE_ATTR_RO(allocated_peak);
+
+static ssize_t published_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
 {
 	return sysfs_emit(buf, "%d\n", pci_has_p2pmem(to_pci_dev(dev)));
 }
 static DEVICE_ATTR_RO(published);
 
-/*
- * Put a run of pages into the page tables of a mapping that is being made. Of a run that could not
- * be inserted, what was inserted goes with the mapping, which the caller gives up.
- */
-static int p2pmem_insert_run(struct vm_area_struct *vma, unsigned long start, void *addr,
-			     size_t size)
+static ssize_t reserve_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
 {
-	size_t done;
-	int ret = 0;
-
-	for (done = 0; done < size && !ret; done += PAGE_SIZE) {
-		ret = vm_insert_page(vma, start + done, virt_to_page(addr + done));
-		cond_resched();
-	}
-	return ret;
-}
-
-/* The previous owner's bytes are nobody's business. */
-static void p2pmem_clear(void *addr, size_t size)
-{
-	memset_io((void __iomem __force *)addr, 0, size);
-}
-
-/*
- * Allocate what a mapping can own: whole units, see p2pdma-pages.c. @size is what it needs; set to
- * what it got, which may be less or more.
- */
-static void *p2pmem_alloc_run(struct pci_p2pdma *p2pdma, size_t *size)
-{
-	size_t wanted = *size, unit;
-	void *addr;
-
-	for (;;) {
-		unit = READ_ONCE(p2pdma->unit);
-		*size = unit > PAGE_SIZE ? unit : wanted;
-		if (unit > PAGE_SIZE)
-			addr = p2pdma_alloc_aligned(p2pdma, unit, unit);
-		else
-			addr = p2pdma_alloc_upto(p2pdma, size);
-		if (!addr || p2pdma_unit(p2pdma_region_of(virt_to_page(addr)->pgmap)) <= unit)
-			return addr;
-		/* A region with larger units has come in between, and this is from there. */
-		pci_p2pmem_free(p2pdma->pdev, addr, *size);
-	}
-}
-
-/*
- * User space needs no contiguous memory, but the longer the runs are, the fewer there are. Pages
- * belong to the mapping in the end: they go back to the pool when their last reference does, which
- * may be a pin that outlives the mapping.
- */
-static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
-{
-	unsigned long start = vma->vm_start;
-	size_t size, run;
-	void *addr;
-	int ret;
-
-	/* Spare the clearing of what would have to be given back. */
-	if (vma->vm_end - start > p2pdma_available(p2pdma))
-		return -ENOMEM;
-
-	for (; start < vma->vm_end; start += size) {
-		run = vma->vm_end - start;
-		addr = p2pmem_alloc_run(p2pdma, &run);
-		if (!addr)
-			return -ENOMEM;
-		size = min(run, vma->vm_end - start);
-		p2pmem_clear(addr, size);
-		ret = p2pmem_insert_run(vma, start, addr, size);
-		p2pdma_pages_disown(addr, run);
-		if (ret)
-			return ret;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-	}
-	return 0;
-}
-
-static int p2pmem_check_vma(struct pci_dev *pdev, struct vm_area_struct *vma)
-{
-	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		pci_info_ratelimited(pdev, "%s: fail, attempted private mapping\n", current->comm);
-		return -EINVAL;
-	}
-	if (vma->vm_pgoff) {
-		pci_info_ratelimited(pdev, "%s: fail, attempted mapping with non-zero offset\n",
-				     current->comm);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int allocate_mmap(struct file *file, struct kobject *kobj, struct bin_attribute *attr,
-			 struct vm_area_struct *vma)
-{
-	struct pci_dev *pdev = to_pci_dev(kobj_to_dev(kobj));
 	struct pci_p2pdma *p2pdma;
+
+	guard(rcu)();
+	p2pdma = p2pmem_provider(dev);
+	return sysfs_emit(buf, "%zu\n",
+			  p2pdma ? READ_ONCE(p2pdma->reserve) : 0);
+}
+
+static ssize_t reserve_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t count)
+{
+	struct pci_p2pdma *p2pdma;
+	unsigned long bytes;
 	int ret;
 
-	ret = p2pmem_check_vma(pdev, vma);
+	/* kstrtoul() takes a sign. */
+	if (!isdigit(*buf))
+		return -EINVAL;
+	ret = kstrtoul(buf, 0, &bytes);
 	if (ret)
 		return ret;
-
-	/* Teardown removes this file first and that waits for us: the provider stays. */
-	scoped_guard(rcu)
-		p2pdma = rcu_dereference(pdev->p2pdma);
+	guard(rcu)();
+	p2pdma = p2pmem_provider(dev);
 	if (!p2pdma)
 		return -ENODEV;
-	/* The kernel's own mapping is uncached; a page must not be mapped in two ways. */
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
-	ret = p2pmem_map(p2pdma, vma);
-	if (ret == -ENOMEM)
-		p2pdma_alloc_failed(p2pdma, vma->vm_end - vma->vm_start);
-	return ret;
+	if (bytes > p2pdma_pool_size(p2pdma->pool))
+		return -EINVAL;
+	WRITE_ONCE(p2pdma->reserve_set, true);
+	WRITE_ONCE(p2pdma->reserve, bytes);
+	return count;
 }
-
-/*
- * What can be mapped has no fixed size, but some programs (Python's mmap module is one) compare
- * the length of a mapping with the size of the file.
- */
-#define P2PMEM_ALLOCATE_SIZE	SZ_1T
-
-static struct bin_attribute allocate_attr = {
-	.attr = { .name = "allocate", .mode = 0660 },
-	.mmap = allocate_mmap,
-	.size = P2PMEM_ALLOCATE_SIZE,
-};
-
-static ssize_t allocated_peak_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	struct pci_p2pdma *p2pdma;
-	size_t peak = 0;
-
-	scoped_guard(rcu) {
-		p2pdma = p2pdma_of(dev);
-		if (p2pdma)
-			peak = p2pdma_pool_peak(p2pdma->pool);
-	}
-	return sysfs_emit(buf, "%zu\n", peak);
-}
-static DEVICE_ATTR_RO(allocated_peak);
+static DEVICE_ATTR_RW(reserve);
 
 /* @attr.var is the offset of the counter in struct p2pdma_counters. */
-static ssize_t p2pmem_counter_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t p2pmem_counter_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
 {
-	size_t offset = (size_t)container_of(attr, struct dev_ext_attribute, attr)->var;
+	struct dev_ext_attribute *ext;
 	struct pci_p2pdma *p2pdma;
 	u64 sum = 0;
 	int cpu;
 
+	ext = container_of(attr, struct dev_ext_attribute, attr);
 	guard(rcu)();
-	p2pdma = p2pdma_of(dev);
+	p2pdma = p2pmem_provider(dev);
 	if (p2pdma)
 		for_each_possible_cpu(cpu)
-			sum += *(u64 *)((void *)per_cpu_ptr(p2pdma->counters, cpu) + offset);
+			sum += *(u64 *)((void *)per_cpu_ptr(p2pdma->counters,
+							    cpu) +
+					(size_t)ext->var);
 	return sysfs_emit(buf, "%llu\n", sum);
 }
 
@@ -238,10 +158,227 @@ static struct dev_ext_attribute p2pmem_map_refused = {
 	.var = (void *)offsetof(struct p2pdma_counters, map_refused),
 };
 
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+
+/* Stores of 64 bytes, where the CPU has such stores. */
+static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
+{
+	size_t done;
+
+	if (!cpu_feature_enabled(X86_FEATURE_MOVDIR64B))
+		return false;
+	for (done = 0; done < PAGE_SIZE; done += 64)
+		movdir64b_io(addr + done, zero);
+	return true;
+}
+#else
+static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
+{
+	return false;
+}
+#endif
+
+/*
+ * Clear a page, because the bytes of the previous owner are private. The memory
+ * is uncached, so every store is a transaction of its own, and memset() stores
+ * single bytes on some CPUs.
+ */
+static void p2pmem_clear_page(void *page)
+{
+	void __iomem *addr = (void __iomem __force *)page;
+	u64 __iomem *pos = addr, *end = addr + PAGE_SIZE;
+
+	if (p2pmem_clear_wide(addr, page_address(ZERO_PAGE(0))))
+		return;
+	for (; pos < end; pos += 4) {
+		__raw_writeq(0, pos);
+		__raw_writeq(0, pos + 1);
+		__raw_writeq(0, pos + 2);
+		__raw_writeq(0, pos + 3);
+	}
+}
+
+/* No posted zero may arrive after the write of another device. */
+static void p2pmem_flush_clears(const void *page)
+{
+	wmb();
+	__raw_readq((const void __iomem __force *)page);
+}
+
+/*
+ * Clear pages and put the pages into a mapping, whose property they become.
+ * Return the number of pages; less than @nr on error.
+ */
+static unsigned long p2pmem_insert(struct vm_area_struct *vma,
+				   unsigned long start, void *addr,
+				   unsigned long nr)
+{
+	unsigned long i;
+	struct page *page;
+
+	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
+		if (!(i % P2PMEM_CLEAR_STEP)) {
+			if (fatal_signal_pending(current))
+				break;
+			cond_resched();
+		}
+		page = virt_to_page(addr);
+		p2pmem_clear_page(addr);
+		if (vm_insert_page(vma, start + (i << PAGE_SHIFT), page))
+			break;
+		/* From here on, the count is that of page tables and pins. */
+		put_page(page);
+	}
+	if (i)
+		p2pmem_flush_clears(addr - PAGE_SIZE);
+	return i;
+}
+
+/* Insert pages from @start on. Return the end of the inserted part. */
+static unsigned long p2pmem_insert_bits(struct vm_area_struct *vma,
+					unsigned long start,
+					struct p2pdma_bits *bits)
+{
+	unsigned long nr, addr, done;
+
+	while (bits->mask) {
+		nr = p2pdma_next_run(bits, &addr);
+		done = p2pmem_insert(vma, start, (void *)addr, nr);
+		start += done << PAGE_SHIFT;
+		if (done == nr)
+			continue;
+		/* The caller frees all pages that are left in @bits. */
+		addr += done << PAGE_SHIFT;
+		addr = (addr - bits->chunk->addr) >> PAGE_SHIFT;
+		bits->mask |= p2pdma_bits(addr % BITS_PER_LONG, nr - done);
+		break;
+	}
+	return start;
+}
+
+/* Fill a mapping with reserved pages. Return the number of pages. */
+static unsigned long p2pmem_fill(struct pci_p2pdma *p2pdma,
+				 struct vm_area_struct *vma)
+{
+	unsigned long start = vma->vm_start, nr = vma_pages(vma);
+	struct p2pdma_bits bits[P2PDMA_WORDS] __uninitialized;
+	bool failed = false;
+	unsigned int n, i;
+
+	while (nr && !failed) {
+		n = p2pdma_take(p2pdma, &nr, bits);
+		if (!n)
+			break;
+		for (i = 0; i < n && !failed; i++) {
+			start = p2pmem_insert_bits(vma, start, &bits[i]);
+			failed = bits[i].mask;
+		}
+		if (!failed)
+			continue;
+		p2pdma_pool_unreserve(p2pdma->pool, nr);
+		p2pdma_free_bits(p2pdma, bits, n);
+	}
+	return (start - vma->vm_start) >> PAGE_SHIFT;
+}
+
+/* User mappings leave the reserve to drivers, except those of administrators. */
+static bool p2pmem_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
+{
+	unsigned long pages = atomic_long_add_return(nr, &p2pdma->user_pages);
+	size_t size = p2pdma_pool_size(p2pdma->pool);
+	size_t reserve = min(READ_ONCE(p2pdma->reserve), size);
+
+	if (pages <= (size - reserve) >> PAGE_SHIFT ||
+	    capable(CAP_SYS_RESOURCE))
+		return true;
+	atomic_long_sub(nr, &p2pdma->user_pages);
+	return false;
+}
+
+static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
+{
+	unsigned long nr = vma_pages(vma), done = 0;
+
+	if (!p2pmem_charge(p2pdma, nr))
+		return -ENOMEM;
+	if (p2pdma_reserve(p2pdma, nr))
+		done = p2pmem_fill(p2pdma, vma);
+	atomic_long_sub(nr - done, &p2pdma->user_pages);
+	if (done == nr)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+}
+
+static int p2pmem_check_vma(struct pci_dev *pdev, struct vm_area_struct *vma)
+{
+	if (!(vma->vm_flags & VM_MAYSHARE)) {
+		pci_info_ratelimited(pdev, "%s: fail, attempted private mapping\n",
+				     current->comm);
+		return -EINVAL;
+	}
+	if (vma->vm_pgoff) {
+		pci_info_ratelimited(pdev, "%s: fail, attempted mapping with non-zero offset\n",
+				     current->comm);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* A driver that manages the pages itself may have unmapped a region. */
+static bool p2pmem_is_unmapped(struct pci_p2pdma *p2pdma)
+{
+	struct p2pdma_region *region;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(region, &p2pdma->regions, node)
+		if (percpu_ref_is_dying(&region->pgmap.ref))
+			return true;
+	return false;
+}
+
+/* Without operations of their own, mappings have no page_mkwrite(). */
+static const struct vm_operations_struct p2pmem_vm_ops = {};
+
+static int allocate_mmap(struct file *file, struct kobject *kobj,
+			 struct bin_attribute *attr, struct vm_area_struct *vma)
+{
+	struct pci_dev *pdev = to_pci_dev(kobj_to_dev(kobj));
+	struct pci_p2pdma *p2pdma;
+	int ret;
+
+	ret = p2pmem_check_vma(pdev, vma);
+	if (ret)
+		return ret;
+
+	/* Teardown removes the file first, and waits for this call. */
+	scoped_guard(rcu)
+		p2pdma = rcu_dereference(pdev->p2pdma);
+	if (!p2pdma || p2pmem_is_unmapped(p2pdma))
+		return -ENODEV;
+	vma_set_file(vma, p2pdma->file);
+	vma->vm_ops = &p2pmem_vm_ops;
+	/* The alias of the kernel is uncached; two types must not be mixed. */
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	/* A locked page would wait in a batch of mlock() if mmap() fails. */
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_LOCKED_MASK);
+	ret = p2pmem_map(p2pdma, vma);
+	if (ret == -ENOMEM)
+		p2pdma_alloc_failed(p2pdma, vma->vm_end - vma->vm_start);
+	return ret;
+}
+
+static struct bin_attribute allocate_attr = {
+	.attr = { .name = "allocate", .mode = 0660 },
+	.mmap = allocate_mmap,
+	.size = P2PMEM_ALLOCATE_SIZE,
+};
+
 static struct attribute *p2pmem_attrs[] = {
 	&dev_attr_size.attr,
 	&dev_attr_available.attr,
 	&dev_attr_published.attr,
+	&dev_attr_reserve.attr,
 	&dev_attr_allocated_peak.attr,
 	&p2pmem_alloc_failed.attr.attr,
 	&p2pmem_mapped_bus.attr.attr,
@@ -250,7 +387,7 @@ static struct attribute *p2pmem_attrs[] = {
 	NULL
 };
 
-static const struct attribute_group p2pmem_group = {
+const struct attribute_group p2pmem_group = {
 	.name = "p2pmem",
 	.attrs = p2pmem_attrs,
 };
@@ -260,66 +397,8 @@ static struct bin_attribute *p2pmem_allocate_attrs[] = {
 	NULL
 };
 
-/* In the same directory, but it comes and goes without the other files. */
-static const struct attribute_group p2pmem_allocate_group = {
+/* In the same directory, but the file comes and goes without the others. */
+const struct attribute_group p2pmem_allocate_group = {
 	.name = "p2pmem",
 	.bin_attrs = p2pmem_allocate_attrs,
 };
-
-/**
- * p2pdma_sysfs_add - make the directory p2pmem/ of a provider
- * @p2pdma: the provider
- *
- * Context: May sleep. The caller holds p2pdma_mutex.
- * Return: 0 or a negative errno.
- */
-int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma)
-{
-	KUNIT_STATIC_STUB_REDIRECT(p2pdma_sysfs_add, p2pdma);
-	return sysfs_create_group(&p2pdma->pdev->dev.kobj, &p2pmem_group);
-}
-
-/**
- * p2pdma_sysfs_remove - remove what p2pdma_sysfs_add() made
- * @p2pdma: the provider
- *
- * Context: May sleep; waits for readers. The caller holds p2pdma_mutex.
- */
-void p2pdma_sysfs_remove(struct pci_p2pdma *p2pdma)
-{
-	sysfs_remove_group(&p2pdma->pdev->dev.kobj, &p2pmem_group);
-}
-
-/**
- * p2pdma_sysfs_add_allocate - let user space map peer memory
- * @p2pdma: the provider
- *
- * Context: May sleep. The caller holds p2pdma_mutex.
- * Return: 0, also if it was there already, or a negative errno.
- */
-int p2pdma_sysfs_add_allocate(struct pci_p2pdma *p2pdma)
-{
-	int ret;
-
-	KUNIT_STATIC_STUB_REDIRECT(p2pdma_sysfs_add_allocate, p2pdma);
-	if (p2pdma->allocate_file)
-		return 0;
-	ret = sysfs_update_group(&p2pdma->pdev->dev.kobj, &p2pmem_allocate_group);
-	p2pdma->allocate_file = !ret;
-	return ret;
-}
-
-/**
- * p2pdma_sysfs_remove_allocate - end all user mappings and let no new one begin
- * @p2pdma: the provider
- *
- * Context: May sleep; waits for mappings in the making. The caller holds p2pdma_mutex.
- */
-void p2pdma_sysfs_remove_allocate(struct pci_p2pdma *p2pdma)
-{
-	if (!p2pdma->allocate_file)
-		return;
-	sysfs_remove_file_from_group(&p2pdma->pdev->dev.kobj, &allocate_attr.attr,
-				     p2pmem_group.name);
-	p2pdma->allocate_file = false;
-}

@@ -14,11 +14,15 @@
 
 #include <linux/pci.h>
 
+struct page;
 struct scatterlist;
 
 #ifdef CONFIG_PCI_P2PDMA
 
-int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t size, u64 offset);
+int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t size,
+			    u64 offset);
+int pci_p2pdma_add_owned(struct pci_dev *pdev, int bar, size_t size, u64 offset,
+			 void (*page_free)(struct page *page));
 
 int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int nr_clients,
 			     bool verbose);
@@ -47,7 +51,15 @@ static inline int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t 
 	return -EOPNOTSUPP;
 }
 
-static inline int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients,
+static inline int pci_p2pdma_add_owned(struct pci_dev *pdev, int bar,
+				       size_t size, u64 offset,
+				       void (*page_free)(struct page *page))
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int pci_p2pdma_distance_many(struct pci_dev *provider,
+					   struct device **clients,
 					   int nr_clients, bool verbose)
 {
 	return -1;

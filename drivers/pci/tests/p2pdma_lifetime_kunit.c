@@ -2,19 +2,22 @@
 /*
  * KUnit suite p2pdma_lifetime: registration, publication, find, teardown
  *
- * Providers are bound to a driver, so that what they registered goes the way it goes on real
- * machines: by devres when the driver is unbound, or the function, or a bridge above it, removed.
+ * Providers are bound to a driver. As on real machines, devres ends a registration when the driver
+ * is unbound, or when the function or a bridge above is removed.
  */
 
 #include <kunit/resource.h>
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
+#include <linux/cleanup.h>
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
@@ -68,7 +71,7 @@ static const struct mock_pci_row life_rows[NR] = {
 /*
  *	host bridge - SM_RP - SM_MEM, with the BARs of MEM above
  *
- * For what concerns one provider alone.
+ * For cases about a single provider.
  */
 enum { SM_HOST, SM_RP, SM_MEM, SM_NR };
 
@@ -79,7 +82,7 @@ static const struct mock_pci_row small_rows[SM_NR] = {
 		     .io_bar = 64 },
 };
 
-/* The provider of a small hierarchy; the whole goes with the test. */
+/* The provider of a small hierarchy; the hierarchy goes with the test. */
 static struct pci_dev *small_add(struct kunit *test)
 {
 	return mock_pci_dev(mock_pci_add(test, small_rows, SM_NR), SM_MEM);
@@ -112,7 +115,7 @@ static void expect_nothing(struct kunit *test, struct pci_dev *pdev)
 	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem"));
 }
 
-/* A provider with @size bytes, all of them free. */
+/* A provider with @size bytes, all free. */
 static void expect_all_free(struct kunit *test, struct pci_dev *pdev, size_t size)
 {
 	struct p2pdma_kunit_mem *mem;
@@ -127,11 +130,11 @@ static void expect_all_free(struct kunit *test, struct pci_dev *pdev, size_t siz
 }
 
 /**
- * struct attempt - registrations that a driver tries in its probe, whatever comes of them
- * @range: what to register
- * @nr: how many
- * @err: what it came to
- * @between: called before each but the first, or NULL
+ * struct attempt - registrations that a driver tries in its probe
+ * @range: ranges to register
+ * @nr: number of ranges
+ * @err: result of each registration
+ * @between: called before each registration except the first, or NULL
  * @test: passed to @between
  */
 struct attempt {
@@ -163,7 +166,7 @@ static void bind_attempt(struct kunit *test, struct pci_dev *pdev, struct attemp
 	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(pdev, attempt_probe, attempt));
 }
 
-/* ---- what cannot be registered ------------------------------------------------------------ */
+/* Bad ranges */
 
 struct bad_case {
 	const char *name;
@@ -268,7 +271,7 @@ static void register_overlap(struct kunit *test)
 	expect_all_free(test, pdev, c->size);
 }
 
-/* ---- what can ----------------------------------------------------------------------------- */
+/* Good ranges */
 
 struct good_case {
 	const char *name;
@@ -309,7 +312,7 @@ static void register_ranges(struct kunit *test)
 	}
 }
 
-/* ---- unwind at every step ----------------------------------------------------------------- */
+/* Unwind at every step */
 
 static struct pci_p2pdma *no_provider(struct pci_dev *pdev)
 {
@@ -328,11 +331,11 @@ static int file_fails(struct pci_p2pdma *p2pdma)
 
 /**
  * struct step_case - a step of a registration that fails
- * @name: which
- * @step: the function that takes it
- * @fails: one that fails instead
- * @first: what a provider's first registration comes to
- * @second: what its second registration comes to
+ * @name: name of the step
+ * @step: the function of the step
+ * @fails: a function that fails instead
+ * @first: result of the first registration of a provider
+ * @second: result of the second registration of a provider
  */
 struct step_case {
 	const char *name;
@@ -380,14 +383,14 @@ static void unwind_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, attempt.err[0], c->first);
 	expect_nothing(test, pdev);
 
-	/* Nothing is left that unbinding could trip over, or that is in the way later. */
+	/* Nothing is left in the way of unbinding or of a later registration. */
 	mock_pci_unbind(pdev);
 	bind_attempt(test, pdev, &attempt);
 	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
 	expect_all_free(test, pdev, SZ_4M);
 }
 
-/* In one and the same probe: fails, then works. */
+/* In the same probe: fails, then works. */
 static void unwind_and_retry(struct kunit *test)
 {
 	const struct step_case *c = test->param_value;
@@ -422,7 +425,7 @@ static void unwind_second(struct kunit *test)
 	expect_nothing(test, pdev);
 }
 
-/* A probe that fails after it has registered takes everything with it. */
+/* A probe that fails after a registration undoes the registration. */
 static int register_and_fail(struct pci_dev *pdev, void *data)
 {
 	int err = pci_p2pdma_add_resource(pdev, 0, 0, 0);
@@ -441,7 +444,7 @@ static void unwind_probe(struct kunit *test)
 	expect_all_free(test, pdev, SZ_4M);
 }
 
-/* ---- publication -------------------------------------------------------------------------- */
+/* Publication */
 
 static void publish(struct kunit *test)
 {
@@ -479,7 +482,7 @@ static void publish_ends_with_the_driver(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, pci_has_p2pmem(pdev));
 }
 
-/* ---- find --------------------------------------------------------------------------------- */
+/* Find */
 
 /* Several times, because an order by chance would be right now and then. */
 static void expect_found(struct kunit *test, struct device **clients, int nr,
@@ -536,7 +539,7 @@ static void find_reachable_only(struct kunit *test)
 	expect_found(test, clients, 3, NULL);
 }
 
-/* What the host bridge routes is found if there is nothing better. */
+/* Memory behind the host bridge is found if there is nothing better. */
 static void find_through_host_bridge(struct kunit *test)
 {
 	const struct mock_pci_acs redirects = MOCK_PCI_ACS(PCI_ACS_RR);
@@ -560,7 +563,7 @@ static void find_through_host_bridge(struct kunit *test)
  *	host bridge - RP - USP -+- DSP0 - F0 (CLIENT), F1 (CLOSE, 2 MiB)
  *	                        +- DSP1 - WIDE, 4 MiB
  *
- * CLOSE is 2 away and WIDE is 4, until CLIENT redirects, which concerns only CLOSE.
+ * CLOSE is 2 away and WIDE is 4, until CLIENT redirects requests to CLOSE.
  */
 enum { FD_HOST, FD_RP, FD_USP, FD_DSP0, FD_DSP1, FD_CLIENT, FD_CLOSE, FD_WIDE, FD_NR };
 
@@ -674,14 +677,327 @@ static void find_is_deterministic(struct kunit *test)
 	expect_found(test, &client, 1, near);
 }
 
-/* ---- teardown ----------------------------------------------------------------------------- */
+/* Registration after devm_memunmap_pages() */
+
+/* Struct page of page @nr of a registered BAR. */
+static struct page *bar_page(struct pci_dev *pdev, int bar, unsigned long nr)
+{
+	return pfn_to_page(PHYS_PFN(pci_resource_start(pdev, bar)) + nr);
+}
+
+/* Register for a driver that is already bound. */
+static int add_bar(struct pci_dev *pdev, int bar)
+{
+	guard(device)(&pdev->dev);
+	return pci_p2pdma_add_resource(pdev, bar, 0, 0);
+}
+
+/* End a registration as a driver does that manages the pages itself. */
+static void unmap_bar(struct pci_dev *pdev, int bar)
+{
+	guard(device)(&pdev->dev);
+	devm_memunmap_pages(&pdev->dev, bar_page(pdev, bar, 0)->pgmap);
+}
+
+static void bind_empty(struct kunit *test, struct pci_dev *pdev)
+{
+	struct attempt attempt = { .nr = 0 };
+
+	bind_attempt(test, pdev, &attempt);
+}
+
+static void register_after_unmap(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	int again;
+
+	bind_empty(test, pdev);
+	for (again = 0; again < 4; again++) {
+		KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+		expect_all_free(test, pdev, SZ_4M);
+		unmap_bar(pdev, 0);
+	}
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	mock_pci_unbind(pdev);
+	expect_nothing(test, pdev);
+}
+
+/* Unbinding finds a region whose pages are gone. */
+static void unbind_after_unmap(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+	unmap_bar(pdev, 2);
+	mock_pci_unbind(pdev);
+	expect_nothing(test, pdev);
+}
+
+static void register_one_of_two_after_unmap(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	int again;
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+	pci_p2pmem_publish(pdev, true);
+	for (again = 0; again < 4; again++) {
+		unmap_bar(pdev, again & 2);
+		KUNIT_ASSERT_EQ(test, add_bar(pdev, again & 2), 0);
+		expect_all_free(test, pdev, SZ_4M + SZ_2M);
+		KUNIT_EXPECT_TRUE(test, pci_has_p2pmem(pdev));
+	}
+}
+
+/* A registration that fails leaves the other region its file. */
+static void refused_after_unmap(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+	unmap_bar(pdev, 2);
+	KUNIT_EXPECT_EQ(test, add_bar(pdev, 0), -EBUSY);
+	expect_all_free(test, pdev, SZ_4M);
+}
+
+/* Every page has a struct page of its own, however large the region is. */
+static void pages_are_independent(struct kunit *test)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, small_rows, SM_NR);
+	const unsigned long nr = SZ_256M >> PAGE_SHIFT;
+	unsigned long i, wrong = 0;
+	struct pci_dev *pdev;
+
+	rows[SM_MEM].bar[0] = SZ_256M;
+	pdev = mock_pci_dev(mock_pci_add(test, rows, SM_NR), SM_MEM);
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	for (i = 0; i < nr; i++)
+		wrong += page_ref_count(bar_page(pdev, 0, i)) != 1 ||
+			 bar_page(pdev, 0, i)->zone_device_data ||
+			 !is_pci_p2pdma_page(bar_page(pdev, 0, i));
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	for (i = 0; i < nr; i++)
+		page_ref_add(bar_page(pdev, 0, i), i % 251);
+	for (i = 0; i < nr; i++) {
+		wrong += page_ref_count(bar_page(pdev, 0, i)) != 1 + i % 251;
+		page_ref_sub(bar_page(pdev, 0, i), i % 251);
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+/* Regions that the driver owns */
+
+/**
+ * struct owned_free - the last call of owned_page_free()
+ * @page: the page
+ * @count: page count at the call
+ * @data: zone_device_data at the call
+ * @done: completed by the call
+ */
+static struct owned_free {
+	struct page *page;
+	int count;
+	void *data;
+	struct completion done;
+} owned_freed;
+
+static void owned_page_free(struct page *page)
+{
+	owned_freed.page = page;
+	owned_freed.count = page_ref_count(page);
+	owned_freed.data = page->zone_device_data;
+	complete(&owned_freed.done);
+}
+
+static int add_owned(struct pci_dev *pdev, int bar)
+{
+	init_completion(&owned_freed.done);
+	guard(device)(&pdev->dev);
+	return pci_p2pdma_add_owned(pdev, bar, 0, 0, owned_page_free);
+}
+
+static void owned_bad_range(struct kunit *test)
+{
+	const struct bad_case *c = test->param_value;
+	struct pci_dev *pdev = small_add(test);
+
+	bind_empty(test, pdev);
+	scoped_guard(device, &pdev->dev)
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				pci_p2pdma_add_owned(pdev, c->range.bar,
+						     c->range.size,
+						     c->range.offset,
+						     owned_page_free));
+	expect_nothing(test, pdev);
+}
+
+static void owned_without_page_free(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+
+	bind_empty(test, pdev);
+	scoped_guard(device, &pdev->dev)
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				pci_p2pdma_add_owned(pdev, 0, 0, 0, NULL));
+	expect_nothing(test, pdev);
+}
+
+/* Memory of @size bytes that the driver owns, and none in the pool. */
+static void expect_owned(struct kunit *test, struct pci_dev *pdev, size_t size)
+{
+	unsigned int nents;
+
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), size);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"), 0);
+	KUNIT_EXPECT_FALSE(test, has_file(test, pdev, "p2pmem/allocate"));
+	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc(pdev, PAGE_SIZE));
+	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_aligned(pdev, 1, SZ_64K));
+	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_sgl(pdev, &nents, PAGE_SIZE));
+	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_sgl_contig(pdev, PAGE_SIZE));
+}
+
+static void owned_register(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	unsigned long i, wrong = 0;
+	int again;
+
+	for (again = 0; again < 2; again++) {
+		bind_empty(test, pdev);
+		KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+		KUNIT_EXPECT_EQ(test, add_owned(pdev, 0), -EBUSY);
+		KUNIT_EXPECT_EQ(test, add_bar(pdev, 0), -EBUSY);
+		for (i = 0; i < SZ_4M >> PAGE_SHIFT; i++)
+			wrong += page_ref_count(bar_page(pdev, 0, i)) != 1 ||
+				 bar_page(pdev, 0, i)->zone_device_data ||
+				 !is_pci_p2pdma_page(bar_page(pdev, 0, i));
+		KUNIT_EXPECT_EQ(test, wrong, 0);
+		expect_owned(test, pdev, SZ_4M);
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
+static void owned_page_comes_back(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	struct page *page;
+	int again;
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+	page = bar_page(pdev, 0, 5);
+	page->zone_device_data = test;
+	for (again = 0; again < 3; again++) {
+		get_page(page);
+		put_page(page);
+		KUNIT_EXPECT_FALSE(test, completion_done(&owned_freed.done));
+		put_page(page);
+		KUNIT_ASSERT_TRUE(test,
+				  wait_for_completion_timeout(&owned_freed.done,
+							      30 * HZ));
+		KUNIT_EXPECT_PTR_EQ(test, owned_freed.page, page);
+		KUNIT_EXPECT_EQ(test, owned_freed.count, 1);
+		KUNIT_EXPECT_PTR_EQ(test, owned_freed.data, (void *)test);
+	}
+	page->zone_device_data = NULL;
+	expect_owned(test, pdev, SZ_4M);
+}
+
+static void owned_map(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct scatterlist sg[2];
+	int i;
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+	dma_set_mask_and_coherent(client, DMA_BIT_MASK(64));
+	sg_init_table(sg, 2);
+	sg_set_page(&sg[0], bar_page(pdev, 0, 3), PAGE_SIZE, 0);
+	sg_set_page(&sg[1], bar_page(pdev, 0, 9), PAGE_SIZE, 0);
+	KUNIT_ASSERT_EQ(test, dma_map_sg(client, sg, 2, DMA_TO_DEVICE), 2);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, sg_dma_address(&sg[i]),
+				pci_bus_address(pdev, 0) +
+				(i ? 9 : 3) * PAGE_SIZE);
+	dma_unmap_sg(client, sg, 2, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "mapped_bus"), 1);
+	KUNIT_EXPECT_EQ(test, dma_map_sg(&mock_pci_dev(mock, FAR)->dev, sg, 2,
+					 DMA_TO_DEVICE), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "map_refused"),
+			1);
+}
+
+/* Owned memory and memory of the pool on one function, in both orders. */
+static void owned_beside_pool(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	struct p2pdma_kunit_mem *mem;
+	int owned_first;
+
+	for (owned_first = 0; owned_first < 2; owned_first++) {
+		bind_empty(test, pdev);
+		if (owned_first)
+			KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+		KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+		if (!owned_first)
+			KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"),
+				SZ_4M + SZ_2M);
+		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+				SZ_2M / 16);
+		mem = p2pdma_kunit_alloc(test, pdev, SZ_2M);
+		KUNIT_ASSERT_NOT_NULL(test, mem);
+		KUNIT_EXPECT_PTR_EQ(test, virt_to_page(mem->addr),
+				    bar_page(pdev, 2, 0));
+		KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc(pdev, PAGE_SIZE));
+		p2pdma_kunit_free(test, mem);
+		KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
+/* A driver gives up an owned region; the pool of the other region stays. */
+static void owned_again_beside_pool(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	int again;
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+	for (again = 0; again < 3; again++) {
+		KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"),
+				SZ_4M + SZ_2M);
+		KUNIT_EXPECT_EQ(test,
+				p2pdma_kunit_number(test, pdev, "available"),
+				SZ_2M);
+		KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
+		unmap_bar(pdev, 0);
+	}
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	expect_all_free(test, pdev, SZ_4M + SZ_2M);
+}
+
+/* Teardown */
 
 struct order_case {
 	const char *name;
 	u8 row[4];
 };
 
-/* HOST ends the list, and takes all that is left. */
+/* HOST ends the list, and removes the rest. */
 static const struct order_case order_cases[] = {
 	{ "provider, then client", { MEM, CLIENT } },
 	{ "client, then provider", { CLIENT, MEM } },
@@ -715,7 +1031,7 @@ static int map_for(struct kunit *test, struct device *client, struct pci_dev *pr
 	return nents;
 }
 
-/* All of them in use until a moment ago, with routes remembered. */
+/* All in use until a moment ago, with remembered routes. */
 static void remove_in_order(struct kunit *test)
 {
 	const struct order_case *c = test->param_value;
@@ -751,7 +1067,7 @@ static void rebind(struct kunit *test)
 	}
 }
 
-/* After the provider has gone, its memory's addresses mean nothing. */
+/* After the provider has gone, addresses of the memory mean nothing. */
 static void unbound_memory_has_no_address(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
@@ -768,13 +1084,13 @@ static void unbound_memory_has_no_address(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(pdev, addr), 0);
 }
 
-/* ---- teardown while somebody is there ----------------------------------------------------- */
+/* Teardown while somebody is there */
 
 /**
  * struct unbinder - unbinds a provider in a thread of its own
  * @pdev: the provider
  * @task: the thread, once started
- * @done: completed for good when the unbind is through
+ * @done: completed for good at the end of the unbinding
  */
 struct unbinder {
 	struct pci_dev *pdev;
@@ -800,8 +1116,8 @@ static void wait_for_unbinder(void *data)
 }
 
 /*
- * To be made before any memory is allocated: the end of the test takes its parts down in reverse
- * order, so that a test that fails frees the memory that the thread waits for.
+ * Call before any allocation: the end of a test runs actions in reverse order, so a test that fails
+ * frees the memory before waiting for the thread.
  */
 static struct unbinder *new_unbinder(struct kunit *test, struct pci_dev *pdev)
 {
@@ -821,7 +1137,7 @@ static void start_unbind(struct kunit *test, struct unbinder *unbinder)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(unbinder->task));
 }
 
-/* The end of the wait of a teardown, or false if it does not end. */
+/* The end of the wait of a teardown, or false without an end. */
 static bool unbind_ends(struct unbinder *unbinder)
 {
 	return wait_for_completion_timeout(&unbinder->done, 30 * HZ);
@@ -843,7 +1159,7 @@ static bool closes(struct pci_dev *pdev)
 	return false;
 }
 
-/* Nor for "the file is gone", which comes after that. */
+/* Nor is there an event for "the file is gone", the next step. */
 static bool loses_file(struct kunit *test, struct pci_dev *pdev, const char *name)
 {
 	unsigned long deadline = jiffies + 30 * HZ;
@@ -867,7 +1183,7 @@ static void unbind_waits_for_memory(struct kunit *test)
 	void *addr[2];
 
 	p2pdma_kunit_provide_ranges(test, pdev, both, 2);
-	/* All of both regions, so that each of them has to wait. */
+	/* All of both regions, so that both have to wait. */
 	mem[0] = p2pdma_kunit_alloc(test, pdev, SZ_4M);
 	mem[1] = p2pdma_kunit_alloc(test, pdev, SZ_2M - PAGE_SIZE);
 	KUNIT_ASSERT_NOT_NULL(test, mem[0]);
@@ -879,7 +1195,7 @@ static void unbind_waits_for_memory(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
 	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
 
-	/* What is held is still whole: it has addresses, and clients. */
+	/* Memory in use still has addresses and clients. */
 	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr[0]), 0);
 	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr[1]), 0);
 	KUNIT_EXPECT_GE(test, pci_p2pdma_distance(pdev, client, false), 0);
@@ -899,7 +1215,7 @@ static void free_in_unbind(struct kunit *test)
 	struct unbinder *unbinder = new_unbinder(test, pdev);
 	int again;
 
-	/* The race between the last free and the close, from both sides of it. */
+	/* The race between the last free and the close, from both sides. */
 	for (again = 0; again < 10; again++) {
 		p2pdma_kunit_provide(test, pdev);
 		mem = p2pdma_kunit_alloc(test, pdev, SZ_1M);
@@ -911,7 +1227,30 @@ static void free_in_unbind(struct kunit *test)
 	}
 }
 
-/* ---- open files --------------------------------------------------------------------------- */
+/* A reference on an owned page holds up the unbinding of the driver. */
+static void unbind_waits_for_owned_page(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct page *page;
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
+	page = bar_page(pdev, 0, 7);
+	get_page(page);
+	start_unbind(test, unbinder);
+	KUNIT_EXPECT_EQ(test, 0, wait_for_completion_timeout(&unbinder->done,
+							     HZ / 2));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), SZ_4M);
+	/* First the reference of the driver, then the other reference. */
+	put_page(page);
+	if (!completion_done(&unbinder->done))
+		put_page(page);
+	KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+	expect_nothing(test, pdev);
+}
+
+/* Open files */
 
 static void file_outlives_provider(struct kunit *test)
 {
@@ -930,7 +1269,7 @@ static void file_outlives_provider(struct kunit *test)
 		KUNIT_ASSERT_FALSE(test, IS_ERR(file[i]));
 	}
 
-	/* An open file does not hold the provider, and says so when it is read. */
+	/* An open file does not hold the provider: read() fails. */
 	mock_pci_unbind(pdev);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		pos = 0;
@@ -938,7 +1277,7 @@ static void file_outlives_provider(struct kunit *test)
 				    "%s", names[i]);
 	}
 
-	/* Nor does it come back to life with another one. */
+	/* Nor does the file come back to life with a new provider. */
 	p2pdma_kunit_provide(test, pdev);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		pos = 0;
@@ -951,11 +1290,11 @@ static void file_outlives_provider(struct kunit *test)
 
 /**
  * struct reader - asks about a provider all the time
- * @client: a client of it
+ * @client: a client of the provider
  * @pdev: the provider
- * @stop: end
- * @done: ended
- * @asked: how often
+ * @stop: tells the thread to end
+ * @done: completed at the end of the thread
+ * @asked: number of rounds
  */
 struct reader {
 	struct device *client;
@@ -994,7 +1333,7 @@ static void stop_reader(void *data)
 	wait_for_completion(&reader->done);
 }
 
-/* Binding and unbinding under somebody who allocates, asks and looks for memory. */
+/* Bind and unbind while a thread allocates, asks and looks for memory. */
 static void ask_while_providers_come_and_go(struct kunit *test)
 {
 	struct mock_pci *mock = life_add(test);
@@ -1023,7 +1362,7 @@ static void ask_while_providers_come_and_go(struct kunit *test)
 	kunit_release_action(test, stop_reader, reader);
 }
 
-/* ---- user mappings ------------------------------------------------------------------------ */
+/* User mappings */
 
 static unsigned long map_file(struct kunit *test, struct file *file, size_t size, int flags,
 			      unsigned long offset)
@@ -1090,7 +1429,7 @@ static void unbind_under_mapping(struct kunit *test)
 	mock_pci_sysfs_close(test, file);
 }
 
-/* A page that somebody pinned outlives its mapping, and its provider waits for it. */
+/* A pinned page outlives the mapping, and unbinding waits for the page. */
 static void unbind_waits_for_pinned_page(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
@@ -1118,6 +1457,171 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 	mock_pci_sysfs_close(test, file);
 }
 
+/**
+ * struct reserve_case - words for the file "reserve" that change nothing
+ * @name: what is wrong
+ * @text: the words
+ * @err: what write() gives
+ */
+struct reserve_case {
+	const char *name;
+	const char *text;
+	int err;
+};
+
+static const struct reserve_case reserve_cases[] = {
+	{ "nothing", "", 0 },
+	{ "empty line", "\n", -EINVAL },
+	{ "space", " ", -EINVAL },
+	{ "sign", "-1", -EINVAL },
+	{ "two signs", "+-1", -EINVAL },
+	{ "trailing garbage", "4096x", -EINVAL },
+	{ "trailing space", "4096 ", -EINVAL },
+	{ "unit", "4K", -EINVAL },
+	{ "two numbers", "4096 4096", -EINVAL },
+	{ "two lines", "4096\n\n", -EINVAL },
+	{ "no digits", "0x", -EINVAL },
+	{ "word", "none", -EINVAL },
+	{ "one more than the size", "4194305", -EINVAL },
+	{ "largest number", "18446744073709551615", -EINVAL },
+	{ "overflow to 0", "18446744073709551616", -ERANGE },
+	{ "overflow", "99999999999999999999999999999999", -ERANGE },
+};
+
+KUNIT_ARRAY_PARAM_DESC(reserve, reserve_cases, name);
+
+static void reserve_refuses(struct kunit *test)
+{
+	const struct reserve_case *c = test->param_value;
+	struct pci_dev *pdev = small_add(test);
+
+	p2pdma_kunit_provide(test, pdev);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+			SZ_4M / 16);
+	KUNIT_EXPECT_EQ(test, c->err,
+			mock_pci_sysfs_write(test, &pdev->dev, "p2pmem/reserve",
+					     c->text));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+			SZ_4M / 16);
+}
+
+static void write_reserve(struct kunit *test, struct pci_dev *pdev,
+			  const char *text, u64 value)
+{
+	KUNIT_EXPECT_EQ(test, strlen(text),
+			mock_pci_sysfs_write(test, &pdev->dev, "p2pmem/reserve",
+					     text));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+			value);
+}
+
+/* The default follows the size of the pool until an administrator decides. */
+static void reserve_follows_size(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+
+	bind_empty(test, pdev);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 2), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+			SZ_2M / 16);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+			(SZ_4M + SZ_2M) / 16);
+	write_reserve(test, pdev, "6291456\n", SZ_4M + SZ_2M);
+	write_reserve(test, pdev, "0x1000", SZ_4K);
+	write_reserve(test, pdev, "0\n", 0);
+	unmap_bar(pdev, 0);
+	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"), 0);
+}
+
+/* Map without the capability that lets a task use the reserve. */
+static unsigned long map_as_user(struct kunit *test, struct file *file,
+				 size_t size)
+{
+	struct cred *cred = prepare_creds();
+	const struct cred *old;
+	unsigned long addr;
+
+	KUNIT_ASSERT_NOT_NULL(test, cred);
+	cap_lower(cred->cap_effective, CAP_SYS_RESOURCE);
+	old = override_creds(cred);
+	put_cred(cred);
+	addr = map_file(test, file, size, MAP_SHARED, 0);
+	revert_creds(old);
+	return addr;
+}
+
+static void mappings_leave_the_reserve(struct kunit *test)
+{
+	const size_t rest = SZ_4M / 16, most = SZ_4M - rest;
+	struct pci_dev *pdev = small_add(test);
+	struct p2pdma_kunit_mem *mem;
+	unsigned long addr, more;
+	struct file *file;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	KUNIT_EXPECT_EQ(test, map_as_user(test, file, SZ_4M),
+			(unsigned long)-ENOMEM);
+	addr = map_as_user(test, file, most);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_EXPECT_EQ(test, map_as_user(test, file, PAGE_SIZE),
+			(unsigned long)-ENOMEM);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "alloc_failed"), 2);
+
+	/* Drivers get all of the reserve. So does an administrator. */
+	mem = p2pdma_kunit_alloc(test, pdev, rest);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	p2pdma_kunit_free(test, mem);
+	more = map_file(test, file, rest, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(more));
+	KUNIT_EXPECT_EQ(test, vm_munmap(more, rest), 0);
+
+	write_reserve(test, pdev, "0", 0);
+	more = map_as_user(test, file, rest);
+	KUNIT_EXPECT_FALSE(test, IS_ERR_VALUE(more));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), 0);
+	KUNIT_EXPECT_EQ(test, vm_munmap(more, rest), 0);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, most), 0);
+	mock_pci_sysfs_close(test, file);
+}
+
+/* Give a mapping the right to write, as mprotect() does. */
+static void make_writable(struct kunit *test, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	mmap_write_lock(current->mm);
+	vma = vma_lookup(current->mm, addr);
+	if (vma)
+		vm_flags_set(vma, VM_WRITE);
+	mmap_write_unlock(current->mm);
+	KUNIT_ASSERT_NOT_NULL(test, vma);
+}
+
+/* The write fault on a clean page of a mapping that was read-only ends. */
+static void write_fault_ends(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	unsigned long addr;
+	struct file *file;
+	u8 byte = 1;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	addr = kunit_vm_mmap(test, file, 0, SZ_64K, PROT_READ, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 0);
+	KUNIT_EXPECT_EQ(test, copy_to_user((void __user *)addr, &byte, 1), 1);
+	make_writable(test, addr);
+	KUNIT_EXPECT_EQ(test, copy_to_user((void __user *)addr, &byte, 1), 0);
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_64K), 0);
+	mock_pci_sysfs_close(test, file);
+}
+
 static struct kunit_case p2pdma_lifetime_cases[] = {
 	KUNIT_CASE_PARAM(register_bad_range, bad_gen_params),
 	KUNIT_CASE_PARAM(register_bad_after_good, bad_gen_params),
@@ -1138,16 +1642,33 @@ static struct kunit_case p2pdma_lifetime_cases[] = {
 	KUNIT_CASE(find_by_node),
 	KUNIT_CASE(find_by_free_memory),
 	KUNIT_CASE(find_is_deterministic),
+	KUNIT_CASE(register_after_unmap),
+	KUNIT_CASE(unbind_after_unmap),
+	KUNIT_CASE(register_one_of_two_after_unmap),
+	KUNIT_CASE(refused_after_unmap),
+	KUNIT_CASE(pages_are_independent),
+	KUNIT_CASE_PARAM(owned_bad_range, bad_gen_params),
+	KUNIT_CASE(owned_without_page_free),
+	KUNIT_CASE(owned_register),
+	KUNIT_CASE(owned_page_comes_back),
+	KUNIT_CASE(owned_map),
+	KUNIT_CASE(owned_beside_pool),
+	KUNIT_CASE(owned_again_beside_pool),
 	KUNIT_CASE_PARAM(remove_in_order, order_gen_params),
 	KUNIT_CASE(rebind),
 	KUNIT_CASE(unbound_memory_has_no_address),
 	KUNIT_CASE(unbind_waits_for_memory),
+	KUNIT_CASE(unbind_waits_for_owned_page),
 	KUNIT_CASE(free_in_unbind),
 	KUNIT_CASE(file_outlives_provider),
 	KUNIT_CASE(ask_while_providers_come_and_go),
 	KUNIT_CASE(mmap_memory),
 	KUNIT_CASE(unbind_under_mapping),
 	KUNIT_CASE(unbind_waits_for_pinned_page),
+	KUNIT_CASE_PARAM(reserve_refuses, reserve_gen_params),
+	KUNIT_CASE(reserve_follows_size),
+	KUNIT_CASE(mappings_leave_the_reserve),
+	KUNIT_CASE(write_fault_ends),
 	{}
 };
 

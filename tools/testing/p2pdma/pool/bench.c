@@ -4,8 +4,9 @@
  *
  * Usage: bench [--seconds S] [--json FILE]
  *
- * Each operation runs on both in turn, several times, and the best of each counts: what else the
- * machine does can only make one slower. Threads are bound to CPUs of their own.
+ * Each operation runs on both in turn, several times, and the best time of each
+ * counts: other load only makes an operation slower. Each thread is bound to a
+ * CPU.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -18,7 +19,7 @@
 
 #include <shim.h>
 
-#include "../../../../drivers/pci/p2pdma-pool.h"
+#include "inside.h"
 #include <linux/genalloc.h>
 
 #define BASE		0x100000000UL
@@ -28,7 +29,7 @@
 #define BATCH		512
 #define MOST_THREADS	2
 
-/* ---- the two allocators ------------------------------------------------------------------- */
+/* The two allocators. */
 
 struct allocator {
 	const char *name;
@@ -40,31 +41,32 @@ struct allocator {
 
 static struct p2pdma_pool *pool;
 static struct p2pdma_chunk *chunk;
-static struct completion idle;
+static struct completion freed;
 static struct gen_pool *genpool;
 
 static void pool_create(void)
 {
-	idle = (struct completion) {};
+	freed = (struct completion) {};
 	pool = p2pdma_pool_create();
-	chunk = p2pdma_pool_add(pool, (void *)BASE, SIZE, &idle);
+	chunk = p2pdma_pool_add(pool, (void *)BASE, SIZE, &freed);
 }
 
 static void pool_destroy(void)
 {
 	p2pdma_pool_close(chunk);
+	p2pdma_pool_held(chunk);
 	p2pdma_pool_remove(chunk);
 	p2pdma_pool_destroy(pool);
 }
 
 static void *pool_alloc(size_t size)
 {
-	return p2pdma_pool_alloc(pool, size);
+	return inside_alloc(pool, size);
 }
 
 static void pool_free(void *addr, size_t size)
 {
-	p2pdma_pool_free(pool, addr, size);
+	inside_free(pool, addr, size);
 }
 
 static void genalloc_create(void)
@@ -93,7 +95,7 @@ static const struct allocator allocators[] = {
 	{ "genalloc", genalloc_create, genalloc_destroy, genalloc_alloc, genalloc_free },
 };
 
-/* ---- operations --------------------------------------------------------------------------- */
+/* Operations. */
 
 static void *pages[PAGES];
 
@@ -154,7 +156,7 @@ static const struct operation {
 	{ "alloc + free 4 KiB, every other taken", 4 << 10, 2, fill_every_other, drain_all },
 };
 
-/* ---- measuring ---------------------------------------------------------------------------- */
+/* Measuring. */
 
 struct worker {
 	const struct allocator *allocator;
@@ -257,7 +259,7 @@ static void compare(const struct operation *operation, double seconds, double be
 	}
 }
 
-/* ---- results ------------------------------------------------------------------------------ */
+/* Results. */
 
 static void print_json(FILE *json, const struct operation *operation, const double best[2],
 		       bool last)

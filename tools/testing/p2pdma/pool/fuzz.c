@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What libFuzzer comes up with decides what the model does. */
+/* The input of libFuzzer decides the operations of the model. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,7 +12,7 @@ struct input {
 	size_t left;
 };
 
-/* One byte, or two if one cannot tell all the numbers; zero at the end. */
+/* A byte, or two bytes if @limit needs two; zero at the end. */
 static unsigned int draw_input(void *data, unsigned int limit)
 {
 	struct input *input = data;
@@ -23,7 +23,7 @@ static unsigned int draw_input(void *data, unsigned int limit)
 	return value % limit;
 }
 
-/* The Makefile gives it the name that the library looks for. */
+/* The Makefile defines the name as libFuzzer expects. */
 int fuzz_one_input(const uint8_t *data, size_t size);
 
 int fuzz_one_input(const uint8_t *data, size_t size)

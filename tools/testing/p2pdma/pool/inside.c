@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool itself, with eyes inside
+ * The pool with a check of the rules inside
  *
- * The rules that the essay at the top of p2pdma-pool.c states, checked while nothing happens.
+ * p2pdma-pool.c states the rules at the top. The check runs while no thread
+ * uses the pool and no page is reserved.
  */
 #include <stdio.h>
 
 #include "../../../../drivers/pci/p2pdma-pool.c"
 #include "inside.h"
 
-/* Says what is not true. */
+/* Print a rule that is broken. */
 #define rule(cond)	inside_rule(cond, __LINE__, #cond)
 
 static bool inside_rule(bool holds, int line, const char *text)
@@ -19,83 +20,39 @@ static bool inside_rule(bool holds, int line, const char *text)
 	return holds;
 }
 
-/* A page is free by its own bit or by that of its word, and promised in the same place. */
-static bool inside_word(struct p2pdma_chunk *chunk, unsigned long w)
+/* No bit is set after the last page, and every CPU has a hint in the chunk. */
+static bool inside_chunk(struct p2pdma_chunk *chunk)
 {
-	struct p2pdma_group *group = p2pdma_group_of(chunk, w);
-	struct p2pdma_set *pages = &chunk->word[w].pages;
-	unsigned long bit = p2pdma_word_bit(w);
-
-	unsigned long free = p2pdma_free_pages(chunk, w);
-	unsigned long promised = p2pdma_promised_pages(chunk, w);
+	unsigned long padding = -chunk->nr_pages % BITS_PER_LONG;
+	unsigned long last = chunk->free[chunk->nr_words - 1];
 	bool good;
+	int cpu;
 
-	if (p2pdma_is_broken(chunk, w))
-		good = rule(!(group->words.free & bit)) & rule(!(group->words.promised & bit));
-	else
-		good = rule(!pages->free) & rule(!pages->promised);
-	good &= rule(!(free & ~p2pdma_existing_pages(chunk, w)));
-	if (chunk->state == P2PDMA_OPEN)
-		good &= rule(!(free & ~promised));
-	else
-		good &= rule(!promised);
-	return good & rule(pages->addr == chunk->addr + w * P2PDMA_SET * PAGE_SIZE);
-}
-
-/* What is above agrees with what is below. */
-static bool inside_tree(struct p2pdma_chunk *chunk)
-{
-	unsigned int level;
-	bool good = true;
-	unsigned long i;
-
-	for (i = 0; i < chunk->count[0]; i++)
-		good &= rule(!p2pdma_sum_up_word(chunk, i));
-	for (level = 1; level <= chunk->top; level++)
-		for (i = 0; i < chunk->count[level]; i++)
-			good &= rule(!p2pdma_sum_up_node(chunk, level, i));
-	return good & rule(chunk->longest == chunk->level[chunk->top]->longest);
-}
-
-static bool inside_users(struct p2pdma_pool *pool, struct p2pdma_chunk *chunk)
-{
-	struct p2pdma_cpu *cpu;
-	bool good = true;
-	unsigned long i;
-	int counted = 0;
-	int c;
-
-	for_each_possible_cpu(c) {
-		cpu = per_cpu_ptr(pool->cpu, c);
-		good &= rule(!cpu->users == (cpu->near_word == &p2pdma_nowhere));
-		counted += p2pdma_has(chunk, cpu->near_word);
-		if (chunk->state != P2PDMA_OPEN)
-			good &= rule(!p2pdma_has(chunk, cpu->near_word)) &
-				rule(!p2pdma_has(chunk, cpu->near_group));
-	}
-	for (i = 0; i < chunk->count[1]; i++)
-		counted -= chunk->users[i];
-	return good & rule(counted == 0);
+	good = rule(chunk->nr_words == BITS_TO_LONGS(chunk->nr_pages));
+	good &= rule(!padding || !(last >> (BITS_PER_LONG - padding)));
+	for_each_possible_cpu(cpu)
+		good &= rule(*per_cpu_ptr(chunk->hint, cpu) < chunk->nr_words);
+	return good;
 }
 
 /**
- * inside_check - is a pool consistent in itself?
- * @pool: the pool; nobody uses it
+ * inside_check - check the rules of a pool
+ * @pool: the pool; no thread uses the pool
  *
- * Return: true if it is. Else what is wrong has been printed.
+ * Return: false, and the broken rules are printed, if a rule is broken.
  */
 bool inside_check(struct p2pdma_pool *pool)
 {
 	struct p2pdma_chunk *chunk;
 	bool good = true;
 	unsigned long w;
+	long set = 0;
 
 	list_for_each_entry(chunk, &pool->chunks, node) {
-		for (w = 0; w < chunk->count[0]; w++)
-			good &= inside_word(chunk, w);
-		if (chunk->state == P2PDMA_OPEN)
-			good &= inside_tree(chunk);
-		good &= inside_users(pool, chunk);
+		good &= inside_chunk(chunk);
+		for (w = 0; w < chunk->nr_words; w++)
+			set += hweight_long(chunk->free[w]);
+		set -= chunk->counted;
 	}
-	return good;
+	return good & rule(set == atomic_long_read(&pool->available));
 }

@@ -19,25 +19,13 @@
 /* Steps between the end of one model and the beginning of the next. */
 #define LIFE		200000
 
-#if defined(__SANITIZE_THREAD__)
-#define CHECKER_MINDS_SIGNALS	1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHECKER_MINDS_SIGNALS	1
-#endif
-#endif
-#ifndef CHECKER_MINDS_SIGNALS
-#define CHECKER_MINDS_SIGNALS	0
-#endif
-
 static unsigned long operations = 1000000;
 static struct stress how = {
-	.threads = 2,
+	.threads = 3,
 	.seconds = 0.6,
-	.interrupts = !CHECKER_MINDS_SIGNALS,
 };
 
-/* ---- the model ---------------------------------------------------------------------------- */
+/* The model. */
 
 static unsigned int draw_random(void *data, unsigned int limit)
 {
@@ -80,57 +68,84 @@ static bool model_medium(void)
 	return run_model(operations * 2 / 10, 1500);
 }
 
-/* Several groups, and a tree of four levels. */
+/* Hundreds of words. */
 static bool model_large(void)
 {
 	return run_model(operations / 20, 12000);
 }
 
-/* ---- what has no model -------------------------------------------------------------------- */
+/* What has no model. */
+
+static bool huge_aligned(struct p2pdma_pool *pool, size_t size)
+{
+	void *addr = p2pdma_pool_alloc_aligned(pool, size, size);
+
+	return addr && (unsigned long)addr % size == 0 &&
+	       p2pdma_pool_free(pool, addr, size);
+}
+
+/* The second free of everything is refused. */
+static bool huge_frees(struct p2pdma_pool *pool, void *base, size_t size)
+{
+	guard(rcu)();
+	return p2pdma_pool_free(pool, base + size / 2, PAGE_SIZE) &&
+	       p2pdma_pool_alloc(pool, PAGE_SIZE) == base + size / 2 &&
+	       p2pdma_pool_free(pool, base, size) &&
+	       !p2pdma_pool_free(pool, base, size) &&
+	       huge_aligned(pool, 1UL << 30);
+}
+
+static bool huge_allocs(struct p2pdma_pool *pool, void *base, size_t size)
+{
+	guard(rcu)();
+	return p2pdma_pool_alloc(pool, size) == base &&
+	       !p2pdma_pool_available(pool) && !p2pdma_pool_alloc(pool, 1);
+}
 
 static bool huge(void)
 {
 	const size_t size = 64UL << 30;
-	struct completion idle = {};
 	struct p2pdma_pool *pool = p2pdma_pool_create();
-	void *base = (void *)0x1000000000, *all;
-	struct p2pdma_chunk *chunk = p2pdma_pool_add(pool, base, size, &idle);
+	struct completion freed = {};
+	void *base = (void *)0x1000000000;
+	struct p2pdma_chunk *chunk;
 	bool good;
 
-	all = p2pdma_pool_alloc(pool, size);
-	good = all == base && !p2pdma_pool_available(pool) && !p2pdma_pool_alloc(pool, 1) &&
-	       p2pdma_pool_free(pool, base + size / 2, PAGE_SIZE) &&
-	       p2pdma_pool_alloc(pool, PAGE_SIZE) == base + size / 2 &&
-	       p2pdma_pool_free(pool, base, size) && !p2pdma_pool_free(pool, base, size) &&
-	       p2pdma_pool_alloc_aligned(pool, 1UL << 30, 1UL << 30) == base &&
-	       p2pdma_pool_free(pool, base, 1UL << 30) && inside_check(pool);
-
+	chunk = p2pdma_pool_add(pool, base, size, &freed);
+	good = huge_allocs(pool, base, size) && huge_frees(pool, base, size) &&
+	       inside_check(pool);
 	p2pdma_pool_close(chunk);
-	good = good && completion_done(&idle);
+	good = good && !p2pdma_pool_held(chunk);
 	p2pdma_pool_remove(chunk);
 	p2pdma_pool_destroy(pool);
 	return good;
 }
 
-/* Every allocation of memory fails once, and leaves nothing behind. */
+/* Every allocation of memory fails once, and no memory is lost. */
 static bool no_memory(void)
 {
-	struct completion idle = {};
+	struct p2pdma_chunk *chunk = NULL;
+	struct completion freed = {};
 	struct p2pdma_pool *pool;
-	bool good = true;
-	int i;
+	int failures;
+	bool good;
 
-	for (i = 0; i < 2; i++) {
-		shim_fail_after = i;
-		good = good && !p2pdma_pool_create();
-	}
+	shim_fail_after = 0;
+	good = !p2pdma_pool_create();
 	pool = p2pdma_pool_create();
-	for (i = 0; i < 2; i++) {
-		shim_fail_after = i;
-		good = good && !p2pdma_pool_add(pool, (void *)PAGE_SIZE, PAGE_SIZE, &idle);
+	for (failures = 0; !chunk; failures++) {
+		good = good && !p2pdma_pool_size(pool) &&
+		       !p2pdma_pool_available(pool);
+		shim_fail_after = failures;
+		chunk = p2pdma_pool_add(pool, (void *)PAGE_SIZE, PAGE_SIZE,
+					&freed);
 	}
-	good = good && shim_fail_after == -1 && !p2pdma_pool_size(pool) &&
-	       !p2pdma_pool_alloc(pool, 1) && !p2pdma_pool_add(pool, (void *)PAGE_SIZE, 0, &idle);
+	shim_fail_after = -1;
+	good = good && failures > 2 &&
+	       p2pdma_pool_available(pool) == PAGE_SIZE;
+	p2pdma_pool_close(chunk);
+	good = good && !p2pdma_pool_held(chunk);
+	p2pdma_pool_remove(chunk);
 	p2pdma_pool_destroy(pool);
 	p2pdma_pool_destroy(NULL);
 	return good;
@@ -146,6 +161,11 @@ static bool capacity(void)
 	return stress_capacity(&how);
 }
 
+static bool capacity_closing(void)
+{
+	return stress_capacity_closing(&how);
+}
+
 static bool double_free(void)
 {
 	return stress_double_free(&how);
@@ -156,7 +176,12 @@ static bool closing(void)
 	return stress_close(&how);
 }
 
-/* ---- results ------------------------------------------------------------------------------ */
+static bool last_frees(void)
+{
+	return stress_last_frees(&how);
+}
+
+/* Results. */
 
 static const struct {
 	const char *name;
@@ -169,8 +194,10 @@ static const struct {
 	{ "no_memory", no_memory },
 	{ "threads_exclusive", exclusive },
 	{ "threads_capacity", capacity },
+	{ "threads_capacity_closing", capacity_closing },
 	{ "threads_double_free", double_free },
 	{ "threads_closing", closing },
+	{ "threads_last_frees", last_frees },
 };
 
 static bool wanted(const char *name, char **names)

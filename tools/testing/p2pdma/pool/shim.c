@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The parts of the shim that are not inline, see include/shim.h. */
+/* The functions of include/shim.h without an inline body. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -10,73 +10,54 @@
 
 unsigned int shim_warnings;
 __thread size_t shim_cpu_offset;
-__thread unsigned int shim_irqs_off, shim_readers;
+__thread unsigned int shim_readers;
 __thread void (*shim_handler)(void);
-__thread bool shim_pending;
+__thread unsigned int shim_countdown;
 __thread int shim_fail_after = -1;
 
-bool shim_warn(bool reason, const char *file, int line, const char *what)
+bool shim_warn(bool reason, const char *file, int line, const char *text)
 {
 	if (reason) {
 		__atomic_fetch_add(&shim_warnings, 1, __ATOMIC_RELAXED);
-		fprintf(stderr, "# WARNING: %s:%d: %s\n", file, line, what);
+		fprintf(stderr, "# WARNING: %s:%d: %s\n", file, line, text);
 	}
 	return reason;
 }
 
-/* ---- CPUs and interrupts ------------------------------------------------------------------ */
+/* Disturbances. */
 
-void *shim_alloc_percpu(size_t size)
+static __thread u64 disturb_state;
+
+static unsigned int disturb_draw(unsigned int limit)
 {
-	SHIM_RULE(size <= SHIM_CPU_STRIDE);
-	return kzalloc((size_t)SHIM_CPUS * SHIM_CPU_STRIDE, GFP_KERNEL);
+	disturb_state ^= disturb_state << 13;
+	disturb_state ^= disturb_state >> 7;
+	disturb_state ^= disturb_state << 17;
+	return (disturb_state >> 32) % limit;
 }
 
-void shim_free_percpu(void *base)
+/* Disturb the current thread from now on; a seed of 0 ends the disturbances. */
+void shim_disturb(u64 seed)
 {
-	kfree(base);
+	disturb_state = seed * 0x9e3779b97f4a7c15UL;
+	shim_countdown = seed ? 1 : 0;
 }
 
-/* Interrupts do not interrupt each other. */
-void shim_interrupt(void)
+/* The countdown is 0 meanwhile, so no interrupt interrupts an interrupt. */
+void shim_disturbance(void)
 {
-	if (!shim_handler)
-		return;
-	if (shim_irqs_off) {
-		shim_pending = true;
-		return;
-	}
-	shim_irqs_off++;
-	shim_handler();
-	shim_irqs_off--;
+	if (shim_handler && disturb_draw(2))
+		shim_handler();
+	else
+		sched_yield();
+	shim_countdown = 1 + disturb_draw(disturb_draw(2) ? 8 : 200);
 }
 
-void shim_irq_enable(void)
-{
-	if (shim_irqs_off)
-		return;
-	shim_pending = false;
-	shim_interrupt();
-}
-
-/* ---- locks -------------------------------------------------------------------------------- */
-
-void shim_lock_contended(struct shim_lock *lock)
-{
-	unsigned int spins = 0;
-
-	do {
-		while (__atomic_load_n(&lock->locked, __ATOMIC_RELAXED))
-			if (++spins % 100 == 0)
-				sched_yield();
-	} while (__atomic_exchange_n(&lock->locked, true, __ATOMIC_ACQUIRE));
-}
-
-/* ---- RCU ---------------------------------------------------------------------------------- */
+/* RCU. */
 
 #define THREADS 64
 
-/* Of each thread that takes part: 0 offline, else the number of grace periods it has seen begin. */
+/* Last grace period of which each thread knows; 0 while offline. */
 static unsigned long rcu_seen[THREADS];
 static unsigned long rcu_period = 1;
 static pthread_mutex_t rcu_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -84,9 +65,10 @@ static __thread unsigned long *rcu_self;
 
 void shim_quiescent(void)
 {
-	SHIM_RULE(!shim_readers && !shim_irqs_off);
+	SHIM_RULE(!shim_readers);
 	if (rcu_self)
-		__atomic_store_n(rcu_self, __atomic_load_n(&rcu_period, __ATOMIC_SEQ_CST),
+		__atomic_store_n(rcu_self, __atomic_load_n(&rcu_period,
+							   __ATOMIC_SEQ_CST),
 				 __ATOMIC_SEQ_CST);
 }
 
@@ -104,7 +86,7 @@ void shim_online(void)
 
 void shim_offline(void)
 {
-	SHIM_RULE(!shim_readers && !shim_irqs_off);
+	SHIM_RULE(!shim_readers);
 	__atomic_store_n(rcu_self, 0, __ATOMIC_SEQ_CST);
 	rcu_self = NULL;
 }
@@ -114,11 +96,11 @@ void synchronize_rcu(void)
 	unsigned long period, seen;
 	unsigned int i;
 
-	SHIM_RULE(!shim_readers && !shim_irqs_off);
+	SHIM_RULE(!shim_readers);
 	period = __atomic_add_fetch(&rcu_period, 1, __ATOMIC_SEQ_CST);
 	for (i = 0; i < THREADS; i++) {
 		for (;;) {
-			/* Others may wait for this thread at the same time. */
+			/* Another thread may wait for the current thread. */
 			shim_quiescent();
 			seen = __atomic_load_n(&rcu_seen[i], __ATOMIC_SEQ_CST);
 			if (!seen || seen >= period)
@@ -128,13 +110,19 @@ void synchronize_rcu(void)
 	}
 }
 
-/* ---- memory ------------------------------------------------------------------------------- */
+/* Memory. */
+
+void *shim_alloc_percpu(size_t size)
+{
+	SHIM_RULE(size <= SHIM_CPU_STRIDE);
+	return kzalloc((size_t)SHIM_CPUS * SHIM_CPU_STRIDE, GFP_KERNEL);
+}
 
 void *kzalloc(size_t size, gfp_t gfp)
 {
 	void *p;
 
-	SHIM_RULE(!shim_irqs_off && !shim_readers);
+	SHIM_RULE(!shim_readers);
 	if (shim_fail_after == 0) {
 		shim_fail_after = -1;
 		return NULL;
@@ -148,6 +136,24 @@ void *kzalloc(size_t size, gfp_t gfp)
 
 void kfree(const void *p)
 {
-	SHIM_RULE(!shim_irqs_off && !shim_readers);
+	SHIM_RULE(!shim_readers);
 	free((void *)p);
+}
+
+/* Completions. */
+
+void wait_for_completion(struct completion *completion)
+{
+	unsigned int done = __atomic_load_n(&completion->done, __ATOMIC_ACQUIRE);
+
+	for (;;) {
+		if (done && __atomic_compare_exchange_n(&completion->done, &done,
+							done - 1, false,
+							__ATOMIC_ACQUIRE,
+							__ATOMIC_ACQUIRE))
+			return;
+		shim_quiescent();
+		sched_yield();
+		done = __atomic_load_n(&completion->done, __ATOMIC_ACQUIRE);
+	}
 }

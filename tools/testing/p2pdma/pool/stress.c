@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pool under threads that stand for CPUs
+ * The pool under threads that play CPUs
  *
- * Every page has an owner in a table beside the pool. To allocate is to find zero there, to free
- * is to find oneself; both by atomic exchange, so a page that two got at the same time is seen.
- * Signals stand for interrupts: what they do happens in the middle of what a thread does.
+ * A table beside the pool has the owner of each page. An atomic exchange checks
+ * the table: an allocation finds 0 there, and a free finds the number of the
+ * thread. So a page with two owners is seen. Between any two atomic
+ * accesses, another thread may run, or an interrupt that uses the pool, too.
  */
 #include <pthread.h>
-#include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,13 +18,13 @@
 #include "inside.h"
 #include "stress.h"
 
-#define CHUNKS		2
+#define CHUNKS		3
 #define CHUNK_PAGES	2048
 #define FIRST_ADDR	0x100000000UL
 #define CHUNK_DISTANCE	0x10000000UL
-#define MINE		24U
+#define MINE		96U
 #define DEADLINE	60
-/* A thread does at least this, should the machine have let it wait until the time was over. */
+/* Operations of each thread at least, on a machine of any speed. */
 #define LEAST		1000
 
 struct piece {
@@ -31,22 +32,40 @@ struct piece {
 	unsigned int nr;
 };
 
+/**
+ * struct arena - a pool and its users
+ * @stress: the parameters of the test
+ * @pool: the pool
+ * @chunk: chunks of the pool
+ * @freed: completions of the chunks
+ * @open: number of times that a chunk was added and closed; odd while open
+ * @owner: owner of each page, or 0
+ * @count: number of times that each page was allocated less number of frees
+ * @pages: number of pages of each chunk
+ * @quota: largest number of pages of a thread
+ * @interrupts: interrupts use the pool
+ * @failures: number of checks that failed
+ * @stop: the threads end
+ * @finish: the threads end after the next barrier
+ * @barrier: for rounds
+ * @shared: pages that all threads free
+ */
 struct arena {
 	const struct stress *stress;
 	struct p2pdma_pool *pool;
 	struct p2pdma_chunk *chunk[CHUNKS];
-	struct completion idle[CHUNKS];
-	unsigned long began[CHUNKS];		/* counts opening and closing: odd is open */
+	struct completion freed[CHUNKS];
+	unsigned long open[CHUNKS];
 	unsigned int owner[CHUNKS][CHUNK_PAGES];
-	unsigned int chunks;
-	unsigned int pages;
-	unsigned int unit;			/* length of runs, where all are of one */
+	int count[CHUNKS][CHUNK_PAGES];
+	unsigned int pages[CHUNKS];
+	unsigned int quota;
+	bool interrupts;
 	unsigned int failures;
 	bool stop;
 	bool finish;
 	pthread_barrier_t barrier;
 	struct piece shared[MINE];
-	unsigned int freed[MINE];
 };
 
 struct worker {
@@ -58,6 +77,7 @@ struct worker {
 	unsigned long interrupts;
 	struct piece mine[MINE];
 	unsigned int nr;
+	unsigned int pages;
 };
 
 static __thread struct worker *self;
@@ -74,13 +94,14 @@ static bool stopped(struct arena *arena)
 	return __atomic_load_n(&arena->stop, __ATOMIC_ACQUIRE);
 }
 
-/* Ends the test if something is wrong. */
-static void expect_that(struct arena *arena, bool holds, int line, const char *text)
+/* End the test if the condition does not hold. */
+static void expect_that(struct arena *arena, bool holds, int line,
+			const char *text)
 {
 	if (holds)
 		return;
-	__atomic_fetch_add(&arena->failures, 1, __ATOMIC_RELAXED);
-	fprintf(stderr, "# stress.c:%d: not true: %s\n", line, text);
+	if (__atomic_fetch_add(&arena->failures, 1, __ATOMIC_RELAXED) < 10)
+		fprintf(stderr, "# stress.c:%d: not true: %s\n", line, text);
 	stop(arena);
 }
 
@@ -100,89 +121,196 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-/* ---- owners ------------------------------------------------------------------------------- */
+/* Owners. */
 
 static unsigned int chunk_of(const void *addr)
 {
 	return ((unsigned long)addr - FIRST_ADDR) / CHUNK_DISTANCE;
 }
 
-static unsigned int *owner_of(struct arena *arena, const void *addr)
+static unsigned int page_of(const void *addr)
 {
-	unsigned long offset = ((unsigned long)addr - FIRST_ADDR) % CHUNK_DISTANCE;
-
-	return &arena->owner[chunk_of(addr)][offset / PAGE_SIZE];
+	return ((unsigned long)addr - FIRST_ADDR) % CHUNK_DISTANCE / PAGE_SIZE;
 }
 
-static void change_owner(struct arena *arena, const struct piece *piece, unsigned int from,
-			 unsigned int to)
+static void change_owner(struct arena *arena, const struct piece *piece,
+			 unsigned int from, unsigned int to)
 {
-	unsigned int *owner = owner_of(arena, piece->addr), i;
+	unsigned int *owner, i;
 
+	owner = &arena->owner[chunk_of(piece->addr)][page_of(piece->addr)];
 	for (i = 0; i < piece->nr; i++)
-		expect(arena, __atomic_exchange_n(&owner[i], to, __ATOMIC_RELAXED) == from);
+		expect(arena, __atomic_exchange_n(&owner[i], to,
+						  __ATOMIC_RELAXED) == from);
 }
 
-static bool get(struct worker *worker, unsigned int nr, unsigned int owner, struct piece *piece)
+static bool free_pages(struct arena *arena, void *addr, unsigned int nr)
 {
-	struct arena *arena = worker->arena;
+	guard(rcu)();
+	if (self && draw(self, 2))
+		return p2pdma_pool_free(arena->pool, addr, nr * PAGE_SIZE);
+	return inside_free(arena->pool, addr, nr * PAGE_SIZE);
+}
 
+static void *alloc_pages(struct arena *arena, unsigned int nr,
+			 unsigned int align)
+{
+	guard(rcu)();
+	if (align > 1)
+		return p2pdma_pool_alloc_aligned(arena->pool, nr * PAGE_SIZE,
+						 align * PAGE_SIZE);
+	return inside_alloc(arena->pool, nr * PAGE_SIZE);
+}
+
+static bool get(struct arena *arena, unsigned int nr, unsigned int align,
+		unsigned int owner, struct piece *piece)
+{
 	piece->nr = nr;
-	piece->addr = p2pdma_pool_alloc(arena->pool, nr * PAGE_SIZE);
+	piece->addr = alloc_pages(arena, nr, align);
 	if (!piece->addr)
 		return false;
 	change_owner(arena, piece, 0, owner);
 	return true;
 }
 
-static void put(struct worker *worker, const struct piece *piece, unsigned int owner)
+static void put(struct arena *arena, const struct piece *piece,
+		unsigned int owner)
 {
-	struct arena *arena = worker->arena;
-
 	change_owner(arena, piece, owner, 0);
-	expect(arena, p2pdma_pool_free(arena->pool, piece->addr, piece->nr * PAGE_SIZE));
+	expect(arena, free_pages(arena, piece->addr, piece->nr));
 }
 
-/* ---- pools and threads -------------------------------------------------------------------- */
+static bool get_mine(struct worker *worker, unsigned int nr, unsigned int align)
+{
+	if (worker->nr == MINE ||
+	    !get(worker->arena, nr, align, worker->id + 1,
+		 &worker->mine[worker->nr]))
+		return false;
+	worker->nr++;
+	worker->pages += nr;
+	return true;
+}
+
+/* Take some of @nr reserved pages. Return the number. */
+static unsigned long take(struct worker *worker, unsigned long nr)
+{
+	unsigned long left = nr, addr;
+	struct p2pdma_bits bits[8];
+	struct piece *piece;
+	unsigned int i, n;
+
+	guard(rcu)();
+	n = p2pdma_pool_take(worker->arena->pool, &left, bits,
+			     1 + draw(worker, ARRAY_SIZE(bits)));
+	for (i = 0; i < n; i++) {
+		while (bits[i].mask) {
+			piece = &worker->mine[worker->nr++];
+			piece->nr = p2pdma_next_run(&bits[i], &addr);
+			piece->addr = (void *)addr;
+			worker->pages += piece->nr;
+			change_owner(worker->arena, piece, 0, worker->id + 1);
+		}
+	}
+	return n ? nr - left : 0;
+}
+
+/* A list: all pages or none, in any number of runs. */
+static bool get_list(struct worker *worker, unsigned int nr)
+{
+	unsigned int mine = worker->nr;
+	unsigned long taken;
+
+	if (nr > MINE - worker->nr ||
+	    !p2pdma_pool_reserve(worker->arena->pool, nr))
+		return false;
+	for (; nr; nr -= taken) {
+		taken = take(worker, nr);
+		if (!taken)
+			break;
+		shim_quiescent();
+	}
+	if (!nr)
+		return true;
+	while (worker->nr > mine) {
+		worker->pages -= worker->mine[--worker->nr].nr;
+		put(worker->arena, &worker->mine[worker->nr], worker->id + 1);
+	}
+	return false;
+}
+
+/* Free the first pages of a piece, and keep the other pages. */
+static void put_part(struct worker *worker)
+{
+	struct piece *piece = &worker->mine[draw(worker, worker->nr)];
+	struct piece part = { piece->addr, 1 + draw(worker, piece->nr) };
+
+	put(worker->arena, &part, worker->id + 1);
+	worker->pages -= part.nr;
+	piece->addr += part.nr * PAGE_SIZE;
+	piece->nr -= part.nr;
+	if (!piece->nr)
+		*piece = worker->mine[--worker->nr];
+}
+
+/* Pools and threads. */
 
 static void open_chunk(struct arena *arena, unsigned int i)
 {
 	void *addr = (void *)(FIRST_ADDR + i * CHUNK_DISTANCE);
 
-	__atomic_add_fetch(&arena->began[i], 1, __ATOMIC_SEQ_CST);
-	arena->idle[i] = (struct completion) {};
-	arena->chunk[i] = p2pdma_pool_add(arena->pool, addr, arena->pages * PAGE_SIZE,
-					  &arena->idle[i]);
+	__atomic_add_fetch(&arena->open[i], 1, __ATOMIC_SEQ_CST);
+	arena->freed[i] = (struct completion) {};
+	arena->chunk[i] = p2pdma_pool_add(arena->pool, addr,
+					  arena->pages[i] * PAGE_SIZE,
+					  &arena->freed[i]);
 }
 
-static struct arena *arena_create(const struct stress *stress, unsigned int chunks,
-				  unsigned int pages)
+/* Close a chunk, wait until all pages are free, and remove the chunk. */
+static void close_chunk(struct arena *arena, unsigned int i)
+{
+	p2pdma_pool_close(arena->chunk[i]);
+	__atomic_add_fetch(&arena->open[i], 1, __ATOMIC_SEQ_CST);
+	while (p2pdma_pool_held(arena->chunk[i]))
+		wait_for_completion(&arena->freed[i]);
+	p2pdma_pool_remove(arena->chunk[i]);
+	arena->chunk[i] = NULL;
+}
+
+/* A chunk of each number of pages up to the first 0. */
+static struct arena *arena_create(const struct stress *stress,
+				  const unsigned int *pages)
 {
 	struct arena *arena = calloc(1, sizeof(*arena));
 	unsigned int i;
 
 	arena->stress = stress;
-	arena->chunks = chunks;
-	arena->pages = pages;
 	arena->pool = p2pdma_pool_create();
-	for (i = 0; i < chunks; i++)
+	for (i = 0; i < CHUNKS && pages[i]; i++) {
+		arena->pages[i] = pages[i];
 		open_chunk(arena, i);
+	}
 	pthread_barrier_init(&arena->barrier, NULL, stress->threads);
 	return arena;
 }
 
-/* Nothing is allocated any more: the books must be balanced. */
+/* No page is allocated any more, and every page is available. */
 static bool arena_destroy(struct arena *arena)
 {
-	size_t size = arena->chunks * arena->pages * PAGE_SIZE;
 	unsigned int i, failures;
+	size_t size = 0;
 
+	for (i = 0; i < CHUNKS; i++)
+		if (arena->chunk[i])
+			size += arena->pages[i] * PAGE_SIZE;
 	expect(arena, inside_check(arena->pool));
 	expect(arena, p2pdma_pool_size(arena->pool) == size);
 	expect(arena, p2pdma_pool_available(arena->pool) == size);
-	for (i = 0; i < arena->chunks; i++) {
+	for (i = 0; i < CHUNKS; i++) {
+		if (!arena->chunk[i])
+			continue;
 		p2pdma_pool_close(arena->chunk[i]);
-		expect(arena, arena->idle[i].done == 1);
+		expect(arena, !p2pdma_pool_held(arena->chunk[i]));
+		expect(arena, !arena->freed[i].done);
 		p2pdma_pool_remove(arena->chunk[i]);
 	}
 	p2pdma_pool_destroy(arena->pool);
@@ -193,20 +321,21 @@ static bool arena_destroy(struct arena *arena)
 	return !failures;
 }
 
-/* An interrupt takes and gives back on its own account. */
+/* An interrupt allocates up to three pages, and frees the pages. */
 static void on_interrupt(void)
 {
+	struct arena *arena = self->arena;
 	unsigned int owner = 1000 + self->id;
+	unsigned int nr = arena->quota ? 1 : 1 + self->interrupts % 3;
 	struct piece piece;
+	bool good;
 
 	self->interrupts++;
-	if (get(self, 1 + self->interrupts % 3, owner, &piece))
-		put(self, &piece, owner);
-}
-
-static void on_signal(int signal)
-{
-	shim_interrupt();
+	good = get(arena, nr, 1, owner, &piece);
+	/* The quota leaves one page to the interrupts of each thread. */
+	expect(arena, good || !arena->quota);
+	if (good)
+		put(arena, &piece, owner);
 }
 
 static void worker_begin(struct worker *worker)
@@ -214,66 +343,67 @@ static void worker_begin(struct worker *worker)
 	self = worker;
 	shim_set_cpu(worker->id % SHIM_CPUS);
 	shim_online();
-	if (worker->arena->stress->interrupts)
-		__atomic_store_n(&shim_handler, on_interrupt, __ATOMIC_RELEASE);
+	if (worker->arena->interrupts)
+		shim_handler = on_interrupt;
+	shim_disturb(worker->seed);
 }
 
 static void worker_end(struct worker *worker)
 {
-	__atomic_store_n(&shim_handler, NULL, __ATOMIC_RELEASE);
+	shim_disturb(0);
 	while (worker->nr)
-		put(worker, &worker->mine[--worker->nr], worker->id + 1);
+		put(worker->arena, &worker->mine[--worker->nr], worker->id + 1);
 	shim_offline();
 }
 
+/* Between operations: migrate now and then, and let grace periods end. */
 static bool goes_on(struct worker *worker)
 {
+	if (!draw(worker, 4))
+		shim_set_cpu(draw(worker, SHIM_CPUS));
+	shim_quiescent();
 	return !stopped(worker->arena) || worker->operations < LEAST;
 }
 
-/* Let time pass, and interrupts come, until the time is over or something is wrong. */
-static void supervise(struct arena *arena, struct worker *workers, double seconds)
+static void wait_for_end(struct arena *arena, double seconds)
 {
-	const struct timespec pause = { .tv_nsec = 50 * 1000 };
+	const struct timespec pause = { .tv_nsec = 1000 * 1000 };
 	double end = now() + seconds;
-	unsigned int i;
 
-	while (now() < end && !stopped(arena)) {
+	while (now() < end && !stopped(arena))
 		nanosleep(&pause, NULL);
-		for (i = 0; arena->stress->interrupts && i < arena->stress->threads; i++)
-			pthread_kill(workers[i].thread, SIGUSR1);
-	}
 }
 
 static bool run(struct arena *arena, void *(*body)(void *),
-		void (*meanwhile)(struct arena *arena, struct worker *workers, double seconds))
+		void (*meanwhile)(struct arena *arena, double seconds))
 {
 	unsigned int threads = arena->stress->threads, i;
 	struct worker *workers = calloc(threads, sizeof(*workers));
 	unsigned long operations = 0, interrupts = 0;
 
-	signal(SIGUSR1, on_signal);
 	for (i = 0; i < threads; i++) {
 		workers[i].arena = arena;
 		workers[i].id = i;
-		workers[i].seed = (arena->stress->seed + i + 1) * 0x9e3779b97f4a7c15UL;
+		workers[i].seed = (arena->stress->seed + i + 1) *
+				  0x9e3779b97f4a7c15UL;
 		pthread_create(&workers[i].thread, NULL, body, &workers[i]);
 	}
-	meanwhile(arena, workers, arena->stress->seconds);
+	meanwhile(arena, arena->stress->seconds);
 	stop(arena);
 	for (i = 0; i < threads; i++) {
 		pthread_join(workers[i].thread, NULL);
 		operations += workers[i].operations;
 		interrupts += workers[i].interrupts;
-		expect(arena, workers[i].operations >= LEAST);
+		expect(arena, arena->failures || workers[i].operations >= LEAST);
 	}
-	printf("# %lu operations, %lu interrupts, %u threads\n", operations, interrupts, threads);
-	expect(arena, !arena->stress->interrupts || interrupts);
+	printf("# %lu operations, %lu interrupts, %u threads\n", operations,
+	       interrupts, threads);
+	expect(arena, !arena->interrupts || interrupts);
 	free(workers);
 	return !arena->failures;
 }
 
-/* ---- no page has two owners --------------------------------------------------------------- */
+/* No page has two owners. */
 
 static unsigned int draw_pages(struct worker *worker)
 {
@@ -289,33 +419,32 @@ static unsigned int draw_pages(struct worker *worker)
 	}
 }
 
-/* Give back a part, and keep what is behind it; what is before it goes with it. */
-static void put_part(struct worker *worker, struct piece *piece)
+static void get_any(struct worker *worker)
 {
-	struct piece part = { piece->addr, 1 + draw(worker, piece->nr) };
-
-	put(worker, &part, worker->id + 1);
-	piece->addr += part.nr * PAGE_SIZE;
-	piece->nr -= part.nr;
-	if (!piece->nr)
-		*piece = worker->mine[--worker->nr];
+	switch (draw(worker, 4)) {
+	case 0: case 1:
+		get_mine(worker, draw_pages(worker), 1);
+		break;
+	case 2:
+		get_mine(worker, draw_pages(worker), 1 << draw(worker, 8));
+		break;
+	default:
+		get_list(worker, draw_pages(worker));
+		break;
+	}
 }
 
 static void *exclusive_body(void *data)
 {
 	struct worker *worker = data;
-	struct piece *piece;
 
 	worker_begin(worker);
 	while (goes_on(worker)) {
-		if (worker->nr < MINE && draw(worker, 2)) {
-			piece = &worker->mine[worker->nr];
-			worker->nr += get(worker, draw_pages(worker), worker->id + 1, piece);
-		} else if (worker->nr) {
-			put_part(worker, &worker->mine[draw(worker, worker->nr)]);
-		}
+		if (worker->nr < MINE && draw(worker, 2))
+			get_any(worker);
+		else if (worker->nr)
+			put_part(worker);
 		worker->operations++;
-		shim_quiescent();
 	}
 	worker_end(worker);
 	return NULL;
@@ -323,112 +452,269 @@ static void *exclusive_body(void *data)
 
 /**
  * stress_exclusive - no page has two owners
- * @stress: how to
+ * @stress: parameters
  *
- * Return: true if it held.
+ * Return: true for a pass.
  */
 bool stress_exclusive(const struct stress *stress)
 {
-	struct arena *arena = arena_create(stress, CHUNKS, CHUNK_PAGES);
+	const unsigned int pages[CHUNKS] = { CHUNK_PAGES, 1000 };
+	struct arena *arena = arena_create(stress, pages);
 
-	run(arena, exclusive_body, supervise);
+	arena->interrupts = true;
+	run(arena, exclusive_body, wait_for_end);
 	return arena_destroy(arena);
 }
 
-/* ---- what is free is found ---------------------------------------------------------------- */
-
 /*
- * There are as many runs as all threads together want, and all are of one length, so there is
- * always one more; whatever the others do at this very moment.
+ * An allocation finds what is free. Each of n threads has at most one n-th of
+ * the pages, so every page and every list is there at any time.
  */
+
 static void *capacity_body(void *data)
 {
 	struct worker *worker = data;
 	struct arena *arena = worker->arena;
-	unsigned int most = arena->chunks * arena->pages / arena->unit / arena->stress->threads;
-	struct piece *piece;
+	unsigned int quota = arena->quota, room;
 
 	worker_begin(worker);
 	while (goes_on(worker)) {
-		if (worker->nr < min(most, MINE) && draw(worker, 8)) {
-			piece = &worker->mine[worker->nr];
-			if (get(worker, arena->unit, worker->id + 1, piece))
-				worker->nr++;
+		room = min(quota - worker->pages, MINE - worker->nr);
+		if (room && draw(worker, 8) > 2) {
+			if (draw(worker, 2))
+				expect(arena, get_mine(worker, 1, 1));
 			else
-				expect(arena, !"a run that is free is not found");
+				expect(arena, get_list(worker,
+						       1 + draw(worker, room)));
 		} else if (worker->nr) {
-			piece = &worker->mine[draw(worker, worker->nr)];
-			put(worker, piece, worker->id + 1);
-			*piece = worker->mine[--worker->nr];
+			put_part(worker);
 		}
 		worker->operations++;
-		shim_quiescent();
 	}
 	worker_end(worker);
 	return NULL;
 }
 
 /**
- * stress_capacity - what is free is found
- * @stress: how to; without interrupts, because they need pages too
+ * struct capacity - a pool for threads with a quota
+ * @pages: number of pages of each chunk
+ * @spread: number of pages of the first chunk that are free, evenly spread; all
+ *	other pages of the chunk stay allocated; 0 for a chunk without such pages
+ */
+struct capacity {
+	unsigned int pages[CHUNKS];
+	unsigned int spread;
+};
+
+static const struct capacity capacities[] = {
+	{ { 3 } }, { { 1, 1, 1 } }, { { 4 } }, { { 63 } }, { { 64 } },
+	{ { 65 } }, { { 70 } }, { { 1, 2, 62 } }, { { 66, 66 } },
+	{ { 130, 1 } }, { { 700 } }, { { 512 }, 3 }, { { 512, 1 }, 4 },
+};
+
+static unsigned int nr_free(const struct capacity *capacity)
+{
+	return (capacity->spread ?: capacity->pages[0]) + capacity->pages[1] +
+	       capacity->pages[2];
+}
+
+/* Allocate the first chunk; leave or free pages that are evenly spread. */
+static void spread(struct arena *arena, const struct capacity *capacity,
+		   bool end)
+{
+	unsigned int pages = capacity->pages[0], gap, i, n;
+	void *addr = (void *)FIRST_ADDR;
+
+	if (!capacity->spread)
+		return;
+	if (!end)
+		expect(arena, alloc_pages(arena, pages, pages) == addr);
+	gap = pages / capacity->spread;
+	for (i = 0; i < pages; i += n, addr += n * PAGE_SIZE) {
+		n = i % gap || i / gap == capacity->spread ? gap - 1 : 1;
+		n = min(n, pages - i);
+		if (end == !!(i % gap || i / gap == capacity->spread))
+			expect(arena, free_pages(arena, addr, n));
+	}
+}
+
+static bool run_capacity(const struct capacity *capacity, struct arena *arena)
+{
+	bool good;
+
+	arena->quota = nr_free(capacity) / arena->stress->threads;
+	arena->interrupts = arena->quota > 1;
+	arena->quota -= arena->interrupts;
+	spread(arena, capacity, false);
+	good = run(arena, capacity_body, wait_for_end);
+	spread(arena, capacity, true);
+	return good;
+}
+
+/**
+ * stress_capacity - every page and every list that is free is found
+ * @stress: parameters
  *
- * Return: true if it held.
+ * Return: true for a pass.
  */
 bool stress_capacity(const struct stress *stress)
 {
-	static const unsigned int units[] = { 1, 32, 64 };
 	struct stress part = *stress;
 	struct arena *arena;
 	bool good = true;
-	unsigned int i, chunks;
+	unsigned int i;
 
-	part.interrupts = false;
-	part.seconds = stress->seconds / ARRAY_SIZE(units) / CHUNKS;
-	for (i = 0; i < ARRAY_SIZE(units) * CHUNKS; i++) {
-		chunks = 1 + i % CHUNKS;
-		arena = arena_create(&part, chunks, 2 * part.threads * units[i / CHUNKS]);
-		arena->unit = units[i / CHUNKS];
-		run(arena, capacity_body, supervise);
+	part.seconds = stress->seconds / ARRAY_SIZE(capacities);
+	for (i = 0; i < ARRAY_SIZE(capacities); i++) {
+		part.threads = min(stress->threads, nr_free(&capacities[i]));
+		arena = arena_create(&part, capacities[i].pages);
+		run_capacity(&capacities[i], arena);
 		good &= arena_destroy(arena);
 	}
 	return good;
 }
 
-/* ---- of two frees of the same pages one is refused ---------------------------------------- */
+/* A chunk of one page, which is allocated, that is closing. */
+static void add_closing_chunk(struct arena *arena)
+{
+	struct piece piece;
 
+	arena->pages[CHUNKS - 1] = 1;
+	open_chunk(arena, CHUNKS - 1);
+	do {
+		expect(arena, get(arena, 1, 1, 1, &piece));
+		change_owner(arena, &piece, 1, 0);
+	} while (chunk_of(piece.addr) != CHUNKS - 1 && !stopped(arena));
+	p2pdma_pool_close(arena->chunk[CHUNKS - 1]);
+	expect(arena, p2pdma_pool_held(arena->chunk[CHUNKS - 1]) == 1);
+}
+
+static void remove_closing_chunk(struct arena *arena)
+{
+	struct p2pdma_chunk *chunk = arena->chunk[CHUNKS - 1];
+
+	expect(arena, free_pages(arena, (void *)FIRST_ADDR + (CHUNKS - 1) *
+				 CHUNK_DISTANCE, 1));
+	expect(arena, arena->freed[CHUNKS - 1].done == 1);
+	expect(arena, !p2pdma_pool_held(chunk));
+	p2pdma_pool_remove(chunk);
+	arena->chunk[CHUNKS - 1] = NULL;
+}
+
+/**
+ * stress_capacity_closing - as stress_capacity(), beside a closing chunk
+ * @stress: parameters
+ *
+ * The chunk is closing all the time, because a page is not freed.
+ *
+ * Return: true for a pass.
+ */
+bool stress_capacity_closing(const struct stress *stress)
+{
+	static const struct capacity capacity = { { 128 }, 2 };
+	struct stress part = *stress;
+	struct arena *arena;
+	void *addr;
+
+	part.threads = capacity.spread;
+	arena = arena_create(&part, capacity.pages);
+	addr = alloc_pages(arena, capacity.pages[0], 1);
+	expect(arena, addr);
+	add_closing_chunk(arena);
+	expect(arena, free_pages(arena, addr, capacity.pages[0]));
+	run_capacity(&capacity, arena);
+	remove_closing_chunk(arena);
+	return arena_destroy(arena);
+}
+
+/*
+ * The second free of a page is refused, unless another thread has allocated the
+ * page between. So at any time, each page was allocated once more than freed,
+ * or as often.
+ */
+
+static void count(struct arena *arena, const struct piece *piece, int change)
+{
+	int *pages = &arena->count[chunk_of(piece->addr)][page_of(piece->addr)];
+	unsigned int i;
+
+	for (i = 0; i < piece->nr; i++)
+		__atomic_fetch_add(&pages[i], change, __ATOMIC_RELAXED);
+}
+
+/* Runs that are in one word: a free of such a run is refused as a whole. */
 static void share(struct worker *worker)
 {
 	struct arena *arena = worker->arena;
-	static const unsigned int lengths[] = { 1, 7, 64, 100, 128 };
+	struct piece *piece;
 	unsigned int i;
 
 	for (i = 0; i < MINE; i++) {
-		arena->freed[i] = 0;
-		expect(arena, get(worker, lengths[draw(worker, ARRAY_SIZE(lengths))], 1,
-				  &arena->shared[i]));
-		change_owner(arena, &arena->shared[i], 1, 0);
+		piece = &arena->shared[i];
+		piece->nr = 1 << draw(worker, 4);
+		piece->addr = alloc_pages(arena, piece->nr, piece->nr);
+		expect(arena, piece->addr);
+		if (!piece->addr)
+			piece->nr = 0;
+		else
+			count(arena, piece, 1);
 	}
 }
 
-/* The first thread does what has to be done once, while the others wait at the barrier. */
+/* The state of each page agrees with the count. Free every page. */
+static void settle(struct arena *arena)
+{
+	unsigned int i, page;
+	int held;
+
+	for (i = 0; i < CHUNKS; i++) {
+		for (page = 0; page < arena->pages[i]; page++) {
+			held = arena->count[i][page];
+			arena->count[i][page] = 0;
+			expect(arena, held == 0 || held == 1);
+			expect(arena, held == free_pages(arena, (void *)
+				(FIRST_ADDR + i * CHUNK_DISTANCE +
+				 page * PAGE_SIZE), 1));
+		}
+	}
+	expect(arena, inside_check(arena->pool));
+}
+
+/* The first thread prepares a round while the others wait at the barrier. */
 static void prepare_round(struct worker *worker)
 {
 	struct arena *arena = worker->arena;
-	unsigned int i;
 
-	for (i = 0; worker->operations && i < MINE; i++)
-		expect(arena, arena->freed[i] == 1);
+	settle(arena);
 	arena->finish = !goes_on(worker);
 	if (!arena->finish)
 		share(worker);
+}
+
+static void double_free_round(struct worker *worker)
+{
+	struct arena *arena = worker->arena;
+	struct piece piece;
+	unsigned int i;
+
+	for (i = 0; i < MINE; i++) {
+		if (arena->shared[i].nr &&
+		    free_pages(arena, arena->shared[i].addr,
+			       arena->shared[i].nr))
+			count(arena, &arena->shared[i], -1);
+		piece.nr = 1 + draw(worker, 3);
+		piece.addr = draw(worker, 4) ?
+			     NULL : alloc_pages(arena, piece.nr, 1);
+		if (piece.addr)
+			count(arena, &piece, 1);
+	}
+	worker->operations += MINE;
 }
 
 static void *double_free_body(void *data)
 {
 	struct worker *worker = data;
 	struct arena *arena = worker->arena;
-	struct piece *piece;
-	unsigned int i;
 
 	worker_begin(worker);
 	for (;;) {
@@ -437,13 +723,7 @@ static void *double_free_body(void *data)
 		pthread_barrier_wait(&arena->barrier);
 		if (arena->finish)
 			break;
-		for (i = 0; i < MINE; i++) {
-			piece = &arena->shared[i];
-			if (p2pdma_pool_free(arena->pool, piece->addr, piece->nr * PAGE_SIZE))
-				__atomic_fetch_add(&arena->freed[i], 1, __ATOMIC_RELAXED);
-		}
-		worker->operations += MINE;
-		shim_quiescent();
+		double_free_round(worker);
 		pthread_barrier_wait(&arena->barrier);
 	}
 	worker_end(worker);
@@ -451,92 +731,171 @@ static void *double_free_body(void *data)
 }
 
 /**
- * stress_double_free - of two frees of the same pages one is refused
- * @stress: how to
+ * stress_double_free - the second free of a page is refused
+ * @stress: parameters
  *
- * Return: true if it held.
+ * Return: true for a pass.
  */
 bool stress_double_free(const struct stress *stress)
 {
-	struct stress part = *stress;
-	struct arena *arena;
+	const unsigned int pages[CHUNKS] = { 1100, 700 };
+	struct arena *arena = arena_create(stress, pages);
 
-	part.interrupts = false;
-	arena = arena_create(&part, CHUNKS, CHUNK_PAGES);
-	run(arena, double_free_body, supervise);
+	run(arena, double_free_body, wait_for_end);
 	return arena_destroy(arena);
 }
 
-/* ---- closing while others allocate -------------------------------------------------------- */
+/* Chunks close while threads allocate and free. */
 
-/* What began after a chunk was closed must not be from there. */
+/* An allocation that begins after a chunk has closed gets no page from there. */
 static void *close_body(void *data)
 {
 	struct worker *worker = data;
 	struct arena *arena = worker->arena;
 	unsigned long before[CHUNKS];
-	struct piece *piece;
-	unsigned int i;
+	unsigned int i, nr;
 
 	worker_begin(worker);
 	while (goes_on(worker)) {
 		for (i = 0; i < CHUNKS; i++)
-			before[i] = __atomic_load_n(&arena->began[i], __ATOMIC_SEQ_CST);
-		if (worker->nr < MINE && draw(worker, 2)) {
-			piece = &worker->mine[worker->nr];
-			if (get(worker, draw_pages(worker), worker->id + 1, piece)) {
-				worker->nr++;
-				i = chunk_of(piece->addr);
-				expect(arena, before[i] % 2 ||
-				       before[i] != __atomic_load_n(&arena->began[i],
-								    __ATOMIC_SEQ_CST));
-			}
-		} else if (worker->nr) {
-			put_part(worker, &worker->mine[draw(worker, worker->nr)]);
+			before[i] = __atomic_load_n(&arena->open[i],
+						    __ATOMIC_SEQ_CST);
+		nr = worker->nr;
+		if (worker->nr < MINE && draw(worker, 2))
+			get_any(worker);
+		else if (worker->nr)
+			put_part(worker);
+		for (; nr < worker->nr; nr++) {
+			i = chunk_of(worker->mine[nr].addr);
+			expect(arena, before[i] % 2 || before[i] !=
+			       __atomic_load_n(&arena->open[i],
+					       __ATOMIC_SEQ_CST));
 		}
 		worker->operations++;
-		shim_quiescent();
 	}
 	worker_end(worker);
 	return NULL;
 }
 
-/* Close one chunk after the other, wait until it is idle, take it away, bring it back. */
-static void close_chunks(struct arena *arena, struct worker *workers, double seconds)
+static void close_chunks(struct arena *arena, double seconds)
 {
-	double end = now() + seconds, deadline;
+	double end = now() + seconds;
 	unsigned int i = 0, page, rounds = 0;
 
 	while ((now() < end || !rounds) && !stopped(arena)) {
-		supervise(arena, workers, 0.002);
-		p2pdma_pool_close(arena->chunk[i]);
-		__atomic_add_fetch(&arena->began[i], 1, __ATOMIC_SEQ_CST);
-
-		deadline = now() + DEADLINE;
-		while (!completion_done(&arena->idle[i]) && now() < deadline)
-			supervise(arena, workers, 0.0001);
-		expect(arena, completion_done(&arena->idle[i]));
-		for (page = 0; page < arena->pages; page++)
-			expect(arena, !__atomic_load_n(&arena->owner[i][page], __ATOMIC_RELAXED));
-		expect(arena, p2pdma_pool_held(arena->chunk[i]) == 0);
-		p2pdma_pool_remove(arena->chunk[i]);
+		wait_for_end(arena, 0.002);
+		close_chunk(arena, i);
+		for (page = 0; page < arena->pages[i]; page++)
+			expect(arena, !__atomic_load_n(&arena->owner[i][page],
+						       __ATOMIC_RELAXED));
 		open_chunk(arena, i);
-		i = (i + 1) % CHUNKS;
+		i = (i + 1) % 2;
 		rounds++;
 	}
 	printf("# %u chunks closed\n", rounds);
 }
 
 /**
- * stress_close - closing while others allocate
- * @stress: how to
+ * stress_close - chunks close while threads allocate and free
+ * @stress: parameters
  *
- * Return: true if it held.
+ * Return: true for a pass.
  */
 bool stress_close(const struct stress *stress)
 {
-	struct arena *arena = arena_create(stress, CHUNKS, CHUNK_PAGES);
+	const unsigned int pages[CHUNKS] = { CHUNK_PAGES, 300 };
+	struct arena *arena = arena_create(stress, pages);
 
+	arena->interrupts = true;
 	run(arena, close_body, close_chunks);
+	return arena_destroy(arena);
+}
+
+/*
+ * The last frees of a chunk run beside the close and the removal. The first
+ * thread closes and removes, and each further thread frees a page.
+ */
+
+static void last_frees_round(struct worker *worker)
+{
+	struct arena *arena = worker->arena;
+
+	if (worker->id == 0) {
+		close_chunk(arena, 0);
+		expect(arena, !p2pdma_pool_available(arena->pool));
+		expect(arena, inside_check(arena->pool));
+		return;
+	}
+	if (draw(worker, 2))
+		sched_yield();
+	expect(arena, free_pages(arena, (void *)FIRST_ADDR +
+				 (worker->id - 1) * 40 * PAGE_SIZE, 1));
+}
+
+static void open_round(struct worker *worker)
+{
+	struct arena *arena = worker->arena;
+	unsigned int id, threads = arena->stress->threads;
+	void *addr;
+
+	arena->finish = !goes_on(worker);
+	arena->pages[0] = threads * 40;
+	open_chunk(arena, 0);
+	addr = alloc_pages(arena, arena->pages[0], 1);
+	expect(arena, addr == (void *)FIRST_ADDR);
+	for (id = 1; id < threads; id++)
+		expect(arena, free_pages(arena, addr + (id * 40 - 39) *
+					 PAGE_SIZE, 39));
+	expect(arena, free_pages(arena, addr + (threads - 1) * 40 * PAGE_SIZE,
+				 40));
+	if (arena->finish)
+		for (id = 1; id < threads; id++)
+			expect(arena, free_pages(arena, addr + (id - 1) * 40 *
+						 PAGE_SIZE, 1));
+}
+
+/* Threads that wait at the barrier are offline: no grace period waits. */
+static void wait_at_barrier(struct arena *arena)
+{
+	shim_offline();
+	pthread_barrier_wait(&arena->barrier);
+	shim_online();
+}
+
+static void *last_frees_body(void *data)
+{
+	struct worker *worker = data;
+	struct arena *arena = worker->arena;
+
+	worker_begin(worker);
+	for (;;) {
+		if (worker->id == 0)
+			open_round(worker);
+		wait_at_barrier(arena);
+		if (arena->finish)
+			break;
+		last_frees_round(worker);
+		worker->operations++;
+		wait_at_barrier(arena);
+	}
+	worker_end(worker);
+	return NULL;
+}
+
+/**
+ * stress_last_frees - the last frees of a chunk beside close and removal
+ * @stress: parameters
+ *
+ * Return: true for a pass.
+ */
+bool stress_last_frees(const struct stress *stress)
+{
+	const unsigned int none[CHUNKS] = {};
+	struct stress part = *stress;
+	struct arena *arena;
+
+	part.threads = max(stress->threads, 3U);
+	arena = arena_create(&part, none);
+	run(arena, last_frees_body, wait_for_end);
 	return arena_destroy(arena);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What lib/genalloc.c needs of the kernel beyond shim.h, for the benchmark
+ * The part of the kernel that lib/genalloc.c needs beyond shim.h, for the
+ * benchmark
  *
- * Macros of the kernel that stand for nothing here are defined to nothing by the Makefile, and
- * functions that are not even declared belong to parts that the linker leaves out.
+ * The Makefile defines macros of the kernel to nothing, and the linker leaves
+ * out functions without a declaration.
  */
 #ifndef _GENALLOC_SHIM_H
 #define _GENALLOC_SHIM_H
@@ -28,13 +29,24 @@ struct device_node;
 #define in_nmi()		false
 #define cpu_relax()		__builtin_ia32_pause()
 
-#define atomic_long_set(v, n)	WRITE_ONCE((v)->counter, n)
-#define atomic_long_add(n, v)	((void)__atomic_fetch_add(&(v)->counter, n, __ATOMIC_RELAXED))
-#define atomic_long_sub(n, v)	atomic_long_add(-(long)(n), v)
+#define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
 
-#define spin_lock_init(lock)	raw_spin_lock_init(lock)
-#define spin_lock(lock)		shim_lock(lock)
-#define spin_unlock(lock)	shim_unlock(lock)
+#define spin_lock_init(lock)	((lock)->locked = false)
+
+struct shim_lock {
+	bool locked;
+};
+
+static inline void spin_lock(spinlock_t *lock)
+{
+	while (__atomic_exchange_n(&lock->locked, true, __ATOMIC_ACQUIRE))
+		cpu_relax();
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+{
+	__atomic_store_n(&lock->locked, false, __ATOMIC_RELEASE);
+}
 
 static inline void *kzalloc_node(size_t size, gfp_t gfp, int node)
 {
@@ -62,8 +74,6 @@ static inline void kfree_const(const void *p)
 }
 
 #define rcu_dereference(p)	__atomic_load_n(&(p), __ATOMIC_CONSUME)
-#define rcu_read_lock()		((void)shim_enter_rcu())
-#define rcu_read_unlock()	shim_leave_rcu(NULL)
 #define list_add_rcu(node, head)	list_add_tail_rcu(node, head)
 #define list_del(node)		list_del_rcu(node)
 #define list_entry(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
@@ -87,37 +97,18 @@ static inline struct list_head *shim_first(struct list_head **next, struct list_
 	for (struct list_head **__next = &(n), *__head = shim_first(__next, head);	\
 	     shim_node_on(&(pos), __next, __head);)
 
-/* ---- bits --------------------------------------------------------------------------------- */
+/* Bits. */
 
-#define BIT_WORD(nr)		((nr) / BITS_PER_LONG)
-#define BITS_TO_LONGS(nr)	DIV_ROUND_UP(nr, BITS_PER_LONG)
 #define BITMAP_FIRST_WORD_MASK(start)	(~0UL << (start) % BITS_PER_LONG)
-#define BITMAP_LAST_WORD_MASK(nr)	(~0UL >> -(nr) % (unsigned int)BITS_PER_LONG)
+#define BITMAP_LAST_WORD_MASK(nr) \
+	(~0UL >> -(nr) % (unsigned int)BITS_PER_LONG)
 #define round_up(x, y) ({				\
 	__auto_type __unit = (y);			\
 	DIV_ROUND_UP(x, __unit) * __unit;		\
 })
-
-/* Word by word, as the kernel does it; @flip is all ones to look for zeros. */
-static inline unsigned long shim_find_next(const unsigned long *map, unsigned long size,
-					   unsigned long start, unsigned long flip)
-{
-	unsigned long word;
-
-	if (start >= size)
-		return size;
-	word = (map[BIT_WORD(start)] ^ flip) & BITMAP_FIRST_WORD_MASK(start);
-	for (start -= start % BITS_PER_LONG; !word; word = map[BIT_WORD(start)] ^ flip) {
-		start += BITS_PER_LONG;
-		if (start >= size)
-			return size;
-	}
-	return min(start + __ffs(word), size);
-}
-
-#define find_next_bit(map, size, start)		shim_find_next(map, size, start, 0)
-#define find_first_bit(map, size)		find_next_bit(map, size, 0)
-#define find_next_zero_bit(map, size, start)	shim_find_next(map, size, start, ~0UL)
+#define find_first_bit(map, size)	find_next_bit(map, size, 0)
+#define find_next_zero_bit(map, size, start) \
+	shim_find_next(map, size, start, ~0UL)
 
 /* The first @nr zeros from @start on, aligned with @offset added; else something beyond @size. */
 static inline unsigned long
