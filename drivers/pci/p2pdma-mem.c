@@ -264,7 +264,7 @@ void pci_p2pmem_free(struct pci_dev *provider, void *addr, size_t size)
 
 	if (unlikely(!addr))
 		return;
-	/* Most allocations are single pages: the compiler makes code for one. */
+	/* Most allocations are single pages: make code for a single page. */
 	if (likely(size - 1 < PAGE_SIZE))
 		p2pmem_free(provider, addr, PAGE_SIZE, caller);
 	else
@@ -319,7 +319,7 @@ struct p2pmem_sgl {
 	struct p2pdma_bits end;
 };
 
-/* Append an array for all runs of @bits, and for a link if @more will follow. */
+/* Append an array for all runs of @bits, with room for a link if @more. */
 static bool p2pmem_sgl_grow(struct p2pmem_sgl *sgl,
 			    const struct p2pdma_bits *bits, unsigned int n,
 			    bool more)
@@ -350,7 +350,8 @@ static void p2pmem_sgl_append(struct p2pmem_sgl *sgl,
 	struct scatterlist *sg = sgl->last;
 	struct page *page;
 
-	page = virt_to_page((void *)bits->chunk->addr) + bits->w * BITS_PER_LONG;
+	page = virt_to_page((void *)bits->chunk->addr);
+	page += bits->w * BITS_PER_LONG;
 	if (mask & 1 && sgl->end.chunk == bits->chunk &&
 	    sgl->end.w == bits->w) {
 		end = ~mask ? __ffs(~mask) : BITS_PER_LONG;

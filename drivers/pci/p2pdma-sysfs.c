@@ -282,7 +282,7 @@ static unsigned long p2pmem_fill(struct pci_p2pdma *p2pdma,
 	return (start - vma->vm_start) >> PAGE_SHIFT;
 }
 
-/* User mappings leave the reserve to drivers, except those of administrators. */
+/* User mappings leave the reserve alone, unless the task is privileged. */
 static bool p2pmem_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
 {
 	unsigned long pages = atomic_long_add_return(nr, &p2pdma->user_pages);
@@ -397,7 +397,7 @@ static struct bin_attribute *p2pmem_allocate_attrs[] = {
 	NULL
 };
 
-/* In the same directory, but the file comes and goes without the others. */
+/* A group in the same directory, because the file comes and goes alone. */
 const struct attribute_group p2pmem_allocate_group = {
 	.name = "p2pmem",
 	.bin_attrs = p2pmem_allocate_attrs,

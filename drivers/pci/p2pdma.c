@@ -126,7 +126,8 @@ static void p2pdma_return_owned(struct pci_p2pdma *p2pdma)
 	struct p2pdma_region *region;
 	struct page *page;
 
-	llist_for_each_safe(pos, next, llist_del_all(&p2pdma->owned_returning)) {
+	pos = llist_del_all(&p2pdma->owned_returning);
+	llist_for_each_safe(pos, next, pos) {
 		page = p2pdma_returning_page(pos);
 		region = p2pdma_region_of(page->pgmap);
 		if (page_ref_count(page) != 1) {
@@ -143,15 +144,18 @@ static void p2pdma_return_owned(struct pci_p2pdma *p2pdma)
 
 static void p2pdma_return_work(struct work_struct *work)
 {
-	struct pci_p2pdma *p2pdma = container_of(to_delayed_work(work),
-						 struct pci_p2pdma, return_work);
+	struct pci_p2pdma *p2pdma;
+
+	p2pdma = container_of(to_delayed_work(work), struct pci_p2pdma,
+			      return_work);
 
 	while (p2pdma_return_pages(p2pdma))
 		cond_resched();
 	p2pdma_return_owned(p2pdma);
 	if (!llist_empty(&p2pdma->returning) ||
 	    !llist_empty(&p2pdma->owned_returning))
-		schedule_delayed_work(&p2pdma->return_work, P2PDMA_RETURN_RETRY);
+		schedule_delayed_work(&p2pdma->return_work,
+				      P2PDMA_RETURN_RETRY);
 }
 
 /**
@@ -470,14 +474,16 @@ static bool p2pdma_range_taken(struct pci_p2pdma *p2pdma,
 			return true;
 		}
 	}
-	return region_intersects(range->start, range_len(range), IORESOURCE_SYSTEM_RAM,
-				 IORES_DESC_NONE) != REGION_DISJOINT;
+	return region_intersects(range->start, range_len(range),
+				 IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
+	       REGION_DISJOINT;
 }
 
 /* Turn BAR, size and offset into a range of addresses. */
 static int p2pdma_find_range(struct pci_dev *pdev, int bar, size_t size,
 			     u64 offset, struct range *range)
 {
+	unsigned long flags;
 	resource_size_t len;
 
 	if (bar < PCI_STD_RESOURCES || bar > PCI_STD_RESOURCE_END) {
@@ -485,8 +491,9 @@ static int p2pdma_find_range(struct pci_dev *pdev, int bar, size_t size,
 		return -EINVAL;
 	}
 	len = pci_resource_len(pdev, bar);
-	if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM) || !len ||
-	    pci_resource_flags(pdev, bar) & (IORESOURCE_UNSET | IORESOURCE_DISABLED)) {
+	flags = pci_resource_flags(pdev, bar);
+	if (!(flags & IORESOURCE_MEM) || !len ||
+	    flags & (IORESOURCE_UNSET | IORESOURCE_DISABLED)) {
 		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: not memory, or not assigned\n",
 			bar);
 		return -EINVAL;
@@ -506,15 +513,17 @@ static int p2pdma_check_range(struct pci_dev *pdev, int bar,
 			      struct range *range)
 {
 	struct range mappable = mhp_get_pluggable_range(true);
+	unsigned long align = memremap_compat_align();
 
-	if (!IS_ALIGNED(range->start | range_len(range), memremap_compat_align())) {
+	if (!IS_ALIGNED(range->start | range_len(range), align)) {
 		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is not aligned to %#lx\n",
-			bar, range->start, range->end, memremap_compat_align());
+			bar, range->start, range->end, align);
 		return -EINVAL;
 	}
 	if (!range_contains(&mappable, range)) {
 		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is outside of what the kernel can map, %#llx-%#llx\n",
-			bar, range->start, range->end, mappable.start, mappable.end);
+			bar, range->start, range->end, mappable.start,
+			mappable.end);
 		return -EINVAL;
 	}
 	if (p2pdma_range_taken(p2pdma_provider(pdev), range)) {
