@@ -238,9 +238,8 @@ static __always_inline void p2pmem_free(struct pci_dev *provider, void *addr,
 	p2pdma = rcu_dereference(provider->p2pdma);
 	if (likely(p2pdma && !trace_p2pmem_free_enabled())) {
 		chunk = rcu_dereference(p2pdma->pool->first);
-		if (likely(p2pdma_bits_of(chunk, addr, size, &bits) ?
-			   p2pdma_bits_free(bits, p2pdma_pool_pages(size)) :
-			   p2pdma_pool_free(p2pdma->pool, addr, size)))
+		if (likely(p2pdma_bits_of(chunk, addr, size, &bits) &&
+			   p2pdma_bits_free(bits, p2pdma_pool_pages(size))))
 			return;
 	}
 	p2pmem_free_slow(provider, addr, size, caller);

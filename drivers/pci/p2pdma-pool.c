@@ -69,16 +69,21 @@ static unsigned long p2pdma_word(const struct p2pdma_chunk *chunk,
 }
 
 /* Set or clear the bits of pages. Return the first page that was so already. */
-static unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
-				   unsigned long first, unsigned long end,
-				   bool set)
+static __always_inline unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
+						   unsigned long first,
+						   unsigned long end, bool set)
 {
 	unsigned long w, mask, old, nr;
 
 	for (; first < end; first += nr) {
 		w = first / BITS_PER_LONG;
-		nr = min(end - first, BITS_PER_LONG - first % BITS_PER_LONG);
-		mask = p2pdma_bits(first % BITS_PER_LONG, nr);
+		nr = BITS_PER_LONG;
+		mask = ~0UL;
+		if (first % BITS_PER_LONG || end - first < BITS_PER_LONG) {
+			nr = min(end - first,
+				 BITS_PER_LONG - first % BITS_PER_LONG);
+			mask = p2pdma_bits(first % BITS_PER_LONG, nr);
+		}
 		old = p2pdma_word(chunk, w);
 		do {
 			if ((set ? old : ~old) & mask)
@@ -110,6 +115,7 @@ static __always_inline void p2pdma_clear_maybe(struct p2pdma_chunk *chunk,
 					       unsigned long w)
 {
 	clear_bit(w, chunk->maybe);
+	/* Clear before the look; a free sets bits before it looks here. */
 	smp_mb__after_atomic();
 	if (unlikely(p2pdma_word(chunk, w)))
 		set_bit(w, chunk->maybe);
@@ -394,6 +400,7 @@ struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr,
 	unsigned long nr_pages = size >> PAGE_SHIFT, cpu, nth = 0;
 	unsigned long nr_words = BITS_TO_LONGS(nr_pages);
 	struct p2pdma_chunk *chunk = kzalloc(sizeof(*chunk), GFP_KERNEL);
+	u32 *hint;
 
 	if (!chunk)
 		return NULL;
@@ -413,9 +420,10 @@ struct p2pdma_chunk *p2pdma_pool_add(struct p2pdma_pool *pool, void *addr,
 	bitmap_set(chunk->free, 0, nr_pages);
 	bitmap_set(chunk->maybe, 0, nr_words);
 	/* CPUs start evenly spread. */
-	for_each_possible_cpu(cpu)
-		*per_cpu_ptr(chunk->hint, cpu) =
-			nr_words * nth++ / num_possible_cpus();
+	for_each_possible_cpu(cpu) {
+		hint = per_cpu_ptr(chunk->hint, cpu);
+		*hint = nr_words * nth++ / num_possible_cpus();
+	}
 	list_add_tail_rcu(&chunk->node, &pool->chunks);
 	p2pdma_set_first(pool);
 	WRITE_ONCE(pool->nr_pages, pool->nr_pages + nr_pages);

@@ -178,6 +178,8 @@ static __always_inline void *p2pdma_pool_alloc_hint(struct p2pdma_pool *pool,
 		return NULL;
 	w = this_cpu_read(*chunk->hint);
 	old = READ_ONCE(chunk->free[w]);
+	if (unlikely(!old))
+		return NULL;
 	starts = p2pdma_starts(old, nr);
 	if (unlikely(!starts || !p2pdma_pool_reserve(pool, nr)))
 		return NULL;

@@ -202,6 +202,7 @@ static void p2pmem_clear_page(void *page)
 /* No posted zero may arrive after the write of another device. */
 static void p2pmem_flush_clears(const void *page)
 {
+	/* Zeros first, then the read that flushes all zeros. */
 	wmb();
 	__raw_readq((const void __iomem __force *)page);
 }
