@@ -500,9 +500,10 @@ static struct scatterlist *p2pmem_sgl_single(struct pci_dev *provider,
 		pci_p2pmem_free(provider, addr, length);
 		return NULL;
 	}
-	*sg = (struct scatterlist) {};
-	sg_set_buf(sg, addr, length);
-	sg_mark_end(sg);
+	*sg = (struct scatterlist) {
+		.page_link = (unsigned long)virt_to_page(addr) | SG_END,
+		.length = length,
+	};
 	*nents = 1;
 	return sg;
 }
