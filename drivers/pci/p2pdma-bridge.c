@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: what a bridge can do, and what the administrator decided
+ * PCI peer-to-peer DMA: capability and policy of bridges
  *
- * Whether two functions reach each other is a property of the bridge that routes between them. A
- * bridge that the PCIe Base Specification describes has to route; a host bridge need not, and
- * cannot be asked (r6.0, sec 1.3.1), so this file knows some of them. On every bridge and host
- * bridge the directory p2pdma/ shows what is known, and takes a policy:
+ * Whether two functions reach each other is a property of the bridge between
+ * both. The PCIe Base Specification obliges bridges to route, but not host
+ * bridges, and no register of a host bridge tells (r6.0, sec 1.3.1), so
+ * p2pdma-hosts.c lists some. On every bridge and host bridge the directory
+ * p2pdma/ shows the capability, and takes a policy:
  *
- *	auto	what is known decides
- *	deny	no peer-to-peer transaction is to pass
- *	allow	for host bridges only: the administrator vouches for it
+ *	auto	the capability decides
+ *	deny	no peer-to-peer transaction may pass
+ *	allow	the administrator vouches for a host bridge
  *
- * Access control stands above policy: it is the hardware that redirects or blocks, whatever
- * anybody decides here.
+ * No policy overrides access control, because the hardware redirects or blocks,
+ * whatever anybody decides here.
  *
- * This is also where changes of the world are counted, because most of them pass through here:
- * functions that come and go, policies, and rescans after access control was edited by hand.
+ * This file also counts changes of the world, because most changes pass through
+ * here: functions come and go, drivers bind (and change the domain of an
+ * IOMMU), policies are written, and rescans follow edits of access control.
  */
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
 
 #include <kunit/static_stub.h>
+#include <kunit/visibility.h>
+#include <linux/capability.h>
 #include <linux/cleanup.h>
 #include <linux/device/bus.h>
+#include <linux/dma-mapping.h>
+#include <linux/iommu-dma.h>
 #include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
@@ -31,6 +37,7 @@
 #include <linux/sysfs.h>
 #include <linux/xarray.h>
 
+#include "pci.h"
 #include "p2pdma-private.h"
 #include "p2pdma-hosts.h"
 #include "p2pdma_trace.h"
@@ -40,52 +47,69 @@
 
 /**
  * struct p2pdma_host - a host bridge
- * @known: the entry of the table, or NULL
- * @identity: vendor and device ID of the function that identifies it; 0 if there is none
+ * @capability: capability of the host bridge, the processor aside
+ * @identity: vendor and device ID of the function that identifies the host
+ *	bridge; 0 without such a function
+ * @devfn: devfn of the identifying function
  * @rcu: for freeing
  *
- * The identity is kept, because the function may go away while the host bridge stays.
+ * Keeps the identity, because the identifying function may go away before the
+ * host bridge.
  */
 struct p2pdma_host {
-	const struct p2pdma_known_host *known;
+	enum p2pdma_capability capability;
 	u32 identity;
+	u8 devfn;
 	struct rcu_head rcu;
+};
+
+/**
+ * struct p2pdma_denial - a bridge denied through sysfs
+ * @node: in p2pdma_denials
+ * @name: name of the bridge's device
+ *
+ * Outlives the bridge, so that the denial holds when the bridge comes back.
+ */
+struct p2pdma_denial {
+	struct list_head node;
+	char name[];
 };
 
 atomic64_t p2pdma_generation = ATOMIC64_INIT(1);
 
-/* Writers only; readers of the two arrays hold rcu_read_lock(). */
+/* Writers only; readers of the arrays hold rcu_read_lock(). */
 static DEFINE_MUTEX(p2pdma_bridge_mutex);
 
 /* struct p2pdma_host by struct pci_host_bridge. */
 static DEFINE_XARRAY(p2pdma_hosts);
 
-/* enum p2pdma_policy by struct device of the bridge or host bridge; only what is not auto. */
+/* enum p2pdma_policy, other than auto, by struct device of the bridge. */
 static DEFINE_XARRAY(p2pdma_policies);
 
-/* ---- what is known ------------------------------------------------------------------------ */
+/* Value of p2pdma_quirks(), other than 0, by struct pci_dev. */
+static DEFINE_XARRAY(p2pdma_quirky);
+
+/* struct p2pdma_denial; p2pdma_bridge_mutex */
+static LIST_HEAD(p2pdma_denials);
+
+static bool p2pdma_cpu_known __ro_after_init;
 
 #ifdef CONFIG_X86
 #include <asm/processor.h>
 
-/* AMD root complexes route between their ports since Zen. */
-#define P2PDMA_FIRST_AMD_FAMILY	0x17
-
-static bool p2pdma_cpu_known(void)
+static bool __init p2pdma_check_cpu(void)
 {
-	const struct cpuinfo_x86 *cpu = &boot_cpu_data;
-
-	return cpu->x86_vendor == X86_VENDOR_AMD && cpu->x86 >= P2PDMA_FIRST_AMD_FAMILY;
+	return p2pdma_known_cpu(boot_cpu_data.x86_vendor_id, boot_cpu_data.x86);
 }
 #else
-static bool p2pdma_cpu_known(void)
+static bool __init p2pdma_check_cpu(void)
 {
 	return false;
 }
 #endif
 
 /**
- * p2pdma_cpu_routes - is the processor's root complex known to route between its ports?
+ * p2pdma_cpu_routes - does the processor's root complex route between ports?
  *
  * Context: Any.
  * Return: true if the processor alone says that every host bridge routes.
@@ -93,23 +117,11 @@ static bool p2pdma_cpu_known(void)
 bool p2pdma_cpu_routes(void)
 {
 	KUNIT_STATIC_STUB_REDIRECT(p2pdma_cpu_routes);
-	return p2pdma_cpu_known();
-}
-
-static const struct p2pdma_known_host *p2pdma_lookup_known(u16 vendor, u16 device)
-{
-	const struct p2pdma_known_host *known = p2pdma_known_hosts;
-	const struct p2pdma_known_host *end = known + ARRAY_SIZE(p2pdma_known_hosts);
-
-	for (; known < end; known++)
-		if (known->vendor == vendor &&
-		    (known->device == device || known->device == P2PDMA_ANY_DEVICE))
-			return known;
-	return NULL;
+	return p2pdma_cpu_known;
 }
 
 /**
- * p2pdma_host_capability - what is known of a host bridge's peer routing
+ * p2pdma_host_capability - known peer routing of a host bridge
  * @host: the host bridge
  *
  * Context: Any.
@@ -124,9 +136,7 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
 
 	guard(rcu)();
 	object = xa_load(&p2pdma_hosts, (unsigned long)host);
-	if (!object || !object->known)
-		return P2PDMA_UNLISTED;
-	return object->known->across ? P2PDMA_LISTED : P2PDMA_LISTED_SAME;
+	return object ? READ_ONCE(object->capability) : P2PDMA_UNLISTED;
 }
 
 /**
@@ -134,7 +144,8 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
  * @host: the host bridge
  *
  * Context: Any.
- * Return: vendor ID in the upper half, device ID in the lower; 0 if nothing identifies @host.
+ * Return: vendor ID in the upper half, device ID in the lower; 0 if nothing
+ * identifies @host.
  */
 u32 p2pdma_host_identity(struct pci_host_bridge *host)
 {
@@ -142,122 +153,284 @@ u32 p2pdma_host_identity(struct pci_host_bridge *host)
 
 	guard(rcu)();
 	object = xa_load(&p2pdma_hosts, (unsigned long)host);
-	return object ? object->identity : 0;
+	return object ? READ_ONCE(object->identity) : 0;
 }
 
 /**
- * p2pdma_policy - what the administrator decided about a bridge
- * @bridge: the device of a bridge or host bridge
+ * p2pdma_host_first - the function that identifies a host bridge
+ * @host: the host bridge
+ *
+ * Context: Any.
+ * Return: the function, with a reference for pci_dev_put() to drop, or NULL if
+ * there is no such function, or not any more.
+ */
+struct pci_dev *p2pdma_host_first(struct pci_host_bridge *host)
+{
+	const struct p2pdma_host *object;
+	u8 devfn = 0;
+
+	scoped_guard(rcu) {
+		object = xa_load(&p2pdma_hosts, (unsigned long)host);
+		if (!object || !READ_ONCE(object->identity))
+			return NULL;
+		devfn = object->devfn;
+	}
+	return pci_get_domain_bus_and_slot(pci_domain_nr(host->bus),
+					   host->bus->number, devfn);
+}
+
+/**
+ * p2pdma_policy - decision of the administrator about a bridge
+ * @bridge: device of the bridge or host bridge
  *
  * Context: Any.
  * Return: the policy.
  */
 enum p2pdma_policy p2pdma_policy(struct device *bridge)
 {
-	void *entry = xa_load(&p2pdma_policies, (unsigned long)bridge);
+	void *entry;
 
+	if (xa_empty(&p2pdma_policies))
+		return P2PDMA_POLICY_AUTO;
+	entry = xa_load(&p2pdma_policies, (unsigned long)bridge);
 	return entry ? xa_to_value(entry) : P2PDMA_POLICY_AUTO;
+}
+
+/**
+ * p2pdma_quirks - access control of a function with a quirk
+ * @dev: the function
+ *
+ * Context: Any.
+ * Return: PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_UF as far as they are in effect
+ * without a capability, or P2PDMA_ACS_WIDE, or 0 without quirk.
+ */
+u16 p2pdma_quirks(struct pci_dev *dev)
+{
+	void *entry;
+
+	if (xa_empty(&p2pdma_quirky))
+		return 0;
+	entry = xa_load(&p2pdma_quirky, (unsigned long)dev);
+	return entry ? xa_to_value(entry) : 0;
+}
+
+/**
+ * p2pdma_client_translated - does an IOMMU translate the DMA of a function?
+ * @client: the function
+ *
+ * Context: Any.
+ * Return: true if mappings of system memory give the function IOVAs.
+ */
+bool p2pdma_client_translated(struct pci_dev *client)
+{
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_client_translated, client);
+	return use_dma_iommu(&client->dev);
+}
+
+static bool p2pdma_bar_below(struct pci_dev *provider, int bar, u64 limit)
+{
+	struct resource *res = &provider->resource[bar];
+	struct pci_bus_region region;
+
+	if (!(res->flags & IORESOURCE_MEM) || !res->parent)
+		return true;
+	pcibios_resource_to_bus(provider->bus, &region, res);
+	return region.end <= limit;
+}
+
+/**
+ * p2pdma_client_reaches - can a client emit the addresses of a provider?
+ * @client: function that masters DMA
+ * @provider: function whose BARs hold the memory
+ *
+ * Nobody has set the mask of a function without driver, so such a function
+ * counts as able to emit every address.
+ *
+ * Context: Any.
+ * Return: false if a BAR of @provider is above the DMA mask or the bus limit of
+ * @client.
+ */
+bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
+{
+	struct device *dev = &client->dev;
+	u64 limit;
+	int bar;
+
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_client_reaches, client, provider);
+	limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+	if (limit == DMA_BIT_MASK(64) || !READ_ONCE(dev->driver))
+		return true;
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (!p2pdma_bar_below(provider, bar, limit))
+			return false;
+	return true;
 }
 
 /**
  * p2pdma_routes_changed - forget all routes
  *
- * To be called after a change of anything that p2pdma_route() reads. Mappings made before keep
- * the route that they were made with.
+ * To be called after a change of anything that p2pdma_route() reads. Mappings
+ * made before keep their route.
  *
  * Context: Any.
  */
 void p2pdma_routes_changed(void)
 {
-	/* Full ordering: who sees the new generation also sees the change. */
+	/* Full ordering: a CPU with the new generation also sees the change. */
 	atomic64_inc_return(&p2pdma_generation);
 }
 
-/* ---- policy ------------------------------------------------------------------------------- */
-
-static const char * const p2pdma_policy_words[] = {
-	[P2PDMA_POLICY_AUTO] = "auto",
-	[P2PDMA_POLICY_ALLOW] = "allow",
-	[P2PDMA_POLICY_DENY] = "deny",
-};
-
-/* Of two host bridges both have to route, so even a listed one may need somebody to vouch. */
-static bool p2pdma_policy_is_risky(struct device *bridge, enum p2pdma_policy policy)
+/* Two host bridges both have to route, so a listed host bridge may need it. */
+static bool p2pdma_policy_is_risky(struct device *bridge,
+				   enum p2pdma_policy policy)
 {
-	return policy == P2PDMA_POLICY_ALLOW && policy != p2pdma_policy(bridge) &&
-	       p2pdma_host_capability(to_pci_host_bridge(bridge)) < P2PDMA_LISTED;
+	return policy == P2PDMA_POLICY_ALLOW &&
+	       policy != p2pdma_policy(bridge) &&
+	       p2pdma_host_capability(to_pci_host_bridge(bridge)) <
+	       P2PDMA_LISTED;
 }
 
 static int p2pdma_set_policy(struct device *bridge, enum p2pdma_policy policy)
 {
+	unsigned long index = (unsigned long)bridge;
 	bool risky;
 	void *old;
 
-	scoped_guard(mutex, &p2pdma_bridge_mutex) {
-		risky = p2pdma_policy_is_risky(bridge, policy);
-		old = policy == P2PDMA_POLICY_AUTO ?
-		      xa_erase(&p2pdma_policies, (unsigned long)bridge) :
-		      xa_store(&p2pdma_policies, (unsigned long)bridge, xa_mk_value(policy),
+	lockdep_assert_held(&p2pdma_bridge_mutex);
+	risky = p2pdma_policy_is_risky(bridge, policy);
+	if (policy == P2PDMA_POLICY_AUTO)
+		old = xa_erase(&p2pdma_policies, index);
+	else
+		old = xa_store(&p2pdma_policies, index, xa_mk_value(policy),
 			       GFP_KERNEL);
-	}
 	if (xa_is_err(old))
 		return xa_err(old);
 	p2pdma_routes_changed();
-	trace_p2pdma_policy(bridge, p2pdma_policy_words[policy]);
+	trace_p2pdma_policy(bridge, p2pdma_policy_word(policy));
 
 	if (risky) {
-		dev_warn(bridge, "peer-to-peer DMA through this host bridge is allowed although nothing is known of it: if it does not route, data is corrupted in silence\n");
+		dev_warn(bridge, "peer-to-peer DMA through this host bridge is allowed although nothing is known of it: if it does not route, data is corrupted in silence; it may even pass writes and answer reads with ones\n");
 		add_taint(TAINT_USER, LOCKDEP_STILL_OK);
 	}
 	return 0;
 }
 
-static bool p2pdma_policy_applies(struct device *bridge, unsigned int policy)
+static struct p2pdma_denial *p2pdma_find_denial(const char *name)
+{
+	struct p2pdma_denial *denial;
+
+	list_for_each_entry(denial, &p2pdma_denials, node)
+		if (!strcmp(denial->name, name))
+			return denial;
+	return NULL;
+}
+
+static int p2pdma_remember_denial(const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct p2pdma_denial *denial;
+
+	if (p2pdma_find_denial(name))
+		return 0;
+	denial = kmalloc(struct_size(denial, name, size), GFP_KERNEL);
+	if (!denial)
+		return -ENOMEM;
+	memcpy(denial->name, name, size);
+	list_add(&denial->node, &p2pdma_denials);
+	return 0;
+}
+
+static void p2pdma_forget_denial(const char *name)
+{
+	struct p2pdma_denial *denial = p2pdma_find_denial(name);
+
+	if (!denial)
+		return;
+	list_del(&denial->node);
+	kfree(denial);
+}
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/**
+ * p2pdma_forget_denials - forget the denied bridges of a test
+ *
+ * Context: May sleep.
+ */
+void p2pdma_forget_denials(void)
+{
+	struct p2pdma_denial *denial, *next;
+
+	guard(mutex)(&p2pdma_bridge_mutex);
+	list_for_each_entry_safe(denial, next, &p2pdma_denials, node)
+		kfree(denial);
+	INIT_LIST_HEAD(&p2pdma_denials);
+}
+#endif
+
+/* A denial is kept before, and given up after, the policy changes. */
+static int p2pdma_write_policy(struct device *bridge, enum p2pdma_policy policy)
+{
+	int ret = 0;
+
+	guard(mutex)(&p2pdma_bridge_mutex);
+	if (policy == P2PDMA_POLICY_DENY)
+		ret = p2pdma_remember_denial(dev_name(bridge));
+	if (!ret)
+		ret = p2pdma_set_policy(bridge, policy);
+	if (!ret && policy != P2PDMA_POLICY_DENY)
+		p2pdma_forget_denial(dev_name(bridge));
+	return ret;
+}
+
+static bool p2pdma_policy_applies(struct device *bridge,
+				  enum p2pdma_policy policy)
 {
 	return policy != P2PDMA_POLICY_ALLOW || !dev_is_pci(bridge);
 }
 
-static ssize_t policy_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t policy_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
 {
-	enum p2pdma_policy current_policy = p2pdma_policy(dev);
-	unsigned int i;
+	enum p2pdma_policy current_policy = p2pdma_policy(dev), policy;
+	const char *word;
 	int len = 0;
 
-	for (i = 0; i < ARRAY_SIZE(p2pdma_policy_words); i++)
-		if (p2pdma_policy_applies(dev, i))
-			len += sysfs_emit_at(buf, len, i == current_policy ? "%s[%s]" : "%s%s",
-					     len ? " " : "", p2pdma_policy_words[i]);
+	for (policy = 0; (word = p2pdma_policy_word(policy)); policy++)
+		if (p2pdma_policy_applies(dev, policy))
+			len += sysfs_emit_at(buf, len, policy == current_policy ?
+					     "%s[%s]" : "%s%s",
+					     len ? " " : "", word);
 	return len + sysfs_emit_at(buf, len, "\n");
 }
 
-static ssize_t policy_store(struct device *dev, struct device_attribute *attr, const char *buf,
-			    size_t count)
+static ssize_t policy_store(struct device *dev, struct device_attribute *attr,
+			    const char *buf, size_t count)
 {
-	int policy = __sysfs_match_string(p2pdma_policy_words, ARRAY_SIZE(p2pdma_policy_words),
-					  buf);
+	enum p2pdma_policy policy;
+	const char *word;
 	int ret;
 
-	if (policy < 0 || !p2pdma_policy_applies(dev, policy))
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	for (policy = 0; (word = p2pdma_policy_word(policy)); policy++)
+		if (sysfs_streq(buf, word))
+			break;
+	if (!word || !p2pdma_policy_applies(dev, policy))
 		return -EINVAL;
-	ret = p2pdma_set_policy(dev, policy);
+	ret = p2pdma_write_policy(dev, policy);
 	return ret ?: count;
 }
 static DEVICE_ATTR_RW(policy);
 
-static const char * const p2pdma_capability_words[] = {
-	[P2PDMA_UNLISTED] = "unlisted",
-	[P2PDMA_LISTED_SAME] = "listed-same-bridge",
-	[P2PDMA_LISTED] = "listed",
-	[P2PDMA_CPU] = "cpu",
-};
-
-static ssize_t capability_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t capability_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
 {
-	const char *word = "spec";
+	enum p2pdma_capability capability;
 
-	if (!dev_is_pci(dev))
-		word = p2pdma_capability_words[p2pdma_host_capability(to_pci_host_bridge(dev))];
-	return sysfs_emit(buf, "%s\n", word);
+	if (dev_is_pci(dev))
+		return sysfs_emit(buf, "spec\n");
+	capability = p2pdma_host_capability(to_pci_host_bridge(dev));
+	return sysfs_emit(buf, "%s\n", p2pdma_capability_word(capability));
 }
 static DEVICE_ATTR_RO(capability);
 
@@ -271,8 +444,6 @@ static const struct attribute_group p2pdma_bridge_group = {
 	.name = "p2pdma",
 	.attrs = p2pdma_bridge_attrs,
 };
-
-/* ---- policy from the command line --------------------------------------------------------- */
 
 static char *p2pdma_allow;
 module_param_named(allow, p2pdma_allow, charp, 0444);
@@ -291,7 +462,7 @@ enum p2pdma_rule_kind {
 
 /**
  * struct p2pdma_rule - one entry of a parameter
- * @kind: what it names; %P2PDMA_RULE_NONE if it names nothing
+ * @kind: kind of bridge; %P2PDMA_RULE_NONE if the entry makes no sense
  * @high: vendor ID or domain
  * @low: device ID, or bus number, or bus number and devfn
  */
@@ -302,8 +473,8 @@ struct p2pdma_rule {
 };
 
 /*
- * Four digits after the colon are a device ID, two are a bus number. They are spelled out because
- * the kernel's scanf knows no ranges.
+ * Four digits after the colon are a device ID, two are a bus number. The digits
+ * are spelled out because the kernel's scanf knows no ranges.
  */
 static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 {
@@ -317,11 +488,13 @@ static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 	memcpy(word, text, len);
 	word[len] = '\0';
 
-	if (sscanf(word, "%8x:%2x:%2x.%1x%n", &rule.high, &bus, &slot, &func, &end) == 4 &&
+	if (sscanf(word, "%8x:%2x:%2x.%1x%n", &rule.high, &bus, &slot, &func,
+		   &end) == 4 &&
 	    end == len && slot < 32 && func < 8) {
 		rule.kind = P2PDMA_RULE_BRIDGE;
 		rule.low = PCI_DEVID(bus, PCI_DEVFN(slot, func));
-	} else if (sscanf(word, "%8x:%4[0123456789abcdefABCDEF]%n", &rule.high, low, &end) == 2 &&
+	} else if (sscanf(word, "%8x:%4[0123456789abcdefABCDEF]%n", &rule.high,
+			  low, &end) == 2 &&
 		   end == len && !kstrtou32(low, 16, &rule.low)) {
 		if (strlen(low) == 2)
 			rule.kind = P2PDMA_RULE_HOST_BUS;
@@ -331,24 +504,32 @@ static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 	return rule;
 }
 
-static bool p2pdma_rule_matches(struct p2pdma_rule rule, struct device *bridge)
+/* Identity 0 is no identity: 0000:0000 names no host bridge. */
+static bool p2pdma_rule_names_host(struct p2pdma_rule rule,
+				   struct pci_host_bridge *host)
 {
-	struct pci_host_bridge *host;
-	struct pci_dev *pdev;
+	u32 identity = p2pdma_host_identity(host);
 
-	if (dev_is_pci(bridge)) {
-		pdev = to_pci_dev(bridge);
-		return rule.kind == P2PDMA_RULE_BRIDGE && rule.low == pci_dev_id(pdev) &&
-		       rule.high == pci_domain_nr(pdev->bus);
-	}
-	host = to_pci_host_bridge(bridge);
 	if (rule.kind == P2PDMA_RULE_HOST_ID)
-		return p2pdma_host_identity(host) == (rule.high << 16 | rule.low);
-	return rule.kind == P2PDMA_RULE_HOST_BUS && rule.low == host->bus->number &&
+		return identity && identity == (rule.high << 16 | rule.low);
+	return rule.kind == P2PDMA_RULE_HOST_BUS &&
+	       rule.low == host->bus->number &&
 	       rule.high == pci_domain_nr(host->bus);
 }
 
-static bool p2pdma_listed_in(const char *list, struct device *bridge)
+static bool p2pdma_rule_matches(struct p2pdma_rule rule, struct device *bridge)
+{
+	struct pci_dev *pdev;
+
+	if (!dev_is_pci(bridge))
+		return p2pdma_rule_names_host(rule, to_pci_host_bridge(bridge));
+	pdev = to_pci_dev(bridge);
+	return rule.kind == P2PDMA_RULE_BRIDGE &&
+	       rule.low == pci_dev_id(pdev) &&
+	       rule.high == pci_domain_nr(pdev->bus);
+}
+
+VISIBLE_IF_KUNIT bool p2pdma_listed_in(const char *list, struct device *bridge)
 {
 	size_t len;
 
@@ -360,7 +541,8 @@ static bool p2pdma_listed_in(const char *list, struct device *bridge)
 	return false;
 }
 
-static void __init p2pdma_check_list(const char *name, const char *list, bool bridges)
+static void __init p2pdma_check_list(const char *name, const char *list,
+				     bool bridges)
 {
 	enum p2pdma_rule_kind kind;
 	size_t len;
@@ -377,30 +559,35 @@ static void __init p2pdma_check_list(const char *name, const char *list, bool br
 	}
 }
 
-/* Where both lists name a bridge, the careful one wins. */
-static void p2pdma_apply_parameters(struct device *bridge)
+static enum p2pdma_policy p2pdma_first_policy(struct device *bridge)
 {
-	enum p2pdma_policy policy = P2PDMA_POLICY_AUTO;
+	if (p2pdma_find_denial(dev_name(bridge)) ||
+	    p2pdma_listed_in(p2pdma_deny, bridge))
+		return P2PDMA_POLICY_DENY;
+	if (!dev_is_pci(bridge) && p2pdma_listed_in(p2pdma_allow, bridge))
+		return P2PDMA_POLICY_ALLOW;
+	return P2PDMA_POLICY_AUTO;
+}
 
-	if (p2pdma_listed_in(p2pdma_deny, bridge))
-		policy = P2PDMA_POLICY_DENY;
-	else if (!dev_is_pci(bridge) && p2pdma_listed_in(p2pdma_allow, bridge))
-		policy = P2PDMA_POLICY_ALLOW;
+/* Of a remembered denial and both parameters the careful policy wins. */
+static void p2pdma_apply_first_policy(struct device *bridge)
+{
+	enum p2pdma_policy policy;
 
+	guard(mutex)(&p2pdma_bridge_mutex);
+	policy = p2pdma_first_policy(bridge);
 	if (policy != P2PDMA_POLICY_AUTO && p2pdma_set_policy(bridge, policy))
 		dev_err(bridge, "no memory for the peer-to-peer DMA policy\n");
 }
 
-/* ---- bridges that come and go ------------------------------------------------------------- */
-
-static void p2pdma_bridge_shown(struct device *bridge)
+static void p2pdma_bridge_add_sysfs(struct device *bridge)
 {
 	if (sysfs_create_group(&bridge->kobj, &p2pdma_bridge_group))
 		dev_err(bridge, "no peer-to-peer DMA attributes in sysfs\n");
 }
 
-/* Host bridges have no bus to be notified of; devres frees what hangs off one when it goes. */
-static void p2pdma_host_gone(void *data)
+/* No bus notifies of host bridges: devres calls this when one goes. */
+static void p2pdma_host_release(void *data)
 {
 	struct pci_host_bridge *host = data;
 	struct p2pdma_host *object;
@@ -416,77 +603,120 @@ static struct p2pdma_host *p2pdma_host_new(struct pci_host_bridge *host)
 
 	if (!object)
 		return NULL;
-	if (xa_is_err(xa_store(&p2pdma_hosts, (unsigned long)host, object, GFP_KERNEL))) {
+	if (xa_is_err(xa_store(&p2pdma_hosts, (unsigned long)host, object,
+			       GFP_KERNEL))) {
 		kfree(object);
 		return NULL;
 	}
-	if (devm_add_action_or_reset(&host->dev, p2pdma_host_gone, host))
+	if (devm_add_action_or_reset(&host->dev, p2pdma_host_release, host))
 		return NULL;
 	return object;
 }
 
-/*
- * A host bridge has no identity in configuration space. Most vendors put a device at 00.0 that
- * stands for it; some have a root port first instead. Any other first device, an endpoint in a
- * virtual machine for instance, says nothing about the host bridge.
- */
-static bool p2pdma_identifies_host(struct pci_dev *first)
+static int p2pdma_pcie_type(struct pci_dev *pdev)
 {
-	return first->devfn == PCI_DEVFN(0, 0) ||
-	       (pci_is_pcie(first) && pci_pcie_type(first) == PCI_EXP_TYPE_ROOT_PORT);
+	return pci_is_pcie(pdev) ? pci_pcie_type(pdev) : -1;
 }
 
-static void p2pdma_identify_host(struct p2pdma_host *object, struct pci_dev *first)
+static void p2pdma_identify_host(struct p2pdma_host *object,
+				 struct pci_dev *first)
 {
-	WRITE_ONCE(object->known, p2pdma_lookup_known(first->vendor, first->device));
+	if (!p2pdma_identifies_host(first->devfn, p2pdma_pcie_type(first)))
+		return;
+	object->devfn = first->devfn;
+	WRITE_ONCE(object->capability,
+		   p2pdma_known_host(first->vendor, first->device));
 	WRITE_ONCE(object->identity, (u32)first->vendor << 16 | first->device);
 }
 
-/* The first function that is added below a host bridge brings the host bridge along. */
-static void p2pdma_host_seen(struct pci_dev *pdev)
+/* No notifier reports host bridges: set one up with its first child. */
+static void p2pdma_host_add(struct pci_dev *pdev)
 {
 	struct pci_host_bridge *host = pci_find_host_bridge(pdev->bus);
 	struct p2pdma_host *object;
 
-	if (!pci_is_root_bus(pdev->bus) || xa_load(&p2pdma_hosts, (unsigned long)host))
+	if (!pci_is_root_bus(pdev->bus) ||
+	    xa_load(&p2pdma_hosts, (unsigned long)host))
 		return;
 	object = p2pdma_host_new(host);
 	if (!object) {
 		dev_err(&host->dev, "no memory for peer-to-peer DMA\n");
 		return;
 	}
-	if (p2pdma_identifies_host(pdev))
-		p2pdma_identify_host(object, pdev);
-	p2pdma_bridge_shown(&host->dev);
-	p2pdma_apply_parameters(&host->dev);
+	p2pdma_identify_host(object, pdev);
+	p2pdma_bridge_add_sysfs(&host->dev);
+	p2pdma_apply_first_policy(&host->dev);
+}
+
+/*
+ * The kernel's quirks may sleep, so ask while the function is added. Registers
+ * of the wide layout change later, so every decision reads these anew.
+ */
+static u16 p2pdma_ask_quirks(struct pci_dev *pdev)
+{
+	static const u16 controls[] = { PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_UF };
+	const struct p2pdma_quirk *known;
+	unsigned int i;
+	u16 quirks = 0;
+
+	known = p2pdma_known_quirk(pdev->vendor, pdev->device,
+				   p2pdma_pcie_type(pdev));
+	if (known && known->controls == P2PDMA_ACS_WIDE)
+		return P2PDMA_ACS_WIDE;
+	for (i = 0; i < ARRAY_SIZE(controls); i++)
+		if (pci_dev_specific_acs_enabled(pdev, controls[i]) > 0)
+			quirks |= controls[i];
+	return quirks;
+}
+
+static void p2pdma_add_quirks(struct pci_dev *pdev)
+{
+	u16 quirks = p2pdma_ask_quirks(pdev);
+
+	if (quirks && xa_is_err(xa_store(&p2pdma_quirky, (unsigned long)pdev,
+					 xa_mk_value(quirks), GFP_KERNEL)))
+		pci_err(pdev, "no memory for peer-to-peer DMA\n");
 }
 
 static void p2pdma_function_added(struct pci_dev *pdev)
 {
-	p2pdma_host_seen(pdev);
+	p2pdma_add_quirks(pdev);
+	p2pdma_host_add(pdev);
 	if (pci_is_bridge(pdev)) {
-		p2pdma_bridge_shown(&pdev->dev);
-		p2pdma_apply_parameters(&pdev->dev);
+		p2pdma_bridge_add_sysfs(&pdev->dev);
+		p2pdma_apply_first_policy(&pdev->dev);
 	}
 	p2pdma_routes_changed();
 }
 
-/* The files go first: nobody must store a policy for a device that is no more. */
+/* Remove the files first: nobody may store a policy for a device that went. */
 static void p2pdma_function_removed(struct pci_dev *pdev)
 {
 	if (pci_is_bridge(pdev)) {
 		sysfs_remove_group(&pdev->dev.kobj, &p2pdma_bridge_group);
 		xa_erase(&p2pdma_policies, (unsigned long)&pdev->dev);
 	}
+	xa_erase(&p2pdma_quirky, (unsigned long)pdev);
 	p2pdma_routes_changed();
 }
 
-static int p2pdma_bus_event(struct notifier_block *nb, unsigned long action, void *data)
+/* A driver that binds or unbinds may change IOMMU domain and DMA mask. */
+static int p2pdma_bus_event(struct notifier_block *nb, unsigned long action,
+			    void *data)
 {
-	if (action == BUS_NOTIFY_ADD_DEVICE)
+	switch (action) {
+	case BUS_NOTIFY_ADD_DEVICE:
 		p2pdma_function_added(to_pci_dev(data));
-	else if (action == BUS_NOTIFY_REMOVED_DEVICE)
+		break;
+	case BUS_NOTIFY_REMOVED_DEVICE:
 		p2pdma_function_removed(to_pci_dev(data));
+		break;
+	case BUS_NOTIFY_BIND_DRIVER:
+	case BUS_NOTIFY_BOUND_DRIVER:
+	case BUS_NOTIFY_UNBOUND_DRIVER:
+		p2pdma_routes_changed();
+		break;
+	}
 	return NOTIFY_OK;
 }
 
@@ -494,10 +724,13 @@ static struct notifier_block p2pdma_bus_notifier = {
 	.notifier_call = p2pdma_bus_event,
 };
 
-static ssize_t p2pdma_rescan_store(const struct bus_type *bus, const char *buf, size_t count)
+static ssize_t p2pdma_rescan_store(const struct bus_type *bus, const char *buf,
+				   size_t count)
 {
 	bool rescan;
 
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	if (kstrtobool(buf, &rescan) || !rescan)
 		return -EINVAL;
 	p2pdma_routes_changed();
@@ -509,10 +742,12 @@ static int __init p2pdma_bridge_init(void)
 {
 	int ret;
 
+	p2pdma_cpu_known = p2pdma_check_cpu();
 	p2pdma_check_list("allow", p2pdma_allow, false);
 	p2pdma_check_list("deny", p2pdma_deny, true);
 
 	ret = bus_create_file(&pci_bus_type, &bus_attr_p2pdma_rescan);
-	return ret ?: bus_register_notifier(&pci_bus_type, &p2pdma_bus_notifier);
+	return ret ?: bus_register_notifier(&pci_bus_type,
+					    &p2pdma_bus_notifier);
 }
 postcore_initcall_sync(p2pdma_bridge_init);

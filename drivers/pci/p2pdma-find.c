@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: distance, find, and what the log says of a route
+ * PCI peer-to-peer DMA: distance, find, and log messages about routes
  */
 #include <linux/cleanup.h>
 #include <linux/pci-p2pdma.h>
@@ -10,10 +10,8 @@
 #include "p2pdma-private.h"
 #include "p2pdma_trace.h"
 
-/* ---- distance ----------------------------------------------------------------------------- */
-
 /**
- * struct p2pdma_acs_list - redirecting ports, as pci=disable_acs_redir= wants them
+ * struct p2pdma_acs_list - redirecting ports, as for pci=disable_acs_redir=
  * @visitor: collects them
  * @names: separated by semicolons
  * @text: memory of @names; two ports decide, see p2pdma-route.c
@@ -24,21 +22,40 @@ struct p2pdma_acs_list {
 	char text[128];
 };
 
-static void p2pdma_list_redirecting(struct p2pdma_port_visitor *visitor, struct pci_dev *port,
+static void p2pdma_list_redirecting(struct p2pdma_port_visitor *visitor,
+				    struct pci_dev *port,
 				    enum p2pdma_port_effect effect)
 {
-	struct p2pdma_acs_list *list = container_of(visitor, struct p2pdma_acs_list, visitor);
+	struct p2pdma_acs_list *list;
 
+	list = container_of(visitor, struct p2pdma_acs_list, visitor);
 	if (effect == P2PDMA_PORT_REDIRECTS)
-		seq_buf_printf(&list->names, "%s%s", seq_buf_used(&list->names) ? ";" : "",
+		seq_buf_printf(&list->names, "%s%s",
+			       seq_buf_used(&list->names) ? ";" : "",
 			       pci_name(port));
+}
+
+/*
+ * As in Linux 6.12, the message is about the device that identifies the host
+ * bridge. Without such a device there is no message.
+ */
+static void p2pdma_log_host(struct pci_host_bridge *host)
+{
+	u32 identity = p2pdma_host_identity(host);
+	struct pci_dev *first;
+
+	if (!identity)
+		return;
+	first = p2pdma_host_first(host);
+	dev_warn(first ? &first->dev : &host->dev,
+		 "Host bridge not in P2PDMA whitelist: %04x:%04x\n",
+		 identity >> 16, identity & U16_MAX);
+	pci_dev_put(first);
 }
 
 static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
 			       const struct p2pdma_route *route)
 {
-	u32 identity;
-
 	switch (route->reason) {
 	case P2PDMA_REASON_EGRESS:
 		pci_warn(client, "ACS egress control blocks requests to the provider (%s)\n",
@@ -53,7 +70,11 @@ static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
 			 pci_name(provider));
 		break;
 	case P2PDMA_REASON_TRANSLATED:
-		pci_warn(client, "translated requests to the provider (%s) would bypass the redirection\n",
+		pci_warn(client, "requests to the provider (%s) that the client translates do not arrive\n",
+			 pci_name(provider));
+		break;
+	case P2PDMA_REASON_ADDRESS:
+		pci_warn(client, "the DMA mask does not reach the memory of the provider (%s)\n",
 			 pci_name(provider));
 		break;
 	case P2PDMA_REASON_POLICY:
@@ -61,21 +82,21 @@ static void p2pdma_log_refusal(struct pci_dev *provider, struct pci_dev *client,
 			 pci_name(provider));
 		break;
 	default:
-		identity = p2pdma_host_identity(route->host);
-		if (identity)
-			dev_warn(&route->host->dev, "Host bridge not in P2PDMA whitelist: %04x:%04x\n",
-				 identity >> 16, identity & U16_MAX);
+		p2pdma_log_host(route->host);
 		break;
 	}
 	pci_warn(client, "cannot be used for peer-to-peer DMA as the client and provider (%s) do not share an upstream bridge or whitelisted host bridge\n",
 		 pci_name(provider));
 }
 
-/* Scripts look for these texts; those that Linux 6.12 has are as they are there. */
-static void p2pdma_route_verbose(struct pci_dev *provider, struct pci_dev *client,
+/* Scripts look for these texts: texts of Linux 6.12 stay the same. */
+static void p2pdma_route_verbose(struct pci_dev *provider,
+				 struct pci_dev *client,
 				 struct p2pdma_route *route)
 {
-	struct p2pdma_acs_list list = { .visitor.visit = p2pdma_list_redirecting };
+	struct p2pdma_acs_list list = {
+		.visitor.visit = p2pdma_list_redirecting,
+	};
 
 	seq_buf_init(&list.names, list.text, sizeof(list.text));
 	p2pdma_route(provider, client, route, &list.visitor);
@@ -104,8 +125,8 @@ struct p2pdma_score {
 	size_t available;
 };
 
-static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev, bool verbose,
-				struct p2pdma_score *score)
+static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev,
+				bool verbose, struct p2pdma_score *score)
 {
 	struct pci_dev *client = p2pdma_client_function(dev);
 	struct p2pdma_route route;
@@ -123,36 +144,39 @@ static bool p2pdma_score_client(struct pci_dev *provider, struct device *dev, bo
 
 	score->distance += route.distance;
 	score->through_host += route.type == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
-	score->remote += dev_to_node(&provider->dev) != dev_to_node(&client->dev);
+	score->remote += dev_to_node(&provider->dev) !=
+			 dev_to_node(&client->dev);
 	return route.type != PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 
-/* With @verbose, clients after the first unreachable one have their say as well. */
-static bool p2pdma_score(struct pci_dev *provider, struct device **clients, int nr_clients,
-			 bool verbose, struct p2pdma_score *score)
+/* With @verbose, clients after the first unreachable client count as well. */
+static bool p2pdma_score(struct pci_dev *provider, struct device **clients,
+			 int nr_clients, bool verbose,
+			 struct p2pdma_score *score)
 {
 	bool reaches_all = nr_clients > 0;
 	int i;
 
 	*score = (struct p2pdma_score) {};
 	for (i = 0; i < nr_clients && (reaches_all || verbose); i++)
-		reaches_all &= p2pdma_score_client(provider, clients[i], verbose, score);
+		reaches_all &= p2pdma_score_client(provider, clients[i],
+						   verbose, score);
 	return reaches_all;
 }
 
 /**
- * pci_p2pdma_distance_many - how far it is from a provider to its clients
- * @provider: function whose memory would be used; need not have registered any
- * @clients: devices that would master DMA to it; PCI functions or any children of such
+ * pci_p2pdma_distance_many - distance from a provider to a set of clients
+ * @provider: function with the memory; need not have registered any
+ * @clients: devices to master DMA; PCI functions or any children of functions
  * @nr_clients: length of @clients
- * @verbose: say in the kernel log what is in the way
+ * @verbose: log the reason of a missing route
  *
  * Context: Any. The caller holds references on all devices.
- * Return: the sum of the distances, in hops; negative if @nr_clients is 0, if a client is not
- * below a PCI function, or if a route is missing.
+ * Return: the sum of the distances, in hops; negative if @nr_clients is 0, if a
+ * client is not below a PCI function, or if a route is missing.
  */
-int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, int nr_clients,
-			     bool verbose)
+int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients,
+			     int nr_clients, bool verbose)
 {
 	struct p2pdma_score score;
 
@@ -161,8 +185,6 @@ int pci_p2pdma_distance_many(struct pci_dev *provider, struct device **clients, 
 	return score.distance;
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_distance_many);
-
-/* ---- find --------------------------------------------------------------------------------- */
 
 static int p2pdma_compare(s64 a, s64 b)
 {
@@ -176,9 +198,11 @@ static int p2pdma_compare_address(struct pci_dev *a, struct pci_dev *b)
 	return ret ?: p2pdma_compare(pci_dev_id(a), pci_dev_id(b));
 }
 
-/* A total order, so that the same question gets the same answer. */
-static bool p2pdma_better(struct pci_p2pdma *a, const struct p2pdma_score *score_a,
-			  struct pci_p2pdma *b, const struct p2pdma_score *score_b)
+/* A total order, so that equal questions get equal answers. */
+static bool p2pdma_better(struct pci_p2pdma *a,
+			  const struct p2pdma_score *score_a,
+			  struct pci_p2pdma *b,
+			  const struct p2pdma_score *score_b)
 {
 	int ret;
 
@@ -193,16 +217,17 @@ static bool p2pdma_better(struct pci_p2pdma *a, const struct p2pdma_score *score
 }
 
 /**
- * pci_p2pmem_find_many - find the best published peer memory for a set of clients
- * @clients: devices that would master DMA to it; PCI functions or any children of such
+ * pci_p2pmem_find_many - find the best published peer memory for clients
+ * @clients: devices to master DMA; PCI functions or any children of functions
  * @nr_clients: length of @clients
  *
- * Best is the provider with the fewest routes through a host bridge, then the smallest sum of
- * distances, then the fewest clients on another NUMA node, then the most free memory, then the
- * lowest address.
+ * Best is the provider with the fewest routes through a host bridge, then the
+ * smallest sum of distances, then the fewest clients on another NUMA node, then
+ * the most free memory, then the lowest address.
  *
  * Context: Any. The caller holds references on all clients.
- * Return: the provider, with a reference that pci_dev_put() drops, or NULL if none reaches all.
+ * Return: the provider, with a reference for pci_dev_put() to drop, or NULL if
+ * no provider is reached by all clients.
  */
 struct pci_dev *pci_p2pmem_find_many(struct device **clients, int nr_clients)
 {
@@ -213,7 +238,8 @@ struct pci_dev *pci_p2pmem_find_many(struct device **clients, int nr_clients)
 	list_for_each_entry_rcu(p2pdma, &p2pdma_providers, node) {
 		if (!READ_ONCE(p2pdma->published))
 			continue;
-		if (!p2pdma_score(p2pdma->pdev, clients, nr_clients, false, &score))
+		if (!p2pdma_score(p2pdma->pdev, clients, nr_clients, false,
+				  &score))
 			continue;
 		score.available = p2pdma_available(p2pdma);
 		if (p2pdma_better(p2pdma, &score, best, &best_score)) {

@@ -2,14 +2,24 @@
 /*
  * PCI peer-to-peer DMA: DMA mapping, and the only cache of routes
  *
- * Deciding a route reads configuration space, which costs microseconds on real hardware, so
- * every provider remembers the verdicts for the clients that mapped its memory. An entry belongs
- * to a struct pci_dev, never to a bus address, and to a generation: a counter that goes up when
- * something changes that routes depend on. Entries of another generation are dead, so a change
- * costs one increment and never has to find the entries that it concerns.
+ * Deciding a route reads configuration space, which takes microseconds on real
+ * hardware, so every provider remembers the verdicts for clients that mapped
+ * its memory. An entry belongs to a struct pci_dev, never to a bus address, and
+ * is valid
+ *
+ *   in a generation
+ *	A counter goes up when an input of routes changes. Entries of another
+ *	generation are dead, so a change costs an increment and need not find
+ *	the affected entries.
+ *   for a second
+ *	Resets, resume and setpci change access control without a notification.
+ *
+ * A verdict from an unreadable port is not remembered at all: the port may
+ * answer the next time.
  */
 #include <linux/dma-map-ops.h>
 #include <linux/hash.h>
+#include <linux/jiffies.h>
 #include <linux/pci.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
@@ -17,10 +27,22 @@
 #include "p2pdma-private.h"
 #include "p2pdma_trace.h"
 
+/* Age at which an entry is dead, in jiffies. */
+#define P2PDMA_CACHE_AGE	HZ
+
+/**
+ * struct p2pdma_cache_entry - the route to a client
+ * @node: in p2pdma_cache.clients
+ * @rcu: for freeing
+ * @client: the client
+ * @decided: jiffies when the decision began; written after @type
+ * @type: the verdict
+ */
 struct p2pdma_cache_entry {
 	struct hlist_node node;
 	struct rcu_head rcu;
 	struct pci_dev *client;
+	unsigned long decided;
 	enum pci_p2pdma_map_type type;
 };
 
@@ -64,40 +86,59 @@ void p2pdma_cache_flush(struct p2pdma_cache *cache)
 	spin_unlock_irqrestore(&cache->lock, flags);
 }
 
-static struct p2pdma_cache_entry *p2pdma_cache_find(struct p2pdma_cache *cache,
-						    struct pci_dev *client)
+static __always_inline struct p2pdma_cache_entry *
+p2pdma_cache_find(struct p2pdma_cache *cache, struct pci_dev *client)
 {
 	struct p2pdma_cache_entry *entry;
 
-	hash_for_each_possible_rcu(cache->clients, entry, node, (unsigned long)client)
+	hash_for_each_possible_rcu(cache->clients, entry, node,
+				   (unsigned long)client)
 		if (entry->client == client)
 			return entry;
 	return NULL;
 }
 
-/*
- * Without memory for an entry the route is decided again next time. The verdict was decided in
- * @generation; if the world has moved on since, it must not be remembered.
- */
-static void p2pdma_cache_store(struct p2pdma_cache *cache, struct pci_dev *client,
-			       enum pci_p2pdma_map_type type, u64 generation)
+/* Of two decisions the later stays. Returns false without an entry. */
+static bool p2pdma_cache_renew(struct p2pdma_cache *cache,
+			       const struct p2pdma_cache_entry *from)
 {
-	struct p2pdma_cache_entry *entry = kmalloc(sizeof(*entry), GFP_ATOMIC | __GFP_NOWARN);
+	struct p2pdma_cache_entry *entry;
+
+	lockdep_assert_held(&cache->lock);
+	entry = p2pdma_cache_find(cache, from->client);
+	if (entry && time_after(from->decided, entry->decided)) {
+		WRITE_ONCE(entry->type, from->type);
+		/* Pairs with p2pdma_cache_look_up(): no old type, new age. */
+		smp_store_release(&entry->decided, from->decided);
+	}
+	return entry;
+}
+
+/*
+ * Without memory for an entry the next mapping decides again. The verdict of
+ * @from was decided in @generation, and is dead if the generation has changed.
+ */
+static void p2pdma_cache_store(struct p2pdma_cache *cache,
+			       const struct p2pdma_cache_entry *from,
+			       u64 generation)
+{
+	struct p2pdma_cache_entry *entry;
 	unsigned long flags;
 
+	entry = kmemdup(from, sizeof(*from), GFP_ATOMIC | __GFP_NOWARN);
 	if (!entry)
 		return;
-	entry->client = client;
-	entry->type = type;
 
 	spin_lock_irqsave(&cache->lock, flags);
 	if (cache->generation < generation) {
 		p2pdma_cache_drop(cache);
-		/* Pairs with the acquire in p2pdma_map_type(): no old entry under a new number. */
+		/* Pairs with p2pdma_cache_look_up(): no old entry, new number. */
 		smp_store_release(&cache->generation, generation);
 	}
-	if (cache->generation == generation && !p2pdma_cache_find(cache, client)) {
-		hash_add_rcu(cache->clients, &entry->node, (unsigned long)client);
+	if (cache->generation == generation &&
+	    !p2pdma_cache_renew(cache, from)) {
+		hash_add_rcu(cache->clients, &entry->node,
+			     (unsigned long)from->client);
 		entry = NULL;
 	}
 	spin_unlock_irqrestore(&cache->lock, flags);
@@ -105,10 +146,10 @@ static void p2pdma_cache_store(struct p2pdma_cache *cache, struct pci_dev *clien
 }
 
 /**
- * p2pdma_client_function - the function that masters DMA for a device
+ * p2pdma_client_function - find the function that masters DMA for a device
  * @client: a PCI function, or any device below one
  *
- * Context: Any. The caller holds @client, which holds its parents.
+ * Context: Any. The caller holds @client, and @client holds the parents.
  * Return: the nearest PCI function from @client upwards, or NULL; no reference.
  */
 struct pci_dev *p2pdma_client_function(struct device *client)
@@ -119,39 +160,53 @@ struct pci_dev *p2pdma_client_function(struct device *client)
 	return NULL;
 }
 
-/* The route that the cache knows, or NULL. */
-static __always_inline struct p2pdma_cache_entry *
-p2pdma_cache_look_up(struct p2pdma_cache *cache, struct pci_dev *client, u64 generation)
+/* Returns the remembered verdict, or %PCI_P2PDMA_MAP_UNKNOWN. */
+static __always_inline enum pci_p2pdma_map_type
+p2pdma_cache_look_up(struct p2pdma_cache *cache, struct pci_dev *client,
+		     u64 generation)
 {
+	struct p2pdma_cache_entry *entry;
+	unsigned long decided;
+
 	/* Pairs with the release in p2pdma_cache_store(). */
 	if (smp_load_acquire(&cache->generation) != generation)
-		return NULL;
-	return p2pdma_cache_find(cache, client);
+		return PCI_P2PDMA_MAP_UNKNOWN;
+	guard(rcu)();
+	entry = p2pdma_cache_find(cache, client);
+	if (!entry)
+		return PCI_P2PDMA_MAP_UNKNOWN;
+	/* Pairs with the release in p2pdma_cache_renew(). */
+	decided = smp_load_acquire(&entry->decided);
+	if (jiffies - decided > P2PDMA_CACHE_AGE)
+		return PCI_P2PDMA_MAP_UNKNOWN;
+	return READ_ONCE(entry->type);
 }
 
 static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
 						struct pci_dev *client)
 {
 	u64 generation = atomic64_read_acquire(&p2pdma_generation);
-	struct p2pdma_cache_entry *entry;
+	struct p2pdma_cache_entry decision = {
+		.client = client,
+		.decided = jiffies,
+	};
 	struct p2pdma_route route;
 
 	if (!client)
 		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
-
-	scoped_guard(rcu) {
-		entry = p2pdma_cache_look_up(&p2pdma->cache, client, generation);
-		if (entry)
-			return entry->type;
-	}
+	decision.type = p2pdma_cache_look_up(&p2pdma->cache, client, generation);
+	if (decision.type != PCI_P2PDMA_MAP_UNKNOWN)
+		return decision.type;
 
 	p2pdma_route(p2pdma->pdev, client, &route, NULL);
 	trace_p2pdma_route(p2pdma->pdev, client, &route);
-	p2pdma_cache_store(&p2pdma->cache, client, route.type, generation);
+	decision.type = route.type;
+	if (route.reason != P2PDMA_REASON_UNREADABLE)
+		p2pdma_cache_store(&p2pdma->cache, &decision, generation);
 	return route.type;
 }
 
-/* From here on, entries are in this region. */
+/* The next entries of the scatterlist are in this region. */
 static __always_inline void p2pdma_enter(struct pci_p2pdma_map_state *state,
 					 struct p2pdma_region *region,
 					 enum pci_p2pdma_map_type type)
@@ -169,25 +224,27 @@ static __always_inline void p2pdma_enter(struct pci_p2pdma_map_state *state,
 	state->bus_off = region->bus_offset;
 }
 
-/* What is mapped all the time: for a function itself, with a route that the cache knows. */
-static __always_inline bool p2pdma_enter_known(struct pci_p2pdma_map_state *state,
-					       struct device *dev, struct p2pdma_region *region)
+/* Fast path: @dev is the PCI function itself and the route is cached. */
+static __always_inline bool
+p2pdma_enter_known(struct pci_p2pdma_map_state *state, struct device *dev,
+		   struct p2pdma_region *region)
 {
 	u64 generation = atomic64_read_acquire(&p2pdma_generation);
-	struct p2pdma_cache_entry *entry;
+	enum pci_p2pdma_map_type type;
 
 	if (!dev_is_pci(dev) || trace_p2pdma_map_enabled())
 		return false;
-	guard(rcu)();
-	entry = p2pdma_cache_look_up(&region->p2pdma->cache, to_pci_dev(dev), generation);
-	if (!entry)
+	type = p2pdma_cache_look_up(&region->p2pdma->cache, to_pci_dev(dev),
+				    generation);
+	if (type == PCI_P2PDMA_MAP_UNKNOWN)
 		return false;
-	p2pdma_enter(state, region, entry->type);
+	p2pdma_enter(state, region, type);
 	return true;
 }
 
 static __always_inline enum pci_p2pdma_map_type
-p2pdma_map_entry(const struct pci_p2pdma_map_state *state, struct scatterlist *sg)
+p2pdma_map_entry(const struct pci_p2pdma_map_state *state,
+		 struct scatterlist *sg)
 {
 	if (state->map == PCI_P2PDMA_MAP_BUS_ADDR) {
 		sg->dma_address = sg_phys(sg) + state->bus_off;
@@ -198,37 +255,42 @@ p2pdma_map_entry(const struct pci_p2pdma_map_state *state, struct scatterlist *s
 }
 
 static noinline enum pci_p2pdma_map_type
-p2pdma_map_slowly(struct pci_p2pdma_map_state *state, struct device *dev, struct scatterlist *sg)
+p2pdma_map_slowly(struct pci_p2pdma_map_state *state, struct device *dev,
+		  struct scatterlist *sg)
 {
 	struct p2pdma_region *region = p2pdma_region_of(sg_page(sg)->pgmap);
 	struct pci_dev *client = p2pdma_client_function(dev);
-	enum pci_p2pdma_map_type type = p2pdma_map_type(region->p2pdma, client);
+	enum pci_p2pdma_map_type type;
 
+	type = p2pdma_map_type(region->p2pdma, client);
 	trace_p2pdma_map(region->p2pdma->pdev, client, type);
 	p2pdma_enter(state, region, type);
 	return p2pdma_map_entry(state, sg);
 }
 
 /**
- * pci_p2pdma_map_segment - map one entry of a scatterlist that is peer memory
+ * pci_p2pdma_map_segment - map an entry of a scatterlist with peer memory
  * @state: zeroed before the first entry of a list
- * @dev: the device that will master DMA; a PCI function or any child of one
+ * @dev: device to master DMA; a PCI function or any child of a function
  * @sg: the entry
  *
- * For dma_map_sg() implementations. Entries of one region need one look-up.
+ * For dma_map_sg() implementations. A run of entries in a region costs a single
+ * look-up.
  *
- * Context: Any. @sg's pages are allocated peer memory, which pins their provider.
+ * Context: Any. @sg's pages are allocated peer memory, so the provider stays.
  * Return: %PCI_P2PDMA_MAP_BUS_ADDR if @sg has been mapped by its bus address,
- * %PCI_P2PDMA_MAP_THRU_HOST_BRIDGE if the caller has to map it like system memory,
- * %PCI_P2PDMA_MAP_NOT_SUPPORTED if the device must not access it.
+ * %PCI_P2PDMA_MAP_THRU_HOST_BRIDGE if the caller has to map @sg like system
+ * memory, %PCI_P2PDMA_MAP_NOT_SUPPORTED if @dev must not access @sg.
  */
-enum pci_p2pdma_map_type pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state,
-						struct device *dev, struct scatterlist *sg)
+enum pci_p2pdma_map_type
+pci_p2pdma_map_segment(struct pci_p2pdma_map_state *state, struct device *dev,
+		       struct scatterlist *sg)
 {
 	struct dev_pagemap *pgmap = sg_page(sg)->pgmap;
 
-	/* What is rare is a call away, so that the rest need not save registers. */
-	if (state->pgmap != pgmap && !p2pdma_enter_known(state, dev, p2pdma_region_of(pgmap)))
+	/* Out of line, so that the fast path spills no registers. */
+	if (state->pgmap != pgmap &&
+	    !p2pdma_enter_known(state, dev, p2pdma_region_of(pgmap)))
 		return p2pdma_map_slowly(state, dev, sg);
 	return p2pdma_map_entry(state, sg);
 }

@@ -76,6 +76,7 @@
 extern atomic64_t p2pdma_generation;
 
 u32 p2pdma_host_identity(struct pci_host_bridge *host);
+struct pci_dev *p2pdma_host_first(struct pci_host_bridge *host);
 bool p2pdma_cpu_routes(void);
 void p2pdma_routes_changed(void);
 
@@ -213,6 +214,9 @@ extern const struct attribute_group p2pmem_group;
 extern const struct attribute_group p2pmem_allocate_group;
 
 #if IS_ENABLED(CONFIG_KUNIT)
+void p2pdma_forget_denials(void);
+bool p2pdma_listed_in(const char *list, struct device *bridge);
+
 /* Steps of a registration; KUnit makes each fail by a static stub. */
 struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev);
 int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma);
