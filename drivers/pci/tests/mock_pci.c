@@ -28,6 +28,7 @@
 #include <linux/slab.h>
 #include <linux/unaligned.h>
 
+#include "../p2pdma-private.h"
 #include "../pci.h"
 #include "mock_pci.h"
 
@@ -68,8 +69,23 @@ struct mock_cfg {
 	u16 end;
 };
 
-struct mock_host {
+/**
+ * struct mock_sysdata - means to read configuration space
+ * @sysdata: for x86, which looks for the domain here
+ * @mock: the hierarchy
+ * @host: the host bridge
+ *
+ * Goes when the host bridge is removed, as in VMD, although somebody may still have references on
+ * functions below: KASAN sees who reads configuration space then.
+ */
+struct mock_sysdata {
 	struct pci_sysdata sysdata;
+	struct mock_pci *mock;
+	struct mock_host *host;
+};
+
+struct mock_host {
+	struct mock_sysdata *sysdata;
 	struct mock_pci *mock;
 	struct pci_host_bridge *bridge;
 	struct resource busn;
@@ -103,6 +119,7 @@ struct mock_function {
  * @ref: one for the test, one for each host bridge that still has users
  * @test: whose it is
  * @lock: protects all that a configuration cycle reads; cycles come from any context
+ * @reads: configuration reads so far
  * @hint: functions that answered last, by routing ID; large tables take long to search
  * @nr: rows
  * @fn: by row
@@ -111,6 +128,7 @@ struct mock_pci {
 	struct kref ref;
 	struct kunit *test;
 	raw_spinlock_t lock;
+	u64 reads;
 	struct mock_function *hint[MOCK_HINTS];
 	unsigned int nr;
 	struct mock_function fn[] __counted_by(nr);
@@ -168,7 +186,10 @@ static void cfg_set_acs(struct mock_cfg *cfg, const struct mock_pci_acs *acs)
 
 	/* A vector of 256 bits is encoded as 0 (PCIe r6.0, sec 7.7.11.2). */
 	cfg_put(cfg, cfg->acs + PCI_ACS_CAP, 2, acs->cap | (acs->bits & 0xff) << 8, 0);
-	cfg_put(cfg, cfg->acs + PCI_ACS_CTRL, 2, acs->ctrl, acs->cap);
+	cfg_put(cfg, cfg->acs + PCI_ACS_CTRL, 2, acs->wide ? 0 : acs->ctrl,
+		acs->wide ? 0 : acs->cap);
+	if (acs->wide)
+		cfg_put(cfg, cfg->acs + 8, 4, acs->ctrl, acs->cap);
 	for (i = 0; i < acs->bits; i += 32) {
 		u64 vector = acs->vector[i / 64];
 
@@ -182,7 +203,8 @@ static void cfg_add_acs(struct mock_cfg *cfg, const struct mock_pci_acs *acs)
 	if (!acs->present)
 		return;
 	cfg->acs = cfg_add_ext(cfg, PCI_EXT_CAP_ID_ACS,
-			       PCI_ACS_EGRESS_CTL_V + DIV_ROUND_UP(acs->bits, 32) * 4);
+			       acs->wide ? 12 : PCI_ACS_EGRESS_CTL_V +
+			       DIV_ROUND_UP(acs->bits, 32) * 4);
 	cfg_set_acs(cfg, acs);
 }
 
@@ -469,13 +491,14 @@ static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host,
 
 static int mock_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
 {
-	struct mock_host *host = container_of(bus->sysdata, struct mock_host, sysdata);
-	struct mock_pci *mock = host->mock;
+	struct mock_sysdata *sysdata = bus->sysdata;
+	struct mock_pci *mock = sysdata->mock;
 	struct mock_cfg *cfg;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&mock->lock, flags);
-	cfg = answer_to(mock, host, PCI_DEVID(bus->number, devfn));
+	mock->reads++;
+	cfg = answer_to(mock, sysdata->host, PCI_DEVID(bus->number, devfn));
 	if (cfg)
 		*val = cfg_read(cfg, where, size);
 	else
@@ -486,13 +509,13 @@ static int mock_read(struct pci_bus *bus, unsigned int devfn, int where, int siz
 
 static int mock_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val)
 {
-	struct mock_host *host = container_of(bus->sysdata, struct mock_host, sysdata);
-	struct mock_pci *mock = host->mock;
+	struct mock_sysdata *sysdata = bus->sysdata;
+	struct mock_pci *mock = sysdata->mock;
 	struct mock_cfg *cfg;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&mock->lock, flags);
-	cfg = answer_to(mock, host, PCI_DEVID(bus->number, devfn));
+	cfg = answer_to(mock, sysdata->host, PCI_DEVID(bus->number, devfn));
 	if (cfg)
 		cfg_write(cfg, where, size, val);
 	raw_spin_unlock_irqrestore(&mock->lock, flags);
@@ -513,13 +536,14 @@ static void mock_free(struct kref *ref)
 
 	for (i = 0; i < mock->nr; i++) {
 		kfree(mock->fn[i].vf_cfg);
-		if (mock->fn[i].row.kind == MOCK_PCI_HOST)
+		if (mock->fn[i].row.kind == MOCK_PCI_HOST && mock->fn[i].host) {
+			kfree(mock->fn[i].host->sysdata);
 			kfree(mock->fn[i].host);
+		}
 	}
 	kvfree(mock);
 }
 
-/* Whoever still holds a struct pci_dev may ask for its domain, which lives in the mock. */
 static void host_release(struct pci_host_bridge *bridge)
 {
 	struct mock_host *host = bridge->release_data;
@@ -588,11 +612,11 @@ static int host_add(struct mock_function *fn)
 	if (!bridge)
 		return -ENOMEM;
 	host->bridge = bridge;
-	host->sysdata.domain = fn->row.domain;
-	host->sysdata.node = fn->row.node ? fn->row.node - 1 : NUMA_NO_NODE;
+	host->sysdata->sysdata.domain = fn->row.domain;
+	host->sysdata->sysdata.node = fn->row.node ? fn->row.node - 1 : NUMA_NO_NODE;
 	kref_get(&host->mock->ref);
 	pci_set_host_bridge_release(bridge, host_release, host);
-	bridge->sysdata = &host->sysdata;
+	bridge->sysdata = host->sysdata;
 	bridge->ops = &mock_ops;
 	bridge->busnr = fn->row.bus;
 	/* Without these no service driver asks for interrupts that the mock does not have. */
@@ -619,6 +643,8 @@ static void host_remove(struct mock_host *host)
 		release_resource(&host->mem);
 	if (host->far.parent)
 		release_resource(&host->far);
+	kfree(host->sysdata);
+	host->sysdata = NULL;
 	pci_free_host_bridge(host->bridge);
 	host->bridge = NULL;
 }
@@ -631,14 +657,19 @@ static struct mock_function *function_of(struct mock_pci *mock, unsigned int row
 	return &mock->fn[row];
 }
 
+static int domain_of(const struct mock_function *fn)
+{
+	return fn->host->sysdata->sysdata.domain;
+}
+
 static struct pci_dev *find_dev(struct mock_pci *mock, struct mock_function *fn)
 {
 	int bus = function_bus(mock, fn);
 	struct pci_dev *pdev;
 
-	if (bus < 0)
+	if (bus < 0 || !fn->host->sysdata)
 		return NULL;
-	pdev = pci_get_domain_bus_and_slot(fn->host->sysdata.domain, bus, fn->row.devfn);
+	pdev = pci_get_domain_bus_and_slot(domain_of(fn), bus, fn->row.devfn);
 	pci_dev_put(pdev);
 	return pdev;
 }
@@ -793,6 +824,7 @@ static void remove_hosts(void *data)
 		if (mock->fn[i].row.kind == MOCK_PCI_HOST && mock->fn[i].host &&
 		    mock->fn[i].host->bridge)
 			host_remove(mock->fn[i].host);
+	p2pdma_forget_denials();
 	kref_put(&mock->ref, mock_free);
 }
 
@@ -811,6 +843,11 @@ static int init_row(struct mock_pci *mock, unsigned int i, const struct mock_pci
 		if (!fn->host)
 			return -ENOMEM;
 		fn->host->mock = mock;
+		fn->host->sysdata = kzalloc(sizeof(*fn->host->sysdata), GFP_KERNEL);
+		if (!fn->host->sysdata)
+			return -ENOMEM;
+		fn->host->sysdata->mock = mock;
+		fn->host->sysdata->host = fn->host;
 	}
 	if (row->total_vfs) {
 		fn->vf_cfg = kzalloc(sizeof(*fn->vf_cfg), GFP_KERNEL);
@@ -947,7 +984,7 @@ struct pci_dev *mock_pci_plug(struct mock_pci *mock, unsigned int row,
 	}
 	raw_spin_unlock_irqrestore(&mock->lock, flags);
 
-	bus = pci_find_bus(fn->host->sysdata.domain, function_bus(mock, fn));
+	bus = pci_find_bus(domain_of(fn), function_bus(mock, fn));
 	KUNIT_ASSERT_NOT_NULL(mock->test, bus);
 	pci_lock_rescan_remove();
 	pci_rescan_bus(bus);
@@ -992,6 +1029,23 @@ void mock_pci_set_unreadable(struct mock_pci *mock, unsigned int row, bool unrea
 	raw_spin_unlock_irqrestore(&mock->lock, flags);
 }
 
+/**
+ * mock_pci_reads - count configuration reads
+ * @mock: the hierarchy
+ *
+ * Return: the number of reads since the hierarchy was added, those of the PCI core included.
+ */
+u64 mock_pci_reads(struct mock_pci *mock)
+{
+	unsigned long flags;
+	u64 reads;
+
+	raw_spin_lock_irqsave(&mock->lock, flags);
+	reads = mock->reads;
+	raw_spin_unlock_irqrestore(&mock->lock, flags);
+	return reads;
+}
+
 /* ---- a driver ----------------------------------------------------------------------------- */
 
 struct mock_binding {
@@ -1007,6 +1061,7 @@ static int mock_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!binding)
 		return -ENODEV;
 	pci_set_drvdata(pdev, NULL);
+	dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	return binding->probe(pdev, binding->data);
 }
 
@@ -1094,7 +1149,13 @@ KUNIT_DEFINE_ACTION_WRAPPER(sysfs_unmount, kern_unmount, struct vfsmount *);
 /* Closed at once: a kernel thread's fput() would leave it to a work item. */
 KUNIT_DEFINE_ACTION_WRAPPER(sysfs_close, __fput_sync, struct file *);
 
-static struct vfsmount *sysfs_mount(struct kunit *test)
+/**
+ * mock_pci_sysfs_mount - mount sysfs
+ * @test: the test that wants it; fails if it cannot be mounted
+ *
+ * Return: the mount, which goes with the test.
+ */
+struct vfsmount *mock_pci_sysfs_mount(struct kunit *test)
 {
 	struct file_system_type *type = get_fs_type("sysfs");
 	struct vfsmount *mnt;
@@ -1105,6 +1166,42 @@ static struct vfsmount *sysfs_mount(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, sysfs_unmount, mnt));
 	return mnt;
+}
+
+/**
+ * mock_pci_sysfs_path - path of a file of a device
+ * @test: the test that wants it
+ * @dev: the device, or NULL for sysfs itself
+ * @name: path below its directory
+ *
+ * Return: the path below the root of sysfs, which goes with the test.
+ */
+const char *mock_pci_sysfs_path(struct kunit *test, struct device *dev, const char *name)
+{
+	char *dir = dev ? kobject_get_path(&dev->kobj, GFP_KERNEL) : kstrdup("/.", GFP_KERNEL);
+	size_t size;
+	char *path;
+
+	KUNIT_ASSERT_NOT_NULL(test, dir);
+	size = strlen(dir) + strlen(name) + 1;
+	path = kunit_kmalloc(test, size, GFP_KERNEL);
+	if (path)
+		snprintf(path, size, "%s/%s", dir + 1, name);
+	kfree(dir);
+	KUNIT_ASSERT_NOT_NULL(test, path);
+	return path;
+}
+
+/**
+ * mock_pci_sysfs_reopen - open a file in sysfs outside of the thread of a test
+ * @mnt: from mock_pci_sysfs_mount()
+ * @path: from mock_pci_sysfs_path()
+ *
+ * Return: the file, open for reading, for __fput_sync(), or an ERR_PTR().
+ */
+struct file *mock_pci_sysfs_reopen(struct vfsmount *mnt, const char *path)
+{
+	return file_open_root_mnt(mnt, path, O_RDONLY, 0);
 }
 
 /**
@@ -1119,17 +1216,9 @@ static struct vfsmount *sysfs_mount(struct kunit *test)
 struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const char *name,
 				 int flags)
 {
-	struct vfsmount *mnt = sysfs_mount(test);
-	char *dir = dev ? kobject_get_path(&dev->kobj, GFP_KERNEL) : kstrdup("/.", GFP_KERNEL);
-	struct file *file;
-	char *path;
+	const char *path = mock_pci_sysfs_path(test, dev, name);
+	struct file *file = file_open_root_mnt(mock_pci_sysfs_mount(test), path, flags, 0);
 
-	KUNIT_ASSERT_NOT_NULL(test, dir);
-	path = kasprintf(GFP_KERNEL, "%s/%s", dir + 1, name);
-	kfree(dir);
-	KUNIT_ASSERT_NOT_NULL(test, path);
-	file = file_open_root_mnt(mnt, path, flags, 0);
-	kfree(path);
 	if (!IS_ERR(file))
 		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, sysfs_close, file));
 	return file;

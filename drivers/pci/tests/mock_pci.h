@@ -66,9 +66,11 @@ enum mock_pci_kind {
  * @ctrl: PCI_ACS_* bits that are on after enumeration, whatever the PCI core turned on
  * @bits: size of the egress control vector, 1 to 256; 0 for none
  * @vector: the egress control vector, lowest bit first
+ * @wide: both registers are 32 bits wide, as in some Intel root ports; no vector then
  */
 struct mock_pci_acs {
 	bool present;
+	bool wide;
 	u8 cap;
 	u8 ctrl;
 	u16 bits;
@@ -90,6 +92,14 @@ struct mock_pci_acs {
 	.ctrl = PCI_ACS_EC | (_on), \
 	.bits = (_bits), \
 	.vector = { (_vector) }, \
+}
+
+/* The same with registers of 32 bits, for a device that the kernel knows to have such. */
+#define MOCK_PCI_ACS_WIDE(_on) { \
+	.present = true, \
+	.wide = true, \
+	.cap = PCI_ACS_SV | PCI_ACS_TB | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF, \
+	.ctrl = (_on), \
 }
 
 /**
@@ -172,6 +182,7 @@ struct pci_dev *mock_pci_plug(struct mock_pci *mock, unsigned int row,
 			      const struct mock_pci_row *replacement);
 void mock_pci_set_acs(struct mock_pci *mock, unsigned int row, const struct mock_pci_acs *acs);
 void mock_pci_set_unreadable(struct mock_pci *mock, unsigned int row, bool unreadable);
+u64 mock_pci_reads(struct mock_pci *mock);
 
 /* ---- drivers, clients, sysfs -------------------------------------------------------------- */
 
@@ -182,6 +193,9 @@ void mock_pci_unbind(struct pci_dev *pdev);
 
 struct device *mock_pci_add_child(struct kunit *test, struct device *parent, const char *name);
 
+struct vfsmount *mock_pci_sysfs_mount(struct kunit *test);
+const char *mock_pci_sysfs_path(struct kunit *test, struct device *dev, const char *name);
+struct file *mock_pci_sysfs_reopen(struct vfsmount *mnt, const char *path);
 struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const char *name,
 				 int flags);
 void mock_pci_sysfs_close(struct kunit *test, struct file *file);

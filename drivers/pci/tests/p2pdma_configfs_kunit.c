@@ -100,23 +100,23 @@ struct garbage_case {
 };
 
 static const struct garbage_case garbage_cases[] = {
-	{ "nothing", "", -EINVAL },
-	{ "just a newline", "\n", -EINVAL },
-	{ "nonsense", "nonsense", -EINVAL },
-	{ "two digits", "10", -EINVAL },
-	{ "two zeros", "00", -EINVAL },
-	{ "a number", "2", -EINVAL },
-	{ "a negative number", "-1", -EINVAL },
-	{ "hexadecimal", "0x1", -EINVAL },
-	{ "a word and more", "onn", -EINVAL },
-	{ "two words", "on off", -EINVAL },
-	{ "a word cut short", "tru", -EINVAL },
-	{ "a word that begins like another", "offer", -EINVAL },
-	{ "a space before", " 1", -EINVAL },
-	{ "a space after", "1 ", -EINVAL },
-	{ "two newlines", "1\n\n", -EINVAL },
-	{ "a newline in between", "1\n0", -EINVAL },
-	{ "a domain and nothing else", "0000", -EINVAL },
+	{ "nothing", "", -ENODEV },
+	{ "just a newline", "\n", -ENODEV },
+	{ "nonsense", "nonsense", -ENODEV },
+	{ "two digits", "10", -ENODEV },
+	{ "two zeros", "00", -ENODEV },
+	{ "a number", "2", -ENODEV },
+	{ "a negative number", "-1", -ENODEV },
+	{ "hexadecimal", "0x1", -ENODEV },
+	{ "a word and more", "onn", -ENODEV },
+	{ "two words", "on off", -ENODEV },
+	{ "a word cut short", "tru", -ENODEV },
+	{ "a word that begins like another", "offer", -ENODEV },
+	{ "a space before", " 1", -ENODEV },
+	{ "a space after", "1 ", -ENODEV },
+	{ "two newlines", "1\n\n", -ENODEV },
+	{ "a newline in between", "1\n0", -ENODEV },
+	{ "a domain and nothing else", "0000", -ENODEV },
 	{ "a domain with its colon", "0000:", -ENODEV },
 	{ "an address that begins with 0", "0000:ff:00.0", -ENODEV },
 	{ "an address that begins with 1", "1000:ff:00.0", -ENODEV },
@@ -124,8 +124,8 @@ static const struct garbage_case garbage_cases[] = {
 	{ "an address without function", "0001:01:00", -ENODEV },
 	{ "an address and more", "0001:01:00.0x", -ENODEV },
 	{ "a space before an address", " 0001:01:00.0", -ENODEV },
-	{ "an address in a line of its own", "\n0001:01:00.0", -EINVAL },
-	{ "two addresses", "0001:01:00.0\n0001:01:00.0", -EINVAL },
+	{ "an address in a line of its own", "\n0001:01:00.0", -ENODEV },
+	{ "two addresses", "0001:01:00.0\n0001:01:00.0", -ENODEV },
 	{ "a function that is not there", "0001:01:00.7", -ENODEV },
 	{ "a function without memory", "0001:01:00.2", -ENODEV },
 	{ "a function with unpublished memory", "0001:01:00.1\n", -ENODEV },
@@ -171,7 +171,7 @@ static void store_long_text(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, text);
 	memset(text, '1', PAGE_SIZE - 1);
 	text[PAGE_SIZE - 1] = '\0';
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), -ENODEV);
 	text[10] = ':';
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), -ENODEV);
 	KUNIT_EXPECT_PTR_EQ(test, pdev, UNTOUCHED);

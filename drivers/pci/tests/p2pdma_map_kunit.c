@@ -10,7 +10,9 @@
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
+#include <linux/capability.h>
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
@@ -977,6 +979,198 @@ static void map_survives_hot_plug_elsewhere(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 }
 
+/*
+ * Verdicts age. Nobody tells of what happens here to the port above CLIENT:
+ *
+ *	RP1 - USP - DSP0 - CLIENT	DSP0 falls silent, or redirects
+ *	         \- DSP1 - MEM
+ */
+
+/* A port that does not answer once must not be held against the next mapping. */
+static void map_after_silence(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, provider);
+	mock_pci_set_unreadable(mock, DSP0, true);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	mock_pci_set_unreadable(mock, DSP0, false);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+}
+
+/* Access control changes without a word: the mapping follows within two seconds. */
+static void expect_soon(struct kunit *test, struct device *client, struct pci_dev *provider,
+			int err)
+{
+	unsigned long deadline = jiffies + 2 * HZ;
+	int got;
+
+	do {
+		got = map_one(test, client, provider);
+		if (got != err)
+			schedule_timeout_uninterruptible(HZ / 50);
+	} while (got != err && time_before(jiffies, deadline));
+	KUNIT_EXPECT_EQ(test, got, err);
+}
+
+static void map_follows_access_control(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	mock_pci_set_acs(mock, DSP0, &acs_rr);
+	expect_soon(test, client, provider, -EREMOTEIO);
+	mock_pci_set_acs(mock, DSP0, &acs_off);
+	expect_soon(test, client, provider, 0);
+}
+
+/* The same under a storm of mappings on two CPUs. */
+static void map_storm_follows_access_control(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, OFFSET);
+	unsigned int *world = kunit_kzalloc(test, sizeof(*world), GFP_KERNEL);
+	struct mapper *mapper[MAPPERS];
+	unsigned int change, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, world);
+	p2pdma_kunit_provide(test, mock_pci_dev(mock, MEM));
+	for (i = 0; i < MAPPERS; i++)
+		mapper[i] = start_mapper(test, mock, world);
+	for (change = 0; change < 4; change++) {
+		WRITE_ONCE(*world, *world + 1);
+		/* Pairs with map_and_check(). */
+		smp_mb();
+		mock_pci_set_acs(mock, DSP0, change % 2 ? &acs_off : &acs_rr);
+		/* Age is what the mappings wait for. */
+		schedule_timeout_uninterruptible(HZ + HZ / 10);
+		/* Pairs with map_and_check(). */
+		smp_store_release(world, *world + 1);
+		for (i = 0; i < MAPPERS; i++)
+			expect_progress(test, mapper[i]);
+	}
+	for (i = 0; i < MAPPERS; i++) {
+		kunit_release_action(test, stop_mapper, mapper[i]);
+		KUNIT_EXPECT_EQ(test, atomic_read(&mapper[i]->wrong), 0);
+	}
+}
+
+static int bind_nothing(struct pci_dev *pdev, void *data)
+{
+	return 0;
+}
+
+/* With the driver of a client the domain of its IOMMU may change. */
+static void map_after_driver_changed(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+	mock_pci_set_acs(mock, DSP0, &acs_rr);
+	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
+	client = client_at(mock, CLIENT);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	mock_pci_set_acs(mock, DSP0, &acs_off);
+	mock_pci_unbind(to_pci_dev(client));
+	client = client_at(mock, CLIENT);
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+}
+
+static bool not_translated(struct pci_dev *client)
+{
+	return false;
+}
+
+/*
+ * CLIENT emits 32 or 37 bits. The window of the host bridge is at 256 GiB, 38 bits, and up:
+ *
+ *	CLIENT --- 32 bits ---x   MEM, at 38 bits
+ */
+static void map_above_the_mask(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *client = client_at(mock, CLIENT);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	static const u64 masks[] = { DMA_BIT_MASK(32), DMA_BIT_MASK(37) };
+	unsigned int i;
+
+	kunit_activate_static_stub(test, p2pdma_client_translated, not_translated);
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
+	for (i = 0; i < ARRAY_SIZE(masks); i++) {
+		KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(client, masks[i]));
+		p2pdma_routes_changed();
+		KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+		KUNIT_EXPECT_LT(test, pci_p2pdma_distance(provider, client, true), 0);
+	}
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(client, DMA_BIT_MASK(64)));
+	p2pdma_routes_changed();
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
+
+	/* A bus in between counts like a mask. */
+	client->bus_dma_limit = DMA_BIT_MASK(32);
+	p2pdma_routes_changed();
+	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
+	client->bus_dma_limit = 0;
+
+	/* Without a driver nobody has set the mask. */
+	dma_set_mask_and_coherent(client, DMA_BIT_MASK(32));
+	mock_pci_unbind(to_pci_dev(client));
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, client, true), 4);
+}
+
+/* What an administrator denied stays denied when the port comes back. */
+static void map_after_denied_port_returned(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct pci_dev *provider = mock_pci_dev(mock, MEM);
+	struct device *port = &mock_pci_dev(mock, DSP0)->dev;
+	char text[32];
+
+	p2pdma_kunit_provide(test, provider);
+	KUNIT_ASSERT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "deny"), 4);
+	mock_pci_unplug(mock, DSP0);
+	port = &mock_pci_plug(mock, DSP0, NULL)->dev;
+	mock_pci_sysfs_read(test, port, "p2pdma/policy", text, sizeof(text));
+	KUNIT_EXPECT_STREQ(test, text, "auto [deny]\n");
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+
+	KUNIT_ASSERT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "auto"), 4);
+	mock_pci_unplug(mock, DSP0);
+	port = &mock_pci_plug(mock, DSP0, NULL)->dev;
+	mock_pci_sysfs_read(test, port, "p2pdma/policy", text, sizeof(text));
+	KUNIT_EXPECT_STREQ(test, text, "[auto] deny\n");
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+}
+
+/* Root without CAP_SYS_ADMIN, in a container for instance, decides nothing. */
+static void policy_needs_capability(struct kunit *test)
+{
+	struct mock_pci *mock = map_add(test, 0);
+	struct device *port = &mock_pci_dev(mock, DSP0)->dev;
+	const struct cred *before;
+	struct cred *weak = prepare_creds();
+	char text[32];
+
+	KUNIT_ASSERT_NOT_NULL(test, weak);
+	cap_lower(weak->cap_effective, CAP_SYS_ADMIN);
+	before = override_creds(weak);
+	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "deny"), -EPERM);
+	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, NULL, "bus/pci/p2pdma_rescan", "1"),
+			-EPERM);
+	revert_creds(before);
+	put_cred(weak);
+	mock_pci_sysfs_read(test, port, "p2pdma/policy", text, sizeof(text));
+	KUNIT_EXPECT_STREQ(test, text, "[auto] deny\n");
+}
+
 static struct kunit_case p2pdma_map_cases[] = {
 	KUNIT_CASE_PARAM(map_direct, offset_gen_params),
 	KUNIT_CASE_PARAM(map_through_host_bridge, offset_gen_params),
@@ -1001,6 +1195,13 @@ static struct kunit_case p2pdma_map_cases[] = {
 	KUNIT_CASE(map_after_setpci),
 	KUNIT_CASE(map_while_routes_change),
 	KUNIT_CASE(map_survives_hot_plug_elsewhere),
+	KUNIT_CASE(map_after_silence),
+	KUNIT_CASE_SLOW(map_follows_access_control),
+	KUNIT_CASE_SLOW(map_storm_follows_access_control),
+	KUNIT_CASE(map_after_driver_changed),
+	KUNIT_CASE(map_above_the_mask),
+	KUNIT_CASE(map_after_denied_port_returned),
+	KUNIT_CASE(policy_needs_capability),
 	{}
 };
 

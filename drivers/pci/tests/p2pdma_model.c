@@ -20,6 +20,7 @@
 enum fate {
 	FATE_CLAIMED,
 	FATE_UP,
+	FATE_UP_BY_DESIGN,
 	FATE_REFUSED,
 	FATE_UNREADABLE,
 };
@@ -100,6 +101,63 @@ static int function_0(const struct p2pdma_model *model, int fn)
 /* ---- access control ----------------------------------------------------------------------- */
 
 /*
+ * Hardware without the bits, but with their effect: Zhaoxin ports, Qualcomm root ports, network
+ * functions of Solarflare and Intel, and Intel's integrated endpoints. Only what the random
+ * hierarchies contain is here; the suite p2pdma_hosts compares the complete table.
+ */
+static bool isolates_by_design(const struct p2pdma_model_function *fn)
+{
+	switch (fn->vendor) {
+	case 0x1d17:
+		return is_downstream_port(fn) && (fn->device == 0x0710 || fn->device == 0x0740);
+	case 0x17cb:
+		return fn->device == 0x0400;
+	case 0x1924:
+		return fn->device == 0x0903;
+	case 0x8086:
+		return fn->device == 0x1521 || fn->kind == P2PDMA_MODEL_RCIEP;
+	}
+	return false;
+}
+
+/**
+ * p2pdma_model_is_wide - are registers of the ACS capability 32 bits wide?
+ * @fn: the function
+ *
+ * Return: true for root ports of some Intel chipsets.
+ */
+bool p2pdma_model_is_wide(const struct p2pdma_model_function *fn)
+{
+	return fn->kind == P2PDMA_MODEL_ROOT_PORT && fn->vendor == 0x8086 &&
+	       (fn->device == 0xa110 || fn->device == 0x9d1b);
+}
+
+/* Without an answer nothing is known. */
+static bool is_silent(const struct p2pdma_model_function *fn)
+{
+	return fn->acs.present && fn->unreadable && !isolates_by_design(fn);
+}
+
+/* Functions of one device, none of which is a port of a switch or a root complex. */
+static bool are_siblings(const struct p2pdma_model *model, int a, int b)
+{
+	if (b == P2PDMA_MODEL_NONE || is_downstream_port(&model->fn[a]) || !on_one_bus(model, a, b))
+		return false;
+	a = model->fn[a].pf == P2PDMA_MODEL_NONE ? a : model->fn[a].pf;
+	b = model->fn[b].pf == P2PDMA_MODEL_NONE ? b : model->fn[b].pf;
+	return model->fn[a].ari || model->fn[b].ari ||
+	       model->fn[a].number / 8 == model->fn[b].number / 8;
+}
+
+/* Whoever speaks to siblings can be told not to (PCIe r6.0, sec 6.12.1.2). */
+static bool sends_up_by_design(const struct p2pdma_model *model, int fn, int peer)
+{
+	if (isolates_by_design(&model->fn[fn]))
+		return true;
+	return !(model->fn[fn].acs.cap & PCI_ACS_RR) && are_siblings(model, fn, peer);
+}
+
+/*
  * Functions of one device have bits by function number (PCIe r6.0, sec 6.12.1.2). If function 0
  * says so they have them by function group (sec 7.8.8.3), which is not read: the bit counts as
  * unknown. So does it where a virtual function has a bus number of its own, because there are two
@@ -147,24 +205,33 @@ static enum fate control_request(const struct p2pdma_model *model, int fn, int p
 {
 	const struct p2pdma_model_acs *acs = &model->fn[fn].acs;
 
-	if (!acs->present)
+	if (!acs->present && !isolates_by_design(&model->fn[fn]))
 		return FATE_CLAIMED;
-	if (model->fn[fn].unreadable)
+	if (is_silent(&model->fn[fn]))
 		return FATE_UNREADABLE;
+	if (sends_up_by_design(model, fn, peer))
+		return FATE_UP_BY_DESIGN;
 	if (acs->ctrl & PCI_ACS_EC)
 		return egress_control(model, fn, peer);
 	return acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_CLAIMED;
 }
 
-static enum fate control_completion(const struct p2pdma_model *model, int fn)
+static enum fate control_completion(const struct p2pdma_model *model, int fn, int peer)
 {
 	const struct p2pdma_model_function *from = &model->fn[fn];
 
-	if (!from->acs.present)
+	if (!from->acs.present && !isolates_by_design(from))
 		return FATE_CLAIMED;
-	if (from->unreadable)
+	if (is_silent(from))
 		return FATE_UNREADABLE;
+	if (sends_up_by_design(model, fn, peer))
+		return FATE_UP_BY_DESIGN;
 	return from->acs.ctrl & PCI_ACS_CR ? FATE_UP : FATE_CLAIMED;
+}
+
+static bool goes_up(enum fate fate)
+{
+	return fate == FATE_UP || fate == FATE_UP_BY_DESIGN;
 }
 
 /*
@@ -174,7 +241,7 @@ static enum fate control_completion(const struct p2pdma_model *model, int fn)
  */
 static enum fate control_climber(const struct p2pdma_model_function *port)
 {
-	if (port->kind == P2PDMA_MODEL_UPSTREAM)
+	if (port->kind == P2PDMA_MODEL_UPSTREAM || isolates_by_design(port))
 		return FATE_UP;
 	if (!is_downstream_port(port) || !port->acs.present)
 		return FATE_REFUSED;
@@ -238,18 +305,23 @@ static void apply_fate(struct p2pdma_model_verdict *verdict, int fn, enum fate f
 		verdict->redirected = true;
 		mark(verdict, fn, P2PDMA_PORT_REDIRECTS);
 		break;
+	case FATE_UP_BY_DESIGN:
+		verdict->redirected = true;
+		mark(verdict, fn, P2PDMA_PORT_ISOLATES);
+		break;
 	case FATE_REFUSED:
 		mark(verdict, fn, P2PDMA_PORT_BLOCKS);
 		refuse(verdict, P2PDMA_REASON_EGRESS);
 		break;
 	case FATE_UNREADABLE:
-		mark(verdict, fn, P2PDMA_PORT_BLOCKS);
+		mark(verdict, fn, P2PDMA_PORT_UNREADABLE);
 		refuse(verdict, P2PDMA_REASON_UNREADABLE);
 		break;
 	}
 }
 
-static void climb(const struct p2pdma_model *model, int port, struct p2pdma_model_verdict *verdict)
+static void climb(const struct p2pdma_model *model, int port, enum p2pdma_reason reason,
+		  struct p2pdma_model_verdict *verdict)
 {
 	for (; port != P2PDMA_MODEL_NONE; port = model->fn[port].up) {
 		enum fate fate = control_climber(&model->fn[port]);
@@ -258,23 +330,63 @@ static void climb(const struct p2pdma_model *model, int port, struct p2pdma_mode
 			apply_fate(verdict, port, fate);
 		} else if (fate == FATE_REFUSED) {
 			mark(verdict, port, P2PDMA_PORT_NO_FORWARDING);
-			refuse(verdict, P2PDMA_REASON_NO_FORWARDING);
+			refuse(verdict, reason);
 		}
 	}
 }
 
-/*
- * A request that the client translated carries a CPU address. Where it is not redirected like
- * others (PCIe r6.0, sec 6.12.3, Direct Translated P2P), or requests are not redirected at all
- * but completions are, the switch takes the CPU address for a bus address.
- */
-static bool goes_astray(const struct p2pdma_model *model, int provider, int client, int at,
-			enum fate request)
-{
-	const struct p2pdma_model_acs *acs = &model->fn[at].acs;
+/* ---- requests that the client translated -------------------------------------------------- */
 
-	return model->fn[client].ats && model->hosts[model->fn[provider].host].offset &&
-	       (request != FATE_UP || acs->ctrl & PCI_ACS_DT);
+/*
+ * They carry a CPU address. Direct Translated P2P lets them be claimed (PCIe r6.0, sec 6.12.3);
+ * other such requests share the fate of requests for that address.
+ */
+static enum fate fate_of_translated(const struct p2pdma_model *model, int at, enum fate fate)
+{
+	const struct p2pdma_model_function *from = &model->fn[at];
+
+	if (fate != FATE_UP_BY_DESIGN && !isolates_by_design(from) && !from->unreadable &&
+	    from->acs.ctrl & PCI_ACS_DT)
+		return FATE_CLAIMED;
+	return fate;
+}
+
+/* Translation Blocking is for ports that the request enters from below. */
+static void block_translated(const struct p2pdma_model *model, int port, int end,
+			     struct p2pdma_model_verdict *verdict)
+{
+	for (; port != end && port != P2PDMA_MODEL_NONE; port = model->fn[port].up) {
+		const struct p2pdma_model_function *fn = &model->fn[port];
+
+		if (!is_downstream_port(fn) || isolates_by_design(fn))
+			continue;
+		if (is_silent(fn)) {
+			apply_fate(verdict, port, FATE_UNREADABLE);
+		} else if (fn->acs.ctrl & PCI_ACS_TB) {
+			mark(verdict, port, P2PDMA_PORT_BLOCKS);
+			refuse(verdict, P2PDMA_REASON_TRANSLATED);
+		}
+	}
+}
+
+/* Where they are claimed below the host bridge, a CPU address must be a bus address. */
+static void send_translated(const struct packet *request, int client, enum fate fate,
+			    struct p2pdma_model_verdict *verdict)
+{
+	const struct p2pdma_model *model = request->model;
+	bool claimed = fate == FATE_CLAIMED && verdict->parent != P2PDMA_MODEL_NONE;
+	int pf = model->fn[client].pf;
+
+	if (claimed && model->hosts[model->fn[client].host].offset)
+		refuse(verdict, P2PDMA_REASON_TRANSLATED);
+	if (fate == FATE_UNREADABLE)
+		apply_fate(verdict, request->at, fate);
+	if (fate == FATE_REFUSED) {
+		mark(verdict, request->at, P2PDMA_PORT_BLOCKS);
+		refuse(verdict, P2PDMA_REASON_TRANSLATED);
+	}
+	block_translated(model, model->fn[pf == P2PDMA_MODEL_NONE ? client : pf].up,
+			 claimed ? verdict->parent : P2PDMA_MODEL_NONE, verdict);
 }
 
 /* ---- policy ------------------------------------------------------------------------------- */
@@ -402,21 +514,38 @@ static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
 
 /* ---- the verdict -------------------------------------------------------------------------- */
 
+/* With an address for an IOMMU, nobody below the host bridge takes the request for his own. */
+static enum fate fate_of_request(const struct p2pdma_model *model, int client, int at,
+				 enum fate fate)
+{
+	if (!model->fn[client].iommu || fate == FATE_CLAIMED || is_silent(&model->fn[at]))
+		return fate;
+	return fate == FATE_UP_BY_DESIGN ? fate : FATE_UP;
+}
+
 static void meet_at_bridge(const struct packet *request, const struct packet *completion,
-			   int provider, int client, struct p2pdma_model_verdict *verdict)
+			   int client, struct p2pdma_model_verdict *verdict)
 {
 	const struct p2pdma_model *model = request->model;
-	enum fate fate = control_request(model, request->at, request->claimer);
+	enum fate window = control_request(model, request->at, request->claimer);
+	enum fate fate = fate_of_request(model, client, request->at, window);
+	enum fate back = control_completion(model, completion->at, completion->claimer);
+	enum fate translated = fate_of_translated(model, request->at, window);
+	bool up;
 
 	apply_fate(verdict, request->at, fate);
-	apply_fate(verdict, completion->at, control_completion(model, completion->at));
+	apply_fate(verdict, completion->at, back);
 	if (refused(verdict))
 		verdict->redirected = false;
 	if (!verdict->redirected)
 		return;
-	climb(model, verdict->parent, verdict);
-	if (goes_astray(model, provider, client, request->at, fate))
-		refuse(verdict, P2PDMA_REASON_TRANSLATED);
+	verdict->translated = model->fn[client].iommu;
+	up = goes_up(back) || (goes_up(fate) && !verdict->translated);
+	if (up || (model->fn[client].ats && goes_up(translated)))
+		climb(model, verdict->parent,
+		      up ? P2PDMA_REASON_NO_FORWARDING : P2PDMA_REASON_TRANSLATED, verdict);
+	if (model->fn[client].ats)
+		send_translated(request, client, translated, verdict);
 }
 
 /*
@@ -425,18 +554,42 @@ static void meet_at_bridge(const struct packet *request, const struct packet *co
  * that egress control says can keep a request away from it.
  */
 static void meet_at_host(const struct packet *request, const struct packet *completion,
-			 struct p2pdma_model_verdict *verdict)
+			 int client, struct p2pdma_model_verdict *verdict)
 {
-	const struct p2pdma_model_function *from = &request->model->fn[request->at];
-	enum fate fate = control_request(request->model, request->at, request->claimer);
+	const struct p2pdma_model *model = request->model;
+	const struct p2pdma_model_function *from = &model->fn[request->at];
+	enum fate window = control_request(model, request->at, request->claimer), fate;
 
-	if (from->acs.ctrl & PCI_ACS_RR && !from->unreadable)
-		fate = FATE_UP;
-	if (fate != FATE_UP)
+	if (from->acs.ctrl & PCI_ACS_RR && window != FATE_UP_BY_DESIGN && !is_silent(from))
+		window = FATE_UP;
+	verdict->translated = model->fn[client].iommu;
+	fate = fate_of_request(model, client, request->at, window);
+	if (!goes_up(fate))
 		apply_fate(verdict, request->at, fate);
-	fate = control_completion(request->model, completion->at);
-	if (fate != FATE_UP)
+	fate = control_completion(model, completion->at, completion->claimer);
+	if (!goes_up(fate))
 		apply_fate(verdict, completion->at, fate);
+	if (!refused(verdict) && model->fn[client].ats)
+		send_translated(request, client, fate_of_translated(model, request->at, window),
+				verdict);
+}
+
+/* A function without access control need not reach its siblings, and does in practice. */
+static void judge_siblings(const struct packet *request, struct p2pdma_model_verdict *verdict)
+{
+	const struct p2pdma_model *model = request->model;
+
+	if (verdict->type == PCI_P2PDMA_MAP_BUS_ADDR && !model->fn[request->at].acs.present &&
+	    are_siblings(model, request->at, request->claimer))
+		verdict->reason = P2PDMA_REASON_SAME_DEVICE;
+}
+
+/* An IOMMU gives every client addresses that it can emit; the bus does not. */
+static void check_mask(const struct p2pdma_model *model, int provider, int client,
+		       struct p2pdma_model_verdict *verdict)
+{
+	if (!verdict->translated && model->fn[client].mask < model->fn[provider].top)
+		refuse(verdict, P2PDMA_REASON_ADDRESS);
 }
 
 /* What access control does not refuse has to be allowed by whoever decides about the bridges. */
@@ -479,14 +632,17 @@ void p2pdma_model_route(const struct p2pdma_model *model, int provider, int clie
 		verdict->parent = model->fn[client].up;
 		verdict->reason = P2PDMA_REASON_SELF;
 		verdict->distance = 0;
+		check_mask(model, provider, client, verdict);
 		return;
 	}
 	if (host)
-		meet_at_host(&request, &completion, verdict);
+		meet_at_host(&request, &completion, client, verdict);
 	else
-		meet_at_bridge(&request, &completion, provider, client, verdict);
-	if (!refused(verdict))
-		ask_policy(model, provider, client, verdict);
+		meet_at_bridge(&request, &completion, client, verdict);
+	ask_policy(model, provider, client, verdict);
 	if (!refused(verdict) && (host || verdict->redirected))
 		ask_hosts(model, model->fn[provider].host, model->fn[client].host, verdict);
+	else
+		judge_siblings(&request, verdict);
+	check_mask(model, provider, client, verdict);
 }

@@ -48,12 +48,14 @@ enum p2pdma_model_kind {
 /**
  * struct p2pdma_model_acs - access control (PCIe r6.0, sec 7.7.11)
  * @present: the function has the capability
+ * @cap: PCI_ACS_* bits that the function implements
  * @ctrl: PCI_ACS_* bits that are on
  * @bits: size of the egress control vector, 1 to 256; 0 for none
  * @vector: the egress control vector, lowest bit first
  */
 struct p2pdma_model_acs {
 	bool present;
+	u8 cap;
 	u8 ctrl;
 	u16 bits;
 	u64 vector[4];
@@ -76,6 +78,9 @@ struct p2pdma_model_acs {
  * @group: function group
  * @unreadable: all reads give ones
  * @ats: sends translated requests
+ * @iommu: an IOMMU translates untranslated requests
+ * @mask: number of address bits that the function emits
+ * @top: number of address bits of the function's memory
  * @nr_vfs: virtual functions that it has; they stand behind it in the table
  * @vf_offset: routing ID of the first of them, less its own
  * @policy: of a bridge
@@ -95,6 +100,9 @@ struct p2pdma_model_function {
 	u8 group;
 	bool unreadable;
 	bool ats;
+	bool iommu;
+	u8 mask;
+	u8 top;
 	u8 nr_vfs;
 	u16 vf_offset;
 	enum p2pdma_policy policy;
@@ -133,6 +141,7 @@ struct p2pdma_model {
  * @type: how DMA has to be mapped
  * @reason: why
  * @redirected: access control sends requests or completions up to the host bridge
+ * @translated: requests go to the host bridge with addresses for an IOMMU
  * @distance: hops
  * @parent: index of the bridge at which the paths meet, P2PDMA_MODEL_NONE for the host bridge
  * @host: index of the host bridge that decided, P2PDMA_MODEL_NONE where none had to
@@ -142,6 +151,7 @@ struct p2pdma_model_verdict {
 	enum pci_p2pdma_map_type type;
 	enum p2pdma_reason reason;
 	bool redirected;
+	bool translated;
 	int distance;
 	int parent;
 	int host;
@@ -151,6 +161,7 @@ struct p2pdma_model_verdict {
 /* ---- p2pdma_model.c: the rules ------------------------------------------------------------ */
 
 bool p2pdma_model_is_bridge(const struct p2pdma_model *model, int fn);
+bool p2pdma_model_is_wide(const struct p2pdma_model_function *fn);
 enum p2pdma_capability p2pdma_model_capability(const struct p2pdma_model *model, int host);
 void p2pdma_model_route(const struct p2pdma_model *model, int provider, int client,
 			struct p2pdma_model_verdict *verdict);

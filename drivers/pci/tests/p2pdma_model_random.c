@@ -27,6 +27,11 @@ static const u32 random_ids[] = {
 	0x1ae1ffff,
 };
 
+/* Isolation without a capability, by kind of function; see p2pdma_model.c. */
+static const u32 port_quirks[] = { 0x1d170710, 0x1d170740, 0x17cb0400, 0x1d170760 };
+static const u32 root_port_quirks[] = { 0x8086a110, 0x80869d1b, 0x8086a1ff };
+static const u32 endpoint_quirks[] = { 0x19240903, 0x80861521, 0x19240904 };
+
 /**
  * struct generator - a hierarchy in the making
  * @model: what there is of it
@@ -39,6 +44,9 @@ static const u32 random_ids[] = {
  * @egress: percentage of access control with an egress vector
  * @silent: percentage of unreadable functions
  * @deny: percentage of bridges that are denied
+ * @quirk: percentage of functions with a quirk
+ * @iommu: percentage of functions with an IOMMU
+ * @mask: percentage of functions that do not emit every address
  */
 struct generator {
 	struct p2pdma_model *model;
@@ -51,6 +59,9 @@ struct generator {
 	int egress;
 	int silent;
 	int deny;
+	int quirk;
+	int iommu;
+	int mask;
 };
 
 /* ---- random numbers ----------------------------------------------------------------------- */
@@ -130,6 +141,19 @@ static u8 random_control(struct generator *gen, bool port)
 	return ctrl;
 }
 
+/*
+ * A function need not reach its siblings, and then implements less. A port without Request
+ * Redirect is a mistake, but none that isolates.
+ */
+static u8 random_capability(struct generator *gen, bool port)
+{
+	u8 cap = PCI_ACS_SV | PCI_ACS_TB | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF | PCI_ACS_DT;
+
+	if (chance(gen, port ? 95 : 60))
+		return cap;
+	return ONE_OF(gen, 0, PCI_ACS_SV, PCI_ACS_CR | PCI_ACS_DT) | (port ? PCI_ACS_UF : 0);
+}
+
 static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs, bool port)
 {
 	unsigned int i;
@@ -137,9 +161,11 @@ static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs, bool
 	if (!chance(gen, gen->acs))
 		return;
 	acs->present = true;
-	acs->ctrl = random_control(gen, port);
-	if (!chance(gen, gen->egress))
+	acs->cap = random_capability(gen, port);
+	acs->ctrl = random_control(gen, port) & acs->cap;
+	if (!chance(gen, gen->egress) || !(acs->cap & PCI_ACS_RR))
 		return;
+	acs->cap |= PCI_ACS_EC;
 	if (chance(gen, 80))
 		acs->ctrl |= PCI_ACS_EC;
 	acs->bits = ONE_OF(gen, 1, 2, 4, 5, 8, 16, 31, 32, 33, 64, 65, 255, 256, 256, 256, 256);
@@ -175,6 +201,9 @@ static int add(struct generator *gen, enum p2pdma_model_kind kind, int host, int
 		fn->policy = P2PDMA_POLICY_DENY;
 	if (kind == P2PDMA_MODEL_ENDPOINT || kind == P2PDMA_MODEL_RCIEP)
 		fn->ats = chance(gen, 25);
+	fn->iommu = chance(gen, gen->iommu);
+	fn->mask = chance(gen, gen->mask) ? ONE_OF(gen, 32, 36, 39, 40, 48) : 64;
+	fn->top = ONE_OF(gen, 32, 40, 40, 48);
 	return nr;
 }
 
@@ -400,6 +429,30 @@ static u16 random_root_entry(struct generator *gen, int host, u16 number, u8 *po
 	return next_slot(number);
 }
 
+static void set_identity(struct p2pdma_model_function *fn, u32 id)
+{
+	fn->vendor = id >> 16;
+	fn->device = id & 0xffff;
+}
+
+/* The vector is where the wide layout has its control register. */
+static void random_quirk(struct generator *gen, struct p2pdma_model_function *fn)
+{
+	if (!chance(gen, gen->quirk) || fn->pf != P2PDMA_MODEL_NONE)
+		return;
+	if (fn->kind == P2PDMA_MODEL_ROOT_PORT && chance(gen, 50))
+		set_identity(fn, root_port_quirks[below(gen, ARRAY_SIZE(root_port_quirks))]);
+	else if (fn->kind == P2PDMA_MODEL_ROOT_PORT || fn->kind == P2PDMA_MODEL_DOWNSTREAM)
+		set_identity(fn, port_quirks[below(gen, ARRAY_SIZE(port_quirks))]);
+	else if (fn->kind == P2PDMA_MODEL_ENDPOINT)
+		set_identity(fn, endpoint_quirks[below(gen, ARRAY_SIZE(endpoint_quirks))]);
+	if (!p2pdma_model_is_wide(fn))
+		return;
+	fn->acs.bits = 0;
+	fn->acs.cap &= ~PCI_ACS_EC;
+	fn->acs.ctrl &= ~PCI_ACS_EC;
+}
+
 /* Numbers that mean something elsewhere must not mean anything here. */
 static void random_identities(struct generator *gen, int first)
 {
@@ -408,10 +461,10 @@ static void random_identities(struct generator *gen, int first)
 	for (fn = first; fn < gen->model->nr; fn++) {
 		u32 id = random_ids[below(gen, ARRAY_SIZE(random_ids))];
 
-		if (!chance(gen, fn == first ? 75 : 4) || at(gen, fn)->pf != P2PDMA_MODEL_NONE)
-			continue;
-		at(gen, fn)->vendor = id >> 16;
-		at(gen, fn)->device = id & 0xffff;
+		if (chance(gen, fn == first ? 75 : 4) && at(gen, fn)->pf == P2PDMA_MODEL_NONE)
+			set_identity(at(gen, fn), id);
+		else
+			random_quirk(gen, at(gen, fn));
 	}
 }
 
@@ -447,6 +500,9 @@ static void random_densities(struct generator *gen)
 	gen->egress = ONE_OF(gen, 0, 30, 80);
 	gen->silent = ONE_OF(gen, 0, 0, 0, 5, 30);
 	gen->deny = ONE_OF(gen, 0, 0, 0, 5, 15);
+	gen->quirk = ONE_OF(gen, 0, 0, 20, 60);
+	gen->iommu = ONE_OF(gen, 0, 0, 50, 100);
+	gen->mask = ONE_OF(gen, 0, 0, 0, 20);
 }
 
 /**
@@ -478,11 +534,14 @@ void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 static void shake_function(struct generator *gen, struct p2pdma_model_function *fn)
 {
 	unsigned int i;
+	bool port;
 
 	fn->unreadable = chance(gen, gen->silent);
+	fn->iommu = chance(gen, gen->iommu);
 	if (!fn->acs.present)
 		return;
-	fn->acs.ctrl = random_control(gen, p2pdma_model_is_bridge(gen->model, fn - gen->model->fn));
+	port = p2pdma_model_is_bridge(gen->model, fn - gen->model->fn);
+	fn->acs.ctrl = random_control(gen, port) & fn->acs.cap;
 	if (!fn->acs.bits)
 		return;
 	if (chance(gen, 80))
@@ -573,6 +632,7 @@ static const char * const type_words[] = {
 static const char * const reason_words[] = {
 	[P2PDMA_REASON_SELF] = "SELF",
 	[P2PDMA_REASON_SPEC] = "SPEC",
+	[P2PDMA_REASON_SAME_DEVICE] = "SAME_DEVICE",
 	[P2PDMA_REASON_LISTED] = "LISTED",
 	[P2PDMA_REASON_CPU] = "CPU",
 	[P2PDMA_REASON_POLICY] = "POLICY",
@@ -582,11 +642,14 @@ static const char * const reason_words[] = {
 	[P2PDMA_REASON_UNREADABLE] = "UNREADABLE",
 	[P2PDMA_REASON_NO_FORWARDING] = "NO_FORWARDING",
 	[P2PDMA_REASON_TRANSLATED] = "TRANSLATED",
+	[P2PDMA_REASON_ADDRESS] = "ADDRESS",
 };
 
 static const char * const effect_words[] = {
 	[P2PDMA_PORT_REDIRECTS] = "redirects",
+	[P2PDMA_PORT_ISOLATES] = "isolates",
 	[P2PDMA_PORT_BLOCKS] = "blocks",
+	[P2PDMA_PORT_UNREADABLE] = "does not tell",
 	[P2PDMA_PORT_NO_FORWARDING] = "does not forward",
 	[P2PDMA_PORT_DENIED] = "denied",
 };
@@ -598,7 +661,7 @@ static void put_acs(struct text *text, const struct p2pdma_model_acs *acs)
 
 	if (!acs->present)
 		return;
-	put(text, ", ACS");
+	put(text, acs->cap & PCI_ACS_RR ? ", ACS" : ", ACS without RR");
 	for (i = 0; i < ARRAY_SIZE(words); i++)
 		if (acs->ctrl & 1 << i)
 			put(text, " %s", words[i]);
@@ -628,8 +691,12 @@ static void put_function(struct text *text, const struct p2pdma_model *model, in
 		put(text, ", ARI");
 	if (fn->groups || fn->group)
 		put(text, fn->groups ? ", groups on, group %u" : ", group %u", fn->group);
-	put(text, "%s%s%s", fn->ats ? ", ATS" : "", fn->unreadable ? ", unreadable" : "",
-	    policy_words[fn->policy]);
+	put(text, "%s%s%s%s", fn->ats ? ", ATS" : "", fn->iommu ? ", IOMMU" : "",
+	    fn->unreadable ? ", unreadable" : "", policy_words[fn->policy]);
+	if (fn->mask < 64)
+		put(text, ", emits %u bits", fn->mask);
+	if (!p2pdma_model_is_bridge(model, nr))
+		put(text, ", memory at %u bits", fn->top);
 }
 
 static bool more_on_bus(const struct p2pdma_model *model, int fn)
@@ -707,9 +774,9 @@ void p2pdma_model_print_verdict(const struct p2pdma_model *model, const char *na
 	unsigned int i;
 	int fn;
 
-	put(&text, "%s: %s, %s, %sdistance %d", name, type_words[verdict->type],
+	put(&text, "%s: %s, %s, %s%sdistance %d", name, type_words[verdict->type],
 	    reason_words[verdict->reason], verdict->redirected ? "redirected, " : "",
-	    verdict->distance);
+	    verdict->translated ? "IOMMU, " : "", verdict->distance);
 	if (verdict->parent != P2PDMA_MODEL_NONE)
 		put(&text, ", parent #%d", verdict->parent);
 	if (verdict->host != P2PDMA_MODEL_NONE)
@@ -733,6 +800,7 @@ bool p2pdma_model_agree(const struct p2pdma_model *model, const struct p2pdma_mo
 			const struct p2pdma_model_verdict *b)
 {
 	return a->type == b->type && a->reason == b->reason && a->redirected == b->redirected &&
-	       a->distance == b->distance && a->parent == b->parent && a->host == b->host &&
+	       a->translated == b->translated && a->distance == b->distance &&
+	       a->parent == b->parent && a->host == b->host &&
 	       !memcmp(a->effects, b->effects, model->nr);
 }

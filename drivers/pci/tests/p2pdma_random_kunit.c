@@ -14,6 +14,7 @@
  */
 
 #include <kunit/static_stub.h>
+#include <kunit/test-bug.h>
 #include <kunit/test.h>
 
 #include <linux/moduleparam.h>
@@ -81,8 +82,7 @@ static struct mock_pci_acs mock_acs(const struct p2pdma_model_acs *from)
 {
 	struct mock_pci_acs acs = {
 		.present = from->present,
-		.cap = PCI_ACS_SV | PCI_ACS_TB | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF |
-		       PCI_ACS_DT | (from->bits ? PCI_ACS_EC : 0),
+		.cap = from->cap,
 		.ctrl = from->ctrl,
 		.bits = from->bits,
 	};
@@ -122,6 +122,7 @@ static struct mock_pci_row mock_function_row(const struct random_case *random, i
 	};
 	int i;
 
+	row.acs.wide = p2pdma_model_is_wide(fn);
 	/* The virtual functions of one physical function are all alike. */
 	for (i = nr + 1; i < random->model.nr; i++)
 		if (random->model.fn[i].pf == nr)
@@ -220,6 +221,7 @@ static void shake(struct random_case *random)
 			continue;
 		mock_pci_set_unreadable(random->mock, random->row_of[i], fn->unreadable);
 		acs = mock_acs(&fn->acs);
+		acs.wide = p2pdma_model_is_wide(fn);
 		if (acs.present)
 			mock_pci_set_acs(random->mock, random->row_of[i], &acs);
 	}
@@ -285,9 +287,28 @@ static void ask_kernel(struct random_case *random, int provider, int client,
 	verdict->type = route.type;
 	verdict->reason = route.reason;
 	verdict->redirected = route.redirected;
+	verdict->translated = route.translated;
 	verdict->distance = route.distance;
 	verdict->parent = index_of(random, route.parent);
 	verdict->host = host_index(random, route.host);
+}
+
+/* What the machine of the test cannot provide comes from the model. */
+static const struct p2pdma_model_function *model_of(const struct pci_dev *pdev)
+{
+	const struct random_case *random = kunit_get_current_test()->priv;
+
+	return &random->model.fn[index_of(random, pdev)];
+}
+
+static bool client_translated(struct pci_dev *client)
+{
+	return model_of(client)->iommu;
+}
+
+static bool client_reaches(struct pci_dev *client, struct pci_dev *provider)
+{
+	return model_of(client)->mask >= model_of(provider)->top;
 }
 
 static bool compare_pair(struct random_case *random, int provider, int client)
@@ -314,6 +335,8 @@ static bool compare_all(struct random_case *random)
 	kunit_activate_static_stub(random->test, p2pdma_cpu_routes,
 				   model->cpu_routes ? p2pdma_kunit_cpu_routes :
 						       p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(random->test, p2pdma_client_translated, client_translated);
+	kunit_activate_static_stub(random->test, p2pdma_client_reaches, client_reaches);
 	for (provider = 0; provider < model->nr; provider++) {
 		for (client = 0; client < model->nr; client++) {
 			if (p2pdma_model_is_bridge(model, provider) ||
@@ -373,6 +396,7 @@ static void random_agrees_with_model(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, random);
 	random->test = test;
+	test->priv = random;
 	random->printer.line = print_line;
 	for (; nr < end; nr++)
 		compare_hierarchy(random, p2pdma_model_seed(random_seed, nr));

@@ -34,6 +34,11 @@
 /* Row 0 of every table is a host bridge, so 0 also ends lists of functions. */
 #define HOST			0
 
+/* Isolation that only the kernel's quirks know. */
+#define ZHAOXIN_PORT		.vendor = PCI_VENDOR_ID_ZHAOXIN, .device = 0x0710
+#define QUALCOMM_PORT		.vendor = PCI_VENDOR_ID_QCOM, .device = 0x0400
+#define SOLARFLARE		.vendor = PCI_VENDOR_ID_SOLARFLARE, .device = 0x0903
+
 /* The first device of a bus speaks for the host bridge: one that is in the list, and kinds of. */
 #define LISTED			.vendor = PCI_VENDOR_ID_INTEL, .device = 0x2030
 #define LISTED_SAME		.vendor = PCI_VENDOR_ID_INTEL, .device = 0x3c00
@@ -100,6 +105,11 @@ struct want {
 	.hops = (_hops), .parent = (_parent), .host = -1, \
 }
 
+#define SAME_DEVICE(_hops, _parent) { \
+	.type = PCI_P2PDMA_MAP_BUS_ADDR, .reason = P2PDMA_REASON_SAME_DEVICE, \
+	.hops = (_hops), .parent = (_parent), .host = -1, \
+}
+
 #define SELF(_parent) { \
 	.type = PCI_P2PDMA_MAP_BUS_ADDR, .reason = P2PDMA_REASON_SELF, \
 	.parent = (_parent), .host = -1, \
@@ -117,6 +127,8 @@ struct want {
 
 #define REDIRECTS(_row)		{ (_row), P2PDMA_PORT_REDIRECTS }
 #define BLOCKS(_row)		{ (_row), P2PDMA_PORT_BLOCKS }
+#define ISOLATES(_row)		{ (_row), P2PDMA_PORT_ISOLATES }
+#define UNREAD(_row)		{ (_row), P2PDMA_PORT_UNREADABLE }
 #define NO_UF(_row)		{ (_row), P2PDMA_PORT_NO_FORWARDING }
 #define DENIED(_row)		{ (_row), P2PDMA_PORT_DENIED }
 
@@ -125,6 +137,11 @@ struct want {
 	{ .row = (_row), .acs = MOCK_PCI_ACS_EC(_on, _bits, _vector) }
 #define SILENT(_row, _on)	{ .row = (_row), .acs = MOCK_PCI_ACS(_on), .unreadable = true }
 #define IS(_row, ...)		{ .row = (_row), __VA_ARGS__ }
+#define NO_RR(_row) \
+	{ .row = (_row), .acs = { .present = true, .cap = PCI_ACS_SV } }
+#define WIDE(_row, _device, _on) \
+	{ .row = (_row), .vendor = PCI_VENDOR_ID_INTEL, .device = (_device), \
+	  .acs = MOCK_PCI_ACS_WIDE(_on) }
 #define POLICY(_row, _word)	{ .row = (_row), .policy = (_word) }
 
 /**
@@ -132,6 +149,7 @@ struct want {
  * @name: what the case shows
  * @tweaks: what is changed in the topology
  * @cpu: the CPU is one whose root complex is known to route
+ * @iommu: an IOMMU translates the DMA of every function
  * @client: row of the function that masters DMA
  * @provider: row of the function whose memory it is
  * @there: the route of @client to the memory of @provider
@@ -141,6 +159,7 @@ struct route_case {
 	const char *name;
 	struct tweak tweaks[MAX_TWEAKS];
 	bool cpu;
+	bool iommu;
 	u16 client;
 	u16 provider;
 	struct want there;
@@ -206,6 +225,10 @@ static void check_route(struct kunit *test, struct mock_pci *mock, u16 client, u
 	KUNIT_EXPECT_EQ_MSG(test, route.distance, want->hops, "%s: distance", way);
 	KUNIT_EXPECT_PTR_EQ_MSG(test, route.parent, parent, "%s: shared parent", way);
 	KUNIT_EXPECT_PTR_EQ_MSG(test, route.host, host, "%s: deciding host bridge", way);
+	KUNIT_EXPECT_EQ_MSG(test, route.translated,
+			    p2pdma_client_translated(function_at(mock, client)) &&
+			    (route.redirected || !parent) && client != provider,
+			    "%s: translated", way);
 	if (want->type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
 		KUNIT_EXPECT_EQ_MSG(test, route.redirected, host && parent, "%s: redirected", way);
 	check_ports(test, mock, want, &visited, way);
@@ -255,6 +278,16 @@ static void apply_later(struct kunit *test, struct mock_pci *mock, const struct 
 				pci_enable_ats(mock_pci_dev(mock, tweak->row), PAGE_SHIFT));
 }
 
+static bool translated(struct pci_dev *client)
+{
+	return true;
+}
+
+static bool not_translated(struct pci_dev *client)
+{
+	return false;
+}
+
 static void walk(struct kunit *test, const struct mock_pci_row *rows, unsigned int nr)
 {
 	const struct route_case *c = test->param_value;
@@ -273,6 +306,8 @@ static void walk(struct kunit *test, const struct mock_pci_row *rows, unsigned i
 	kunit_activate_static_stub(test, p2pdma_cpu_routes,
 				   c->cpu ? p2pdma_kunit_cpu_routes :
 					    p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_client_translated,
+				   c->iommu ? translated : not_translated);
 	check_route(test, mock, c->client, c->provider, &c->there, "there");
 	check_route(test, mock, c->provider, c->client, &c->back, "back");
 }
@@ -412,7 +447,7 @@ static const struct route_case switch_cases[] = {
 	  .there = SW_DIRECT, .back = SW_DIRECT },
 	{ .name = "port number beyond the vector is blocked", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { EC(SW_DSP0, RR, 9, 0) },
-	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)), .back = SW_DIRECT },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)), .back = SW_DIRECT },
 	{ .name = "vector of 256 bits, bit clear", PAIR(SW_EP0, SW_EP2),
 	  .tweaks = { IS(SW_DSP2, .port = 200), EC(SW_DSP0, 0, 256, ~0ULL) },
 	  .there = SW_DIRECT, .back = SW_DIRECT },
@@ -424,16 +459,16 @@ static const struct route_case switch_cases[] = {
 	/* What does not answer might block. */
 	{ .name = "unreadable port at the divergence is blocked", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { SILENT(SW_DSP0, 0), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
-	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)),
-	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)) },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)),
+	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)) },
 	{ .name = "lost port at the divergence is blocked", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, 0), IS(SW_DSP0, .lost = true), ACS(SW_RP1, UF),
 		      IS(SW_HB, LISTED) },
-	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)),
-	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)) },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)),
+	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)) },
 	{ .name = "unreadable port number is blocked", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { EC(SW_DSP0, RR, 256, 0), IS(SW_DSP1, .unreadable = true) },
-	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, BLOCKS(SW_DSP0)), .back = SW_DIRECT },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)), .back = SW_DIRECT },
 	{ .name = "unreadable ports elsewhere do not matter", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { SILENT(SW_EP0, 0), SILENT(SW_USP, 0), SILENT(SW_RP1, 0),
 		      SILENT(SW_DSP2, 0) },
@@ -454,7 +489,7 @@ static const struct route_case switch_cases[] = {
 	  .back = SW_DIRECT },
 	{ .name = "redirected, root port does not answer", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR), SILENT(SW_RP1, UF), IS(SW_HB, LISTED) },
-	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, REDIRECTS(SW_DSP0), BLOCKS(SW_RP1)),
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, REDIRECTS(SW_DSP0), UNREAD(SW_RP1)),
 	  .back = SW_DIRECT },
 	{ .name = "redirected, upstream port need not forward", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_USP, 0), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
@@ -500,8 +535,8 @@ static const struct route_case switch_cases[] = {
 	  .there = THROUGH(6, HOST, HOST, LISTED), .back = THROUGH(6, HOST, HOST, LISTED) },
 	{ .name = "unreadable root port is blocked", PAIR(SW_EP0, SW_EP3),
 	  .tweaks = { SILENT(SW_RP1, 0), IS(SW_HB, LISTED) },
-	  .there = REFUSED(6, HOST, -1, UNREADABLE, BLOCKS(SW_RP1)),
-	  .back = REFUSED(6, HOST, -1, UNREADABLE, BLOCKS(SW_RP1)) },
+	  .there = REFUSED(6, HOST, -1, UNREADABLE, UNREAD(SW_RP1)),
+	  .back = REFUSED(6, HOST, -1, UNREADABLE, UNREAD(SW_RP1)) },
 	{ .name = "egress control of a root port", PAIR(SW_EP0, SW_EP3),
 	  .tweaks = { EC(SW_RP1, 0, 32, BIT_ULL(6)), IS(SW_HB, LISTED) },
 	  .there = REFUSED(6, HOST, -1, EGRESS, BLOCKS(SW_RP1)),
@@ -518,7 +553,7 @@ static const struct route_case switch_cases[] = {
 	  .there = THROUGH(3, HOST, HOST, LISTED), .back = THROUGH(3, HOST, HOST, LISTED) },
 	{ .name = "egress control that cannot speak of the target", PAIR(SW_EP3, SW_RCIEP),
 	  .tweaks = { EC(SW_RP2, 0, 64, 0), IS(SW_HB, LISTED) },
-	  .there = REFUSED(3, HOST, -1, UNREADABLE, BLOCKS(SW_RP2)),
+	  .there = REFUSED(3, HOST, -1, UNREADABLE, UNREAD(SW_RP2)),
 	  .back = THROUGH(3, HOST, HOST, LISTED) },
 	{ .name = "egress control that redirects to where it goes anyway",
 	  PAIR(SW_EP3, SW_RCIEP),
@@ -608,6 +643,10 @@ static const struct route_case policy_cases[] = {
 	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, 0), POLICY(HOST, "allow") },
 	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
 	  .back = SW_DIRECT },
+	{ .name = "deny beside egress control", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { EC(SW_DSP0, 0, 64, BIT_ULL(9)), POLICY(SW_DSP1, "deny") },
+	  .there = REFUSED(4, SW_USP, -1, EGRESS, BLOCKS(SW_DSP0), DENIED(SW_DSP1)),
+	  .back = REFUSED(4, SW_USP, -1, POLICY, DENIED(SW_DSP1)) },
 	{ .name = "deny below an allowed host bridge", PAIR(SW_EP0, SW_EP3),
 	  .tweaks = { POLICY(SW_USP, "deny"), POLICY(HOST, "allow") },
 	  .there = REFUSED(6, HOST, -1, POLICY, DENIED(SW_USP)),
@@ -622,14 +661,150 @@ static void route_by_policy(struct kunit *test)
 }
 
 /*
+ * The same switch, and an IOMMU that translates what its functions send:
+ *
+ *	   host bridge with IOMMU
+ *	            |
+ *	           RP1			an IOVA is in no window, so it climbs, and
+ *	            |			only completions need Upstream Forwarding
+ *	           USP
+ *	        ____|____
+ *	       |         |
+ *	      DSP0      DSP1
+ *	       |         |
+ *	      EP0       EP1
+ */
+static const struct route_case iommu_cases[] = {
+	{ .name = "direct stays direct", PAIR(SW_EP0, SW_EP1), .iommu = true,
+	  .there = SW_DIRECT, .back = SW_DIRECT },
+	{ .name = "redirected, root port without access control", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP0, RR), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "redirected completions need forwarding", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP1, CR), ACS(SW_RP1, 0), IS(SW_HB, LISTED) },
+	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP1), NO_UF(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "redirected completions, forwarded", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP1, CR), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP1)), .back = SW_DIRECT },
+	{ .name = "egress control does not see an IOVA", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { EC(SW_DSP0, 0, 64, BIT_ULL(9)), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "egress control of a root port does not see an IOVA", PAIR(SW_EP0, SW_EP3),
+	  .iommu = true, .tweaks = { EC(SW_RP1, 0, 32, BIT_ULL(6)), IS(SW_HB, LISTED) },
+	  .there = THROUGH(6, HOST, HOST, LISTED), .back = THROUGH(6, HOST, HOST, LISTED) },
+	{ .name = "egress control that leaves the other port alone", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { EC(SW_DSP0, RR, 64, ~BIT_ULL(9)) },
+	  .there = SW_DIRECT, .back = SW_DIRECT },
+	{ .name = "a port that does not tell", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { SILENT(SW_DSP0, 0), IS(SW_HB, LISTED) },
+	  .there = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)),
+	  .back = REFUSED(4, SW_USP, -1, UNREADABLE, UNREAD(SW_DSP0)) },
+	{ .name = "redirected, host bridge unknown", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP0, RR) },
+	  .there = REFUSED(4, SW_USP, HOST, UNLISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "itself", PAIR(SW_EP0, SW_EP0), .iommu = true,
+	  .there = SELF(SW_DSP0), .back = SELF(SW_DSP0) },
+};
+
+KUNIT_ARRAY_PARAM_DESC(iommu, iommu_cases, name);
+
+static void route_with_iommu(struct kunit *test)
+{
+	walk(test, switch_rows, SW_NR);
+}
+
+/* The same switch with ports that do not look like the specification. */
+static const struct route_case quirk_cases[] = {
+	{ .name = "a downstream port isolates without a capability", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { IS(SW_DSP0, ZHAOXIN_PORT), ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, ISOLATES(SW_DSP0)),
+	  .back = THROUGH(4, SW_USP, HOST, LISTED, ISOLATES(SW_DSP0)) },
+	{ .name = "the quirk counts before the capability", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { IS(SW_DSP0, ZHAOXIN_PORT, .acs = MOCK_PCI_ACS(0), .unreadable = true),
+		      ACS(SW_RP1, UF), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, ISOLATES(SW_DSP0)),
+	  .back = THROUGH(4, SW_USP, HOST, LISTED, ISOLATES(SW_DSP0)) },
+	{ .name = "a root port forwards without a capability", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), IS(SW_RP1, QUALCOMM_PORT), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "wide registers, the root port forwards", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), WIDE(SW_RP1, 0xa110, UF), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "wide registers, the root port does not forward", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), WIDE(SW_RP1, 0xa110, RR), IS(SW_HB, LISTED) },
+	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "wide registers, unreadable", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { WIDE(SW_RP1, 0x9d1b, RR), IS(SW_RP1, .unreadable = true),
+		      IS(SW_HB, LISTED) },
+	  .there = REFUSED(6, HOST, -1, UNREADABLE, UNREAD(SW_RP1)),
+	  .back = REFUSED(6, HOST, -1, UNREADABLE, UNREAD(SW_RP1)) },
+	{ .name = "a number next to the quirk", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), IS(SW_HB, LISTED),
+		      IS(SW_RP1, .vendor = PCI_VENDOR_ID_ZHAOXIN, .device = 0x0722) },
+	  .there = REFUSED(4, SW_USP, -1, NO_FORWARDING, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
+	  .back = SW_DIRECT },
+};
+
+KUNIT_ARRAY_PARAM_DESC(quirk, quirk_cases, name);
+
+static void route_past_quirks(struct kunit *test)
+{
+	walk(test, switch_rows, SW_NR);
+}
+
+/*
  * Requests that the client had translated are not redirected where Direct Translated P2P is on
  * (sec 6.12.1.1). That is bad only where a CPU address means something else on the bus.
  */
 #define DT	PCI_ACS_DT
+#define TB	PCI_ACS_TB
 #define ATS(_row)	IS(_row, .ats = true)
 #define SHIFTED		IS(HOST, .offset = 128LL * SZ_1G)
 
 static const struct route_case translated_cases[] = {
+	/* Translation Blocking, in any port that the request enters. */
+	{ .name = "redirected, the first port blocks", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | TB), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0), BLOCKS(SW_DSP0)),
+	  .back = SW_DIRECT },
+	{ .name = "redirected, the root port blocks", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR), ACS(SW_RP1, UF | TB), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0), BLOCKS(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "redirected, DT below a root port that blocks", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF | TB), IS(SW_HB, LISTED),
+		      ATS(SW_EP0) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "blocking, but nothing translated", PAIR(SW_EP0, SW_EP1),
+	  .tweaks = { ACS(SW_DSP0, RR | TB), ACS(SW_RP1, UF | TB), IS(SW_HB, LISTED) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "two root ports, the first blocks", PAIR(SW_EP0, SW_EP3),
+	  .tweaks = { ACS(SW_RP1, TB), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(6, HOST, -1, TRANSLATED, BLOCKS(SW_RP1)),
+	  .back = THROUGH(6, HOST, HOST, LISTED) },
+
+	/* An IOVA climbs past everything; a translated address is in a window. */
+	{ .name = "IOMMU, no forwarding for translated requests", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP0, RR), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0), NO_UF(SW_RP1)),
+	  .back = SW_DIRECT },
+	{ .name = "IOMMU, DT needs no forwarding", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true, .tweaks = { ACS(SW_DSP0, RR | DT), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = THROUGH(4, SW_USP, HOST, LISTED, REDIRECTS(SW_DSP0)), .back = SW_DIRECT },
+	{ .name = "IOMMU, egress control for translated requests", PAIR(SW_EP0, SW_EP1),
+	  .iommu = true,
+	  .tweaks = { EC(SW_DSP0, 0, 64, BIT_ULL(9)), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(4, SW_USP, -1, TRANSLATED, REDIRECTS(SW_DSP0), BLOCKS(SW_DSP0)),
+	  .back = SW_DIRECT },
+	{ .name = "IOMMU, two root ports, egress control for translated requests",
+	  PAIR(SW_EP0, SW_EP3), .iommu = true,
+	  .tweaks = { EC(SW_RP1, 0, 32, BIT_ULL(6)), IS(SW_HB, LISTED), ATS(SW_EP0) },
+	  .there = REFUSED(6, HOST, -1, TRANSLATED, BLOCKS(SW_RP1)),
+	  .back = THROUGH(6, HOST, HOST, LISTED) },
+
+	/* Requests that the switch turns around. */
 	{ .name = "redirected, DT and an offset", PAIR(SW_EP0, SW_EP1),
 	  .tweaks = { ACS(SW_DSP0, RR | DT), ACS(SW_RP1, UF), IS(SW_HB, LISTED), ATS(SW_EP0),
 		      SHIFTED },
@@ -812,14 +987,14 @@ static const struct mock_pci_row function_rows[FN_NR] = {
 
 static const struct route_case function_cases[] = {
 	{ .name = "functions without access control", PAIR(FN_F0, FN_F1),
-	  .there = DIRECT(2, FN_DSP0), .back = DIRECT(2, FN_DSP0) },
+	  .there = SAME_DEVICE(2, FN_DSP0), .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "the port above is not the divergence", PAIR(FN_F0, FN_F1),
 	  .tweaks = { EC(FN_DSP0, RR | CR, 64, ~0ULL), ACS(FN_RP, UF), IS(FN_HB, LISTED) },
-	  .there = DIRECT(2, FN_DSP0), .back = DIRECT(2, FN_DSP0) },
+	  .there = SAME_DEVICE(2, FN_DSP0), .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "the function's own RR, and its port forwards", PAIR(FN_F0, FN_F1),
 	  .tweaks = { ACS(FN_F0, RR), ACS(FN_DSP0, UF), ACS(FN_RP, UF), IS(FN_HB, LISTED) },
 	  .there = THROUGH(2, FN_DSP0, HOST, LISTED, REDIRECTS(FN_F0)),
-	  .back = DIRECT(2, FN_DSP0) },
+	  .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "the function's own CR, and its port forwards", PAIR(FN_F0, FN_F1),
 	  .tweaks = { ACS(FN_F1, CR), ACS(FN_DSP0, UF), ACS(FN_RP, UF), IS(FN_HB, LISTED) },
 	  .there = THROUGH(2, FN_DSP0, HOST, LISTED, REDIRECTS(FN_F1)),
@@ -827,39 +1002,67 @@ static const struct route_case function_cases[] = {
 	{ .name = "the function's own RR, and its port does not forward", PAIR(FN_F0, FN_F1),
 	  .tweaks = { ACS(FN_F0, RR), ACS(FN_DSP0, 0), ACS(FN_RP, UF), IS(FN_HB, LISTED) },
 	  .there = REFUSED(2, FN_DSP0, -1, NO_FORWARDING, REDIRECTS(FN_F0), NO_UF(FN_DSP0)),
-	  .back = DIRECT(2, FN_DSP0) },
+	  .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "egress bit of the other function", PAIR(FN_F0, FN_F1),
 	  .tweaks = { EC(FN_F0, 0, 8, BIT_ULL(1)) },
 	  .there = REFUSED(2, FN_DSP0, -1, EGRESS, BLOCKS(FN_F0)),
-	  .back = DIRECT(2, FN_DSP0) },
+	  .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "egress bit of a third function", PAIR(FN_F0, FN_F2),
 	  .tweaks = { EC(FN_F0, 0, 8, BIT_ULL(1)) },
-	  .there = DIRECT(2, FN_DSP0), .back = DIRECT(2, FN_DSP0) },
+	  .there = DIRECT(2, FN_DSP0), .back = SAME_DEVICE(2, FN_DSP0) },
 	{ .name = "unreadable function", PAIR(FN_F0, FN_F1),
 	  .tweaks = { SILENT(FN_F0, 0) },
-	  .there = REFUSED(2, FN_DSP0, -1, UNREADABLE, BLOCKS(FN_F0)),
-	  .back = REFUSED(2, FN_DSP0, -1, UNREADABLE, BLOCKS(FN_F0)) },
+	  .there = REFUSED(2, FN_DSP0, -1, UNREADABLE, UNREAD(FN_F0)),
+	  .back = REFUSED(2, FN_DSP0, -1, UNREADABLE, UNREAD(FN_F0)) },
 	{ .name = "functions' access control below the divergence", PAIR(FN_F0, FN_G9),
 	  .tweaks = { EC(FN_F0, RR | CR, 64, ~0ULL), EC(FN_G9, RR | CR, 64, ~0ULL) },
 	  .there = DIRECT(4, FN_USP), .back = DIRECT(4, FN_USP) },
 	{ .name = "with ARI the function number has 8 bits", PAIR(FN_G0, FN_G9),
 	  .tweaks = { EC(FN_G0, 0, 16, BIT_ULL(9)) },
 	  .there = REFUSED(2, FN_DSP1, -1, EGRESS, BLOCKS(FN_G0)),
-	  .back = DIRECT(2, FN_DSP1) },
+	  .back = SAME_DEVICE(2, FN_DSP1) },
 	{ .name = "with ARI, other bits", PAIR(FN_G0, FN_G9),
 	  .tweaks = { EC(FN_G0, 0, 16, 0xffff & ~BIT_ULL(9)) },
-	  .there = DIRECT(2, FN_DSP1), .back = DIRECT(2, FN_DSP1) },
+	  .there = DIRECT(2, FN_DSP1), .back = SAME_DEVICE(2, FN_DSP1) },
 	{ .name = "function groups make the vector unreadable", PAIR(FN_G0, FN_G9),
 	  .tweaks = { EC(FN_G0, 0, 16, 0), IS(FN_G0, .groups = true) },
-	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, BLOCKS(FN_G0)),
-	  .back = DIRECT(2, FN_DSP1) },
+	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, UNREAD(FN_G0)),
+	  .back = SAME_DEVICE(2, FN_DSP1) },
 	{ .name = "function 0 switches groups on for the device", PAIR(FN_G9, FN_G0),
 	  .tweaks = { EC(FN_G9, 0, 16, 0), IS(FN_G0, .groups = true) },
-	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, BLOCKS(FN_G9)),
-	  .back = DIRECT(2, FN_DSP1) },
+	  .there = REFUSED(2, FN_DSP1, -1, UNREADABLE, UNREAD(FN_G9)),
+	  .back = SAME_DEVICE(2, FN_DSP1) },
 	{ .name = "other functions do not switch groups on", PAIR(FN_G9, FN_G0),
 	  .tweaks = { EC(FN_G9, 0, 16, 0), IS(FN_G9, .groups = true) },
-	  .there = DIRECT(2, FN_DSP1), .back = DIRECT(2, FN_DSP1) },
+	  .there = DIRECT(2, FN_DSP1), .back = SAME_DEVICE(2, FN_DSP1) },
+
+	/* What a function does not implement, it does not do (sec 6.12.1.2). */
+	{ .name = "no Request Redirect, ports forward", PAIR(FN_F0, FN_F1),
+	  .tweaks = { NO_RR(FN_F0), ACS(FN_DSP0, UF), ACS(FN_RP, UF), IS(FN_HB, LISTED) },
+	  .there = THROUGH(2, FN_DSP0, HOST, LISTED, ISOLATES(FN_F0)),
+	  .back = THROUGH(2, FN_DSP0, HOST, LISTED, ISOLATES(FN_F0)) },
+	{ .name = "no Request Redirect, ports do not forward", PAIR(FN_F0, FN_F1),
+	  .tweaks = { NO_RR(FN_F0), IS(FN_HB, LISTED) },
+	  .there = REFUSED(2, FN_DSP0, -1, NO_FORWARDING, ISOLATES(FN_F0), NO_UF(FN_DSP0),
+			   NO_UF(FN_RP)),
+	  .back = REFUSED(2, FN_DSP0, -1, NO_FORWARDING, ISOLATES(FN_F0), NO_UF(FN_DSP0),
+			  NO_UF(FN_RP)) },
+	{ .name = "no Request Redirect, and an IOMMU", PAIR(FN_F0, FN_F1), .iommu = true,
+	  .tweaks = { NO_RR(FN_F0), ACS(FN_F1, 0), IS(FN_HB, LISTED) },
+	  .there = THROUGH(2, FN_DSP0, HOST, LISTED, ISOLATES(FN_F0)),
+	  .back = REFUSED(2, FN_DSP0, -1, NO_FORWARDING, ISOLATES(FN_F0), NO_UF(FN_DSP0),
+			  NO_UF(FN_RP)) },
+	{ .name = "no Request Redirect, below the divergence", PAIR(FN_F0, FN_G9),
+	  .tweaks = { NO_RR(FN_F0), NO_RR(FN_G9) },
+	  .there = DIRECT(4, FN_USP), .back = DIRECT(4, FN_USP) },
+	{ .name = "Request Redirect off, but there", PAIR(FN_F0, FN_F1),
+	  .tweaks = { ACS(FN_F0, 0), ACS(FN_F1, 0) },
+	  .there = DIRECT(2, FN_DSP0), .back = DIRECT(2, FN_DSP0) },
+	{ .name = "a quirk isolates functions", PAIR(FN_F0, FN_F1),
+	  .tweaks = { IS(FN_F0, SOLARFLARE), ACS(FN_DSP0, UF), ACS(FN_RP, UF),
+		      IS(FN_HB, LISTED) },
+	  .there = THROUGH(2, FN_DSP0, HOST, LISTED, ISOLATES(FN_F0)),
+	  .back = THROUGH(2, FN_DSP0, HOST, LISTED, ISOLATES(FN_F0)) },
 };
 
 KUNIT_ARRAY_PARAM_DESC(function, function_cases, name);
@@ -915,13 +1118,13 @@ static const struct route_case sriov_cases[] = {
 	{ .name = "VFs of two devices", PAIR(VF(VF_PF0, 0), VF(VF_PF2, 0)),
 	  .there = DIRECT(4, VF_USP), .back = DIRECT(4, VF_USP) },
 	{ .name = "a VF and its own PF", PAIR(VF(VF_PF0, 0), VF_PF0),
-	  .there = DIRECT(2, VF_DSP0), .back = DIRECT(2, VF_DSP0) },
+	  .there = SAME_DEVICE(2, VF_DSP0), .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "a VF of the next bus and its own PF", PAIR(VF(VF_PF2, 0), VF_PF2),
-	  .there = DIRECT(2, VF_DSP1), .back = DIRECT(2, VF_DSP1) },
+	  .there = SAME_DEVICE(2, VF_DSP1), .back = SAME_DEVICE(2, VF_DSP1) },
 	{ .name = "two VFs of one PF", PAIR(VF(VF_PF0, 0), VF(VF_PF0, 1)),
-	  .there = DIRECT(2, VF_DSP0), .back = DIRECT(2, VF_DSP0) },
+	  .there = SAME_DEVICE(2, VF_DSP0), .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "VFs of two PFs of one device", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
-	  .there = DIRECT(2, VF_DSP0), .back = DIRECT(2, VF_DSP0) },
+	  .there = SAME_DEVICE(2, VF_DSP0), .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "the port above a VF redirects", PAIR(VF(VF_PF2, 0), VF_PF0),
 	  .tweaks = { ACS(VF_DSP1, RR), ACS(VF_RP, UF), IS(VF_HB, LISTED) },
 	  .there = THROUGH(4, VF_USP, HOST, LISTED, REDIRECTS(VF_DSP1)),
@@ -937,26 +1140,30 @@ static const struct route_case sriov_cases[] = {
 	{ .name = "egress control of a VF, by function number", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
 	  .tweaks = { EC(VF_PF0, 0, 8, BIT_ULL(3)) },
 	  .there = REFUSED(2, VF_DSP0, -1, EGRESS, BLOCKS(VF(VF_PF0, 0))),
-	  .back = DIRECT(2, VF_DSP0) },
+	  .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "egress control of a VF, other bits", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
 	  .tweaks = { EC(VF_PF0, 0, 8, 0xff & ~BIT_ULL(3)) },
-	  .there = DIRECT(2, VF_DSP0), .back = DIRECT(2, VF_DSP0) },
+	  .there = DIRECT(2, VF_DSP0), .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "egress control of a VF of the next bus", PAIR(VF(VF_PF2, 0), VF_PF2),
 	  .tweaks = { EC(VF_PF2, 0, 8, 0) },
-	  .there = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF(VF_PF2, 0))),
-	  .back = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF_PF2)) },
+	  .there = REFUSED(2, VF_DSP1, -1, UNREADABLE, UNREAD(VF(VF_PF2, 0))),
+	  .back = REFUSED(2, VF_DSP1, -1, UNREADABLE, UNREAD(VF_PF2)) },
 	{ .name = "egress control between VFs of the next bus",
 	  PAIR(VF(VF_PF2, 0), VF(VF_PF2, 1)),
 	  .tweaks = { EC(VF_PF2, 0, 8, 0) },
-	  .there = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF(VF_PF2, 0))),
-	  .back = REFUSED(2, VF_DSP1, -1, UNREADABLE, BLOCKS(VF(VF_PF2, 1))) },
+	  .there = REFUSED(2, VF_DSP1, -1, UNREADABLE, UNREAD(VF(VF_PF2, 0))),
+	  .back = REFUSED(2, VF_DSP1, -1, UNREADABLE, UNREAD(VF(VF_PF2, 1))) },
 	{ .name = "a VF redirects, its PF does not matter", PAIR(VF(VF_PF0, 1), VF_PF1),
 	  .tweaks = { ACS(VF_PF0, RR), ACS(VF_DSP0, UF), ACS(VF_RP, UF), IS(VF_HB, LISTED) },
 	  .there = THROUGH(2, VF_DSP0, HOST, LISTED, REDIRECTS(VF(VF_PF0, 1))),
-	  .back = DIRECT(2, VF_DSP0) },
+	  .back = SAME_DEVICE(2, VF_DSP0) },
 	{ .name = "a VF and itself", PAIR(VF(VF_PF2, 0), VF(VF_PF2, 0)),
 	  .tweaks = { ACS(VF_PF2, RR | CR) },
 	  .there = SELF(VF_DSP1), .back = SELF(VF_DSP1) },
+	{ .name = "VFs without Request Redirect", PAIR(VF(VF_PF0, 0), VF(VF_PF1, 0)),
+	  .tweaks = { NO_RR(VF_PF0), ACS(VF_DSP0, UF), ACS(VF_RP, UF), IS(VF_HB, LISTED) },
+	  .there = THROUGH(2, VF_DSP0, HOST, LISTED, ISOLATES(VF(VF_PF0, 0))),
+	  .back = THROUGH(2, VF_DSP0, HOST, LISTED, ISOLATES(VF(VF_PF0, 0))) },
 };
 
 KUNIT_ARRAY_PARAM_DESC(sriov, sriov_cases, name);
@@ -1109,7 +1316,7 @@ static const struct route_case two_host_cases[] = {
 	  .back = REFUSED(4, HOST, TW_HOST1, POLICY) },
 	{ .name = "egress control does not speak of other host bridges", PAIR(TW_EP0, TW_EP1),
 	  .tweaks = { EC(TW_RP0, 0, 64, 0), IS(TW_HB0, LISTED), IS(TW_HB1, LISTED) },
-	  .there = REFUSED(4, HOST, -1, UNREADABLE, BLOCKS(TW_RP0)),
+	  .there = REFUSED(4, HOST, -1, UNREADABLE, UNREAD(TW_RP0)),
 	  .back = THROUGH(4, HOST, HOST, LISTED) },
 };
 
@@ -1261,6 +1468,21 @@ static void host_without_devices(struct kunit *test)
 			P2PDMA_UNLISTED);
 }
 
+/* Without 00.0 an endpoint is first, which identifies nothing, so no entry of a list names it. */
+static void host_without_identity(struct kunit *test)
+{
+	struct mock_pci_row *rows = mock_pci_copy(test, first_rows, FI_NR);
+	struct mock_pci *mock;
+	struct device *host;
+
+	rows[FI_D00].kind = MOCK_PCI_NONE;
+	mock = mock_pci_add(test, rows, FI_NR);
+	host = &mock_pci_host(mock, HOST)->dev;
+	KUNIT_EXPECT_EQ(test, p2pdma_host_identity(mock_pci_host(mock, HOST)), 0);
+	KUNIT_EXPECT_FALSE(test, p2pdma_listed_in("0000:0000", host));
+	KUNIT_EXPECT_TRUE(test, p2pdma_listed_in("0000:0000,0001:00", host));
+}
+
 /* AMD since family 0x17, and nothing else. */
 static void host_by_cpu(struct kunit *test)
 {
@@ -1395,6 +1617,8 @@ static void distance_of_children(struct kunit *test)
 static struct kunit_case p2pdma_route_cases[] = {
 	KUNIT_CASE_PARAM(route_in_switch, switch_gen_params),
 	KUNIT_CASE_PARAM(route_by_policy, policy_gen_params),
+	KUNIT_CASE_PARAM(route_with_iommu, iommu_gen_params),
+	KUNIT_CASE_PARAM(route_past_quirks, quirk_gen_params),
 	KUNIT_CASE_PARAM(route_of_translated_requests, translated_gen_params),
 	KUNIT_CASE_PARAM(route_in_nested_switches, nested_gen_params),
 	KUNIT_CASE_PARAM(route_between_functions, function_gen_params),
@@ -1404,6 +1628,7 @@ static struct kunit_case p2pdma_route_cases[] = {
 	KUNIT_CASE_PARAM(route_by_first_device, first_gen_params),
 	KUNIT_CASE_PARAM(host_is_known, host_gen_params),
 	KUNIT_CASE(host_without_devices),
+	KUNIT_CASE(host_without_identity),
 	KUNIT_CASE(host_by_cpu),
 	KUNIT_CASE(route_past_many_ports),
 	KUNIT_CASE(distance_sums_up),
