@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "world.h"
-#include "../../../../drivers/pci/p2pdma-hosts.h"
+#include "p2pdma-hosts.h"
 
 /* Where capabilities are. The first extended one is of no interest, but it has to be there. */
 #define CFG_PCIE	0x40
@@ -27,28 +27,12 @@ static const u8 pcie_types[] = {
 	[P2PDMA_MODEL_RCIEP] = PCI_EXP_TYPE_RC_END,
 };
 
-/* ---- what p2pdma-bridge.c provides -------------------------------------------------------- */
-
-/**
- * world_known - what the table of known host bridges says
- * @vendor: of the function that identifies the host bridge
- * @device: likewise
- *
- * Return: the capability.
- */
-enum p2pdma_capability world_known(u16 vendor, u16 device)
+static int world_type(const struct pci_dev *dev)
 {
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(p2pdma_known_hosts); i++) {
-		const struct p2pdma_known_host *known = &p2pdma_known_hosts[i];
-
-		if (known->vendor == vendor &&
-		    (known->device == device || known->device == P2PDMA_ANY_DEVICE))
-			return known->across ? P2PDMA_LISTED : P2PDMA_LISTED_SAME;
-	}
-	return P2PDMA_UNLISTED;
+	return pci_is_pcie(dev) ? pci_pcie_type(dev) : -1;
 }
+
+/* ---- what p2pdma-bridge.c provides -------------------------------------------------------- */
 
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
 {
@@ -62,9 +46,34 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
 		if (model->fn[i].host == nr)
 			break;
 	if (i == model->nr ||
-	    (model->fn[i].number && model->fn[i].kind != P2PDMA_MODEL_ROOT_PORT))
+	    !p2pdma_identifies_host(model->fn[i].number, world_type(&world->dev[i])))
 		return P2PDMA_UNLISTED;
-	return world_known(model->fn[i].vendor, model->fn[i].device);
+	return p2pdma_known_host(model->fn[i].vendor, model->fn[i].device);
+}
+
+u16 p2pdma_quirks(struct pci_dev *dev)
+{
+	const struct p2pdma_quirk *quirk;
+
+	quirk = p2pdma_known_quirk(dev->vendor, dev->device, world_type(dev));
+	return quirk && quirk->condition == P2PDMA_QUIRK_ALWAYS ? quirk->controls : 0;
+}
+
+static const struct p2pdma_model_function *world_function(struct pci_dev *dev)
+{
+	struct world *world = pci_find_host_bridge(dev->bus)->sysdata;
+
+	return &world->model->fn[dev - world->dev];
+}
+
+bool p2pdma_client_translated(struct pci_dev *client)
+{
+	return world_function(client)->iommu;
+}
+
+bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
+{
+	return world_function(client)->mask >= world_function(provider)->top;
 }
 
 enum p2pdma_policy p2pdma_policy(struct device *bridge)
@@ -74,8 +83,10 @@ enum p2pdma_policy p2pdma_policy(struct device *bridge)
 
 /* ---- configuration space ------------------------------------------------------------------ */
 
-static u32 acs_register(const struct p2pdma_model_acs *acs, int where)
+static u32 acs_register(const struct p2pdma_model_function *fn, int where)
 {
+	const struct p2pdma_model_acs *acs = &fn->acs;
+	bool wide = p2pdma_model_is_wide(fn);
 	unsigned int word;
 
 	if (!acs->present)
@@ -84,8 +95,11 @@ static u32 acs_register(const struct p2pdma_model_acs *acs, int where)
 	case 0:
 		return EXT_HEADER(PCI_EXT_CAP_ID_ACS, 0);
 	case PCI_ACS_CAP:
-		/* All that is on can be done; a vector of 256 bits is encoded as 0. */
-		return acs->ctrl | (acs->bits & 0xff) << 8 | acs->ctrl << 16;
+		/* A vector of 256 bits is encoded as 0. */
+		return acs->cap | (acs->bits & 0xff) << 8 | (wide ? 0 : acs->ctrl << 16);
+	case PCI_ACS_CAP + 4:
+		if (wide)
+			return acs->ctrl;
 	}
 	word = (where - PCI_ACS_EGRESS_CTL_V) / 4;
 	return word < 8 ? acs->vector[word / 2] >> (word % 2 * 32) : 0;
@@ -109,7 +123,7 @@ static u32 config_register(const struct p2pdma_model_function *fn, int where)
 	if (where == CFG_EXT)
 		return EXT_HEADER(PCI_EXT_CAP_ID_ERR, CFG_ARI);
 	if (where >= CFG_ACS)
-		return acs_register(&fn->acs, where - CFG_ACS);
+		return acs_register(fn, where - CFG_ACS);
 	if (where >= CFG_ARI)
 		return ari_register(fn, where - CFG_ARI);
 	return 0;
@@ -276,10 +290,12 @@ bool world_route(struct world *world, int provider, int client,
 	verdict->type = route.type;
 	verdict->reason = route.reason;
 	verdict->redirected = route.redirected;
+	verdict->translated = route.translated;
 	verdict->distance = route.distance;
 	verdict->parent = route.parent ? route.parent - world->dev : P2PDMA_MODEL_NONE;
 	verdict->host = route.host ? route.host - world->hosts : P2PDMA_MODEL_NONE;
 	return route.type == again.type && route.reason == again.reason &&
-	       route.redirected == again.redirected && route.distance == again.distance &&
+	       route.redirected == again.redirected && route.translated == again.translated &&
+	       route.distance == again.distance &&
 	       route.parent == again.parent && route.host == again.host;
 }

@@ -34,6 +34,5 @@ struct world {
 void world_build(struct world *world, const struct p2pdma_model *model);
 bool world_route(struct world *world, int provider, int client,
 		 struct p2pdma_model_verdict *verdict);
-enum p2pdma_capability world_known(u16 vendor, u16 device);
 
 #endif /* P2PDMA_ROUTE_WORLD_H */

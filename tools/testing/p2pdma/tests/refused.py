@@ -55,7 +55,7 @@ def refused_namespace(test):
     log = "\n".join(test.kernel_log())
     test.check(f"nvme {alpha.bdf}: {NO_ROUTE.format(peer.bdf)}" in log,
                f"the log does not say that there is no route:\n{log}")
-    test.check(NOT_LISTED + "8086:29c0" in log,
+    test.check(f"pci 0000:00:00.0: {NOT_LISTED}8086:29c0" in log,
                f"the log does not name the host bridge:\n{log}")
 
 
