@@ -156,7 +156,8 @@ enum known config_acs(const struct function *function, unsigned int *capability,
 	if (found != KNOWN_YES)
 		return found;
 	if (!config_read(function, at + PCI_ACS_CAP, 2, capability) ||
-	    !config_read(function, at + PCI_ACS_CTRL, 2, control) || *control == 0xffff)
+	    !config_read(function, at + acs_control_offset(function), 2, control) ||
+	    *control == 0xffff)
 		return KNOWN_NOT;
 	return KNOWN_YES;
 }

@@ -110,6 +110,7 @@ struct function *machine_add(struct machine *machine, struct address address)
 	function = keep(sizeof(*function));
 	function->address = address;
 	function->iommu_group = -1;
+	function->iommu = KNOWN_NOT;
 	function->numa_node = -1;
 	snprintf(function->bdf, sizeof(function->bdf), "%04x:%02x:%02x.%x", address.domain,
 		 address.bus, address.devfn >> 3, address.devfn & 7);

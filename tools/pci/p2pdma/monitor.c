@@ -86,11 +86,10 @@ struct view {
 
 static void look_at_policy(const char *path, struct seen *seen)
 {
-	static const char * const words[] = { "auto", "allow", "deny" };
 	char *file = keep_format("%s/p2pdma/policy", path);
 
 	if (!access(file, F_OK))
-		snprintf(seen->policy, sizeof(seen->policy), "%s", words[sysfs_policy(path)]);
+		snprintf(seen->policy, sizeof(seen->policy), "%s", policy_word(sysfs_policy(path)));
 	free(file);
 }
 

@@ -28,6 +28,7 @@ static const struct option common_options[] = {
 	{ "sysfs",	required_argument,	NULL, 's' },
 	{ "lspci",	required_argument,	NULL, 'l' },
 	{ "cpu",	required_argument,	NULL, 'c' },
+	{ "iommu",	required_argument,	NULL, 'I' },
 	{ "computed",	no_argument,		NULL, 'C' },
 	{ "json",	no_argument,		NULL, 'j' },
 	{ "pretty",	no_argument,		NULL, 'J' },
@@ -69,9 +70,9 @@ static void print_overview(void)
 	     "  -s, --sysfs DIR   look at a copy of /sys rather than at this machine\n"
 	     "  -l, --lspci FILE  look at the output of lspci -xxxx\n"
 	     "  -c, --cpu KIND    whose processor is amd-zen (family 17h or later) or other\n"
+	     "      --iommu WORD  whose IOMMU is on or off for the client\n"
 	     "  -C, --computed    compute verdicts also where the kernel has them\n"
-	     "  -n, --numeric     IDs rather than names of devices\n"
-	     "  -j, --json        JSON;  -J, --pretty: the same for people\n"
+	     "  -n, --numeric     IDs, not names;  -j, --json: JSON;  -J, --pretty: for people\n"
 	     "  -h, --help        this, or the help of a command;  -V, --version\n"
 	     "Exit status: 0 yes or done, 1 no, 2 wrong usage, 3 cannot say.");
 }
@@ -101,6 +102,15 @@ static enum cpu_rule parse_cpu(const char *word)
 	fail(STATUS_USAGE, "--cpu %s: say amd-zen or other", word);
 }
 
+static enum known parse_iommu(const char *word)
+{
+	if (!strcmp(word, "on"))
+		return KNOWN_YES;
+	if (!strcmp(word, "off"))
+		return KNOWN_NO;
+	fail(STATUS_USAGE, "--iommu %s: say on or off", word);
+}
+
 static void take_option(struct line *line, int option)
 {
 	switch (option) {
@@ -112,6 +122,10 @@ static void take_option(struct line *line, int option)
 		break;
 	case 'c':
 		line->machine.cpu = parse_cpu(optarg);
+		break;
+	case 'I':
+		line->machine.iommu = parse_iommu(optarg);
+		line->machine.iommu_given = true;
 		break;
 	case 'C':
 		line->request.computed = true;

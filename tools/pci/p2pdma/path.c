@@ -13,7 +13,6 @@ static void add_hop(const struct machine *machine, json_object *hops,
 		    const struct function *function, const char *role,
 		    const struct verdict *verdict)
 {
-	static const char * const policies[] = { "auto", "allow", "deny" };
 	json_object *hop = function_report(machine, function), *effects;
 	unsigned int i;
 
@@ -24,13 +23,12 @@ static void add_hop(const struct machine *machine, json_object *hops,
 		if (verdict->ports[i].function == function)
 			add_item(effects, json_object_new_string(verdict->ports[i].effect));
 	if (function_is_bridge(function))
-		add_text(hop, "policy", policies[function->policy]);
+		add_text(hop, "policy", policy_word(function->policy));
 	add_item(hops, hop);
 }
 
 static void add_host(struct machine *machine, json_object *hops, const struct host *host)
 {
-	static const char * const policies[] = { "auto", "allow", "deny" };
 	json_object *hop = json_object_new_object();
 
 	add_text(hop, "role", "host");
@@ -39,7 +37,7 @@ static void add_host(struct machine *machine, json_object *hops, const struct ho
 							    host->first->device) : NULL);
 	add_text(hop, "title", host->first ? function_title(machine, host->first) : NULL);
 	add_text(hop, "capability", host_capability(machine, host));
-	add_text(hop, "policy", policies[host->policy]);
+	add_text(hop, "policy", policy_word(host->policy));
 	add_item(hops, hop);
 }
 
@@ -192,6 +190,10 @@ static const char *hop_mark(json_object *hop)
 		return "";
 	if (!strcmp(effect, "redirects"))
 		return "  <-- sends peer traffic up to the host bridge";
+	if (!strcmp(effect, "isolates"))
+		return "  <-- sends peer traffic up, by design";
+	if (!strcmp(effect, "unreadable"))
+		return "  <-- does not tell, so it may block";
 	if (!strcmp(effect, "blocks"))
 		return "  <-- blocks peer traffic";
 	if (!strcmp(effect, "denied"))

@@ -7,18 +7,12 @@
 
 #include "tool.h"
 
-static const char * const policy_words[] = {
-	[POLICY_AUTO] = "auto",
-	[POLICY_ALLOW] = "allow",
-	[POLICY_DENY] = "deny",
-};
-
 static enum policy parse_policy(const char *word)
 {
 	enum policy policy;
 
 	for (policy = POLICY_AUTO; policy <= POLICY_DENY; policy++)
-		if (!strcmp(policy_words[policy], word))
+		if (!strcmp(policy_word(policy), word))
 			return policy;
 	fail(STATUS_USAGE, "%s: a policy is auto, allow or deny", word);
 }
@@ -42,7 +36,7 @@ static void add_lasting(json_object *report, const struct resolved *bridge, enum
 {
 	json_object *lasting = add_array(report, "lasting");
 	const struct host *host = bridge->host;
-	const char *word = policy_words[policy];
+	const char *word = policy_word(policy);
 
 	if (policy == POLICY_AUTO)
 		return;
@@ -76,6 +70,7 @@ static void add_warnings(json_object *report, const struct resolved *bridge, enu
 		return;
 	add_words(warnings, "peer-to-peer DMA through this host bridge is allowed unproven");
 	add_words(warnings, "if it does not route, data is corrupted in silence: compare contents");
+	add_words(warnings, "some host bridges pass writes and answer reads with ones: try both");
 	add_words(warnings, "the kernel is tainted from now on");
 }
 
@@ -122,8 +117,8 @@ static enum status policy_run(struct request *request)
 	add_text(request->report, "bridge", bridge.host ? bridge.host->name :
 							  bridge.function->bdf);
 	add_text(request->report, "capability", bridge_capability(&bridge));
-	add_text(request->report, "before", policy_words[before]);
-	add_text(request->report, "policy", policy_words[policy]);
+	add_text(request->report, "before", policy_word(before));
+	add_text(request->report, "policy", policy_word(policy));
 	add_warnings(request->report, &bridge, policy);
 	add_lasting(request->report, &bridge, policy);
 	return STATUS_YES;

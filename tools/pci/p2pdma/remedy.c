@@ -3,14 +3,15 @@
  * p2pdma: what can be done about a route, and what that costs
  *
  * Commands are ready to paste. Bits are those of the ACS control register (PCIe Base
- * Specification r6.0, sec 7.7.11.3), which setpci finds at ECAP_ACS+6.
+ * Specification r6.0, sec 7.7.11.3), which setpci finds at ECAP_ACS+6, or at +8 in some ports.
  */
 #include <string.h>
 #include <pci/pci.h>
 
 #include "tool.h"
 
-#define REDIRECTS	(PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED)
+#define REDIRECTS \
+	(PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED | PCI_ACS_CTRL_EGRESS)
 
 /* Longer lists of functions say little. */
 #define SHOWN_FUNCTIONS	12
@@ -65,8 +66,9 @@ static void add_trial(const struct machine *machine, json_object *remedy,
 
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (!strcmp(verdict->ports[i].effect, effect))
-			add_words(now, "setpci -s %s ECAP_ACS+6.w=%x:%x",
-				  verdict->ports[i].function->bdf, value, mask);
+			add_words(now, "setpci -s %s ECAP_ACS+%x.w=%x:%x",
+				  verdict->ports[i].function->bdf,
+				  acs_control_offset(verdict->ports[i].function), value, mask);
 	if (machine->support == SUPPORT_OURS)
 		add_words(now, "echo 1 > /sys/bus/pci/p2pdma_rescan");
 }
@@ -242,6 +244,8 @@ static void be_able_to_say(json_object *to, const struct machine *machine,
 
 	if (!strcmp(verdict->reason, "processor-unknown"))
 		add_remedy(to, "knowledge", "say which processor it is with --cpu", NULL);
+	else if (!strcmp(verdict->reason, "iommu-unknown"))
+		add_remedy(to, "knowledge", "say with --iommu whether an IOMMU translates", NULL);
 	else if (!strcmp(verdict->reason, "needs-root"))
 		add_remedy(to, "knowledge", machine->live ? "run it as root" : what, NULL);
 }
@@ -285,12 +289,16 @@ json_object *remedies(struct machine *machine, const struct function *client,
 		return list;
 	undo_blocking(machine, list, verdict);
 	add_forwarding(machine, list, verdict);
-	if (!strcmp(reason, "policy"))
+	if (!strcmp(reason, "policy") || has_port(verdict, "denied"))
 		undo_denial(list, client, provider, verdict);
 	if (!strcmp(reason, "unlisted") || !strcmp(reason, "listed-same-bridge")) {
 		another_slot(list, client, provider);
 		add_vouching(machine, list, client, provider);
 	}
+	if (!strcmp(reason, "address-limit"))
+		add_remedy(list, "hardware",
+			   "use a client that emits all addresses, or move the memory below its limit",
+			   "another card, or firmware that places BARs below 4 GiB");
 	if (!strcmp(reason, "unreadable"))
 		add_remedy(list, "hardware",
 			   "find out why the port does not answer: dmesg, its power state, its slot",

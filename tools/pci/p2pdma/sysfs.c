@@ -235,6 +235,21 @@ static int load_link_number(const struct function *function, const char *name)
 	return base && parse_number(base + 1, 10, 1 << 30, &number) ? (int)number : -1;
 }
 
+/* Only domains of the kinds DMA and DMA-FQ translate for the kernel's own mappings. */
+static enum known load_iommu(const struct machine *machine, const struct function *function)
+{
+	enum known translates = KNOWN_NOT;
+	char *type;
+
+	if (function->iommu_group < 0)
+		return KNOWN_NO;
+	type = read_line("%s/kernel/iommu_groups/%d/type", machine->sysfs, function->iommu_group);
+	if (type && *type)
+		translates = strncmp(type, "DMA", 3) ? KNOWN_NO : KNOWN_YES;
+	free(type);
+	return translates;
+}
+
 static void load_function(struct machine *machine, struct function *function)
 {
 	unsigned long long number;
@@ -248,6 +263,9 @@ static void load_function(struct machine *machine, struct function *function)
 	if (link && strrchr(link, '/'))
 		function->driver = strrchr(link, '/') + 1;
 	function->iommu_group = load_link_number(function, "iommu_group");
+	function->iommu = load_iommu(machine, function);
+	if (read_number(function, "dma_mask_bits", &number) && number <= 64)
+		function->mask_bits = number;
 	if (read_number(function, "numa_node", &number) && number < 1 << 20)
 		function->numa_node = number;
 	if (function_is_bridge(function)) {
@@ -354,7 +372,7 @@ static bool cpu_line(const char *text, const char *name, const char **value)
  * sysfs_cpu - find out whether the processor routes, and is a real one
  * @machine: with a tree
  *
- * AMD's do from family 0x17 on, as p2pdma-bridge.c has it.
+ * The rule is in p2pdma-hosts.c.
  */
 void sysfs_cpu(struct machine *machine)
 {
@@ -368,8 +386,8 @@ void sysfs_cpu(struct machine *machine)
 		return;
 	}
 	machine->cpu = CPU_OTHER;
-	if (!strncmp(vendor, "AuthenticAMD", 12) && cpu_line(text, "cpu family", &family) &&
-	    atoi(family) >= 0x17)
+	if (cpu_line(text, "cpu family", &family) &&
+	    cpu_routes(keep_format("%.*s", (int)strcspn(vendor, "\n"), vendor), atoi(family)))
 		machine->cpu = CPU_ROUTES;
 	if (cpu_line(text, "flags", &flags))
 		machine->virtual = memmem(flags, strcspn(flags, "\n"), " hypervisor", 11);

@@ -81,6 +81,18 @@ enum policy {
 };
 
 /**
+ * enum known - an answer that may not be there
+ * @KNOWN_NO: no
+ * @KNOWN_YES: yes
+ * @KNOWN_NOT: cannot be read
+ */
+enum known {
+	KNOWN_NO,
+	KNOWN_YES,
+	KNOWN_NOT,
+};
+
+/**
  * struct address - where a function is
  * @domain: wider than 16 bits: behind Intel VMD, domains begin at 0x10000
  * @bus: bus number
@@ -171,6 +183,8 @@ struct bar {
  * @names: other names it goes by: nvme0, eth0 ...
  * @nr_names: length of @names
  * @iommu_group: number, or -1
+ * @iommu: does an IOMMU translate for the function?
+ * @mask_bits: address bits that its driver lets it emit, 0 if unknown
  * @numa_node: number, or -1
  * @physfn: the function that this one is a virtual function of, or NULL
  * @up: the bridge above, or NULL below a host bridge
@@ -198,6 +212,8 @@ struct function {
 	char **names;
 	unsigned int nr_names;
 	int iommu_group;
+	enum known iommu;
+	unsigned int mask_bits;
 	int numa_node;
 	struct function *physfn;
 	struct function *up;
@@ -231,6 +247,8 @@ enum cpu_rule {
  * @release: of the kernel, or NULL
  * @support: what the kernel knows of peer-to-peer DMA
  * @cpu: does the processor route between host bridges?
+ * @iommu: does an IOMMU translate for clients, if @iommu_given
+ * @iommu_given: the user said so
  * @virtual: a virtual machine
  * @numeric: no names from the database of IDs
  * @functions: sorted by address
@@ -246,6 +264,8 @@ struct machine {
 	char *release;
 	enum support support;
 	enum cpu_rule cpu;
+	enum known iommu;
+	bool iommu_given;
 	bool virtual;
 	bool numeric;
 	struct function **functions;
@@ -293,18 +313,6 @@ void dump_load(struct machine *machine);
 
 /* ---- config.c ----------------------------------------------------------------------------- */
 
-/**
- * enum known - an answer that may not be there
- * @KNOWN_NO: no
- * @KNOWN_YES: yes
- * @KNOWN_NOT: cannot be read
- */
-enum known {
-	KNOWN_NO,
-	KNOWN_YES,
-	KNOWN_NOT,
-};
-
 bool config_read(const struct function *function, unsigned int where, unsigned int size,
 		 unsigned int *value);
 enum known config_pcie(const struct function *function, unsigned int *where);
@@ -347,6 +355,7 @@ struct port {
  * @distance: hops, or -1
  * @parent: where the paths meet, or NULL for the host bridge
  * @redirected: access control sends transactions up to the host bridge
+ * @iommu: requests go to the host bridge with addresses that an IOMMU translates
  * @ports: ports that bear on it
  * @nr_ports: length of @ports
  * @unread: functions whose configuration space would have been needed
@@ -359,6 +368,7 @@ struct verdict {
 	int distance;
 	const struct function *parent;
 	bool redirected;
+	bool iommu;
 	struct port ports[MAX_PORTS];
 	unsigned int nr_ports;
 	const struct function *unread[MAX_PORTS];
@@ -369,6 +379,9 @@ void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict);
 void verdict_get(struct machine *machine, struct function *client, struct function *provider,
 		 bool computed, struct verdict *verdict);
+const char *policy_word(enum policy policy);
+unsigned int acs_control_offset(const struct function *function);
+bool cpu_routes(const char *vendor, unsigned int family);
 const char *answer_word(enum answer answer);
 const char *verdict_meaning(const struct verdict *verdict);
 const char *host_capability(const struct machine *machine, const struct host *host);

@@ -37,8 +37,6 @@ static bool tree_option(int option, const char *argument)
 
 /* ---- the report --------------------------------------------------------------------------- */
 
-static const char * const policies[] = { "auto", "allow", "deny" };
-
 static json_object *make_node(const struct machine *machine, const struct function *function)
 {
 	json_object *node = function_report(machine, function), *memory;
@@ -46,7 +44,7 @@ static json_object *make_node(const struct machine *machine, const struct functi
 	json_object_object_add(node, "acs", config_acs_report(function));
 	if (function_is_bridge(function)) {
 		add_text(node, "capability", "spec");
-		add_text(node, "policy", policies[function->policy]);
+		add_text(node, "policy", policy_word(function->policy));
 	}
 	if (function->memory) {
 		memory = add_object(node, "memory");
@@ -82,7 +80,7 @@ static void add_hosts(const struct machine *machine, json_object *hosts)
 		node = json_object_new_object();
 		add_text(node, "host", host->name);
 		add_text(node, "capability", host_capability(machine, host));
-		add_text(node, "policy", policies[host->policy]);
+		add_text(node, "policy", policy_word(host->policy));
 		add_array(node, "below");
 		add_item(hosts, node);
 	}

@@ -60,6 +60,7 @@ static struct shadow_host *shadow_hosts;
 static const struct machine *shadowed;
 static enum supposition supposition;
 static bool cpu_supposed;
+static bool iommu_supposed;
 static struct verdict *collecting;
 
 /* ---- what the rules ask for --------------------------------------------------------------- */
@@ -81,7 +82,8 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 
 	if (where >= SUPPOSED_ACS) {
 		note_unread(shadow->function);
-		*value = PCI_ACS_UF;
+		/* Capability in the lower half, control in the upper. */
+		*value = PCI_ACS_RR | PCI_ACS_UF | PCI_ACS_UF << 16;
 		return supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
 							   PCIBIOS_DEVICE_NOT_FOUND;
 	}
@@ -101,58 +103,120 @@ enum p2pdma_policy p2pdma_policy(struct device *bridge)
 	}
 }
 
-/* As p2pdma-bridge.c has it: only the device at 00.0 or a root port stands for the host bridge. */
-static bool identifies_host(const struct function *first)
+/* Without root the type is not known, but hardly any bridge but a root port is there. */
+static int first_type(const struct function *first)
 {
 	unsigned int where;
 
-	if (!first->address.devfn || config_pcie_type(first) == PCI_EXP_TYPE_ROOT_PORT)
-		return true;
-	/* Without root the type is not known, but hardly anything else is there. */
-	return config_pcie(first, &where) == KNOWN_NOT && function_is_bridge(first);
+	if (config_pcie(first, &where) == KNOWN_NOT && function_is_bridge(first))
+		return PCI_EXP_TYPE_ROOT_PORT;
+	return config_pcie_type(first);
 }
-
-static const struct p2pdma_known_host *known_host(const struct host *host)
-{
-	const struct function *first = host->first;
-	size_t i;
-
-	if (!first || !identifies_host(first))
-		return NULL;
-	for (i = 0; i < ARRAY_SIZE(p2pdma_known_hosts); i++)
-		if (p2pdma_known_hosts[i].vendor == first->vendor &&
-		    (p2pdma_known_hosts[i].device == first->device ||
-		     p2pdma_known_hosts[i].device == P2PDMA_ANY_DEVICE))
-			return &p2pdma_known_hosts[i];
-	return NULL;
-}
-
-static const char * const capability_words[] = {
-	[P2PDMA_UNLISTED] = "unlisted",
-	[P2PDMA_LISTED_SAME] = "listed-same-bridge",
-	[P2PDMA_LISTED] = "listed",
-	[P2PDMA_CPU] = "cpu",
-};
 
 static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 {
-	const struct p2pdma_known_host *known;
-	unsigned int i;
+	enum p2pdma_capability capability;
+	const char *word;
 
-	for (i = 0; i < ARRAY_SIZE(capability_words) && host->capability; i++)
-		if (!strcmp(host->capability, capability_words[i]))
-			return i;
+	for (capability = 0; host->capability && (word = p2pdma_capability_word(capability));
+	     capability++)
+		if (!strcmp(host->capability, word))
+			return capability;
 	if (cpu)
 		return P2PDMA_CPU;
-	known = known_host(host);
-	if (!known)
+	if (!host->first || !p2pdma_identifies_host(host->first->address.devfn,
+						    first_type(host->first)))
 		return P2PDMA_UNLISTED;
-	return known->across ? P2PDMA_LISTED : P2PDMA_LISTED_SAME;
+	return p2pdma_known_host(host->first->vendor, host->first->device);
+}
+
+/* A quirk with a condition is none that can be counted on; see quirk_is_open(). */
+u16 p2pdma_quirks(struct pci_dev *pdev)
+{
+	const struct function *function = container_of(pdev, struct shadow, pdev)->function;
+	const struct p2pdma_quirk *quirk;
+
+	quirk = p2pdma_known_quirk(function->vendor, function->device,
+				   config_pcie_type(function));
+	return quirk && quirk->condition == P2PDMA_QUIRK_ALWAYS ? quirk->controls : 0;
+}
+
+/* May the kernel have armed isolation that nothing in configuration space shows? */
+static bool quirk_is_open(const struct function *function)
+{
+	const struct p2pdma_quirk *quirk;
+
+	quirk = p2pdma_known_quirk(function->vendor, function->device,
+				   config_pcie_type(function));
+	return quirk && quirk->condition != P2PDMA_QUIRK_ALWAYS;
+}
+
+bool p2pdma_client_translated(struct pci_dev *client)
+{
+	(void)client;
+	return iommu_supposed;
+}
+
+/* The bus address of a BAR is not in sysfs; where offsets are, the answer is open. */
+bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
+{
+	const struct function *from = container_of(client, struct shadow, pdev)->function;
+	const struct function *to = container_of(provider, struct shadow, pdev)->function;
+	unsigned int i;
+
+	if (!from->driver || !from->mask_bits || from->mask_bits >= 64)
+		return true;
+	for (i = 0; i < BARS; i++)
+		if (to->bars[i].memory && to->bars[i].size &&
+		    (to->bars[i].start + to->bars[i].size - 1) >> from->mask_bits)
+			return false;
+	return true;
 }
 
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
 {
 	return capability_of(container_of(bridge, struct shadow_host, bridge)->host, cpu_supposed);
+}
+
+/**
+ * policy_word - a policy in one word
+ * @policy: the policy
+ *
+ * Return: the word, as in sysfs.
+ */
+const char *policy_word(enum policy policy)
+{
+	_Static_assert((int)POLICY_ALLOW == (int)P2PDMA_POLICY_ALLOW &&
+		       (int)POLICY_DENY == (int)P2PDMA_POLICY_DENY, "the numbers are the kernel's");
+
+	return p2pdma_policy_word((enum p2pdma_policy)policy);
+}
+
+/**
+ * acs_control_offset - place of the ACS control register
+ * @function: the function
+ *
+ * Return: offset in the capability; some Intel root ports have registers of 32 bits.
+ */
+unsigned int acs_control_offset(const struct function *function)
+{
+	const struct p2pdma_quirk *quirk;
+
+	quirk = p2pdma_known_quirk(function->vendor, function->device,
+				   config_pcie_type(function));
+	return quirk && quirk->controls == P2PDMA_ACS_WIDE ? P2PDMA_ACS_WIDE_CTRL : PCI_ACS_CTRL;
+}
+
+/**
+ * cpu_routes - does the root complex of a processor route?
+ * @vendor: as in /proc/cpuinfo
+ * @family: likewise
+ *
+ * Return: true if it is known to.
+ */
+bool cpu_routes(const char *vendor, unsigned int family)
+{
+	return p2pdma_known_cpu(vendor, family);
 }
 
 /**
@@ -168,7 +232,7 @@ const char *host_capability(const struct machine *machine, const struct host *ho
 	enum p2pdma_capability capability = capability_of(host, must);
 
 	return capability == capability_of(host, may) || capability == P2PDMA_LISTED ?
-	       capability_words[capability] : "unknown";
+	       p2pdma_capability_word(capability) : "unknown";
 }
 
 /* ---- shadows ------------------------------------------------------------------------------ */
@@ -215,7 +279,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 	}
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
 	pdev->acs_cap = acs == KNOWN_YES ? where : 0;
-	shadow->unread = acs == KNOWN_NOT;
+	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function));
 	pdev->ari_enabled = config_ari(function);
 	pdev->ats_enabled = config_uses_ats(function);
 }
@@ -295,18 +359,12 @@ struct collector {
 static void collect_port(struct p2pdma_port_visitor *visitor, struct pci_dev *pdev,
 			 enum p2pdma_port_effect effect)
 {
-	static const char * const words[] = {
-		[P2PDMA_PORT_REDIRECTS] = "redirects",
-		[P2PDMA_PORT_BLOCKS] = "blocks",
-		[P2PDMA_PORT_NO_FORWARDING] = "no-forwarding",
-		[P2PDMA_PORT_DENIED] = "denied",
-	};
 	struct verdict *verdict = container_of(visitor, struct collector, visitor)->verdict;
 
 	if (verdict->nr_ports < MAX_PORTS)
 		verdict->ports[verdict->nr_ports++] = (struct port) {
 			.function = container_of(pdev, struct shadow, pdev)->function,
-			.effect = words[effect],
+			.effect = p2pdma_effect_word(effect),
 		};
 }
 
@@ -338,6 +396,7 @@ static void ask_rules(struct shadow *client, struct shadow *provider, struct ver
 	set_reason(verdict, p2pdma_reason_word(&route));
 	verdict->distance = route.distance;
 	verdict->redirected = route.redirected;
+	verdict->iommu = route.translated;
 	verdict->parent = route.parent ? container_of(route.parent, struct shadow, pdev)->function :
 					 NULL;
 }
@@ -360,6 +419,30 @@ static void suppose_all(struct shadow *client, struct shadow *provider, struct v
 		break;
 	}
 	suppose(SUPPOSE_NONE);
+}
+
+/* The client's own driver decides whether an IOMMU translates, which no file tells. */
+static void suppose_iommu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
+	static struct verdict other;
+
+	if (verdict->answer == ANSWER_UNKNOWN || iommu == KNOWN_NO)
+		return;
+	iommu_supposed = true;
+	ask_rules(client, provider, &other);
+	iommu_supposed = false;
+	if (iommu == KNOWN_YES) {
+		verdict->answer = other.answer;
+		set_reason(verdict, other.reason);
+		verdict->redirected = other.redirected;
+		verdict->iommu = other.iommu;
+		memcpy(verdict->ports, other.ports, sizeof(verdict->ports));
+		verdict->nr_ports = other.nr_ports;
+	} else if (other.answer != verdict->answer) {
+		verdict->answer = ANSWER_UNKNOWN;
+		set_reason(verdict, "iommu-unknown");
+	}
 }
 
 static void suppose_cpu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
@@ -400,6 +483,7 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	ask_rules(from, to, verdict);
 	suppose_all(from, to, verdict);
 	suppose_cpu(from, to, verdict);
+	suppose_iommu(from, to, verdict);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
 }
@@ -453,25 +537,54 @@ static const struct function *find_named(const struct machine *machine, const ch
 	return parse_address(bdf, &address) ? machine_find(machine, address) : NULL;
 }
 
+static const char *known_effect(const char *word)
+{
+	enum p2pdma_port_effect effect;
+
+	for (effect = P2PDMA_PORT_REDIRECTS; effect <= P2PDMA_PORT_DENIED; effect++)
+		if (!strcmp(p2pdma_effect_word(effect), word))
+			return p2pdma_effect_word(effect);
+	return NULL;
+}
+
+/* " 0000:02:01.0=redirects ..."; an older kernel did not name the effects. */
 static void parse_ports(const struct machine *machine, const char *text, struct verdict *verdict)
 {
-	char bdf[ADDRESS_SIZE];
+	char bdf[ADDRESS_SIZE], word[24];
 	const struct function *port;
+	const char *effect;
 	int length;
 
 	while (verdict->nr_ports < MAX_PORTS && *text == ' ' &&
 	       sscanf(text, " %19[0-9a-f:.]%n", bdf, &length) == 1) {
 		text += length;
+		effect = "involved";
+		if (*text == '=' && sscanf(text, "=%23[a-z-]%n", word, &length) == 1) {
+			text += length;
+			effect = known_effect(word);
+		}
 		port = find_named(machine, bdf);
-		if (port)
-			verdict->ports[verdict->nr_ports++] = (struct port) { port, "involved" };
+		if (port && effect)
+			verdict->ports[verdict->nr_ports++] = (struct port) { port, effect };
 	}
 }
 
-/* "BDF verdict distance parent reason [port ...]" */
+static bool ports_redirect(const struct verdict *verdict)
+{
+	unsigned int i;
+
+	for (i = 0; i < verdict->nr_ports; i++)
+		if (!strcmp(verdict->ports[i].effect, "redirects") ||
+		    !strcmp(verdict->ports[i].effect, "isolates"))
+			return true;
+	return false;
+}
+
+/* "BDF verdict distance parent reason [iommu] [port=effect ...]" */
 static bool parse_line(const struct machine *machine, const char *line, struct verdict *verdict)
 {
 	char word[16], distance[16], parent[64], reason[sizeof(verdict->reason)];
+	static const char iommu[] = " iommu";
 	unsigned long long number;
 	int length;
 
@@ -479,10 +592,15 @@ static bool parse_line(const struct machine *machine, const char *line, struct v
 		   distance, parent, reason, &length) != 4 ||
 	    !parse_answer(word, &verdict->answer))
 		return false;
+	line += length;
 	set_reason(verdict, reason);
 	verdict->distance = parse_number(distance, 10, 1000, &number) ? (int)number : -1;
 	verdict->parent = find_named(machine, parent);
-	parse_ports(machine, line + length, verdict);
+	verdict->iommu = !strncmp(line, iommu, strlen(iommu));
+	if (verdict->iommu)
+		line += strlen(iommu);
+	parse_ports(machine, line, verdict);
+	verdict->redirected = ports_redirect(verdict);
 	verdict->kernel = true;
 	return true;
 }
@@ -503,6 +621,7 @@ void verdict_get(struct machine *machine, struct function *client, struct functi
 	verdict->nr_ports = 0;
 	verdict->nr_unread = 0;
 	verdict->redirected = false;
+	verdict->iommu = false;
 	if (line && parse_line(machine, line, verdict))
 		return;
 	if (line)
@@ -545,6 +664,8 @@ const char *verdict_meaning(const struct verdict *verdict)
 	} meanings[] = {
 		{ "self", "a function reaches its own memory" },
 		{ "spec", "the bridge that both share is obliged to route between them" },
+		{ "same-device",
+		  "functions of one device that reach each other although nothing obliges them" },
 		{ "listed", "the host bridge is known to route" },
 		{ "cpu", "the host bridge is part of a processor that is known to route" },
 		{ "policy", "the administrator vouches for the host bridge" },
@@ -558,6 +679,10 @@ const char *verdict_meaning(const struct verdict *verdict)
 		  "redirected below a port that does not forward upstream: undefined" },
 		{ "translated-requests",
 		  "requests that the client translates itself would go astray" },
+		{ "address-limit", "the client cannot emit the addresses of the memory" },
+		{ "asleep", "a function on the way has no power, and cannot be asked" },
+		{ "iommu-unknown",
+		  "it matters whether an IOMMU translates for the client, and nothing tells" },
 		{ "disconnected", "one of the two is being unplugged" },
 		{ "needs-root",
 		  "access control decides, and without root it cannot be read" },
@@ -627,6 +752,7 @@ json_object *verdict_report(struct machine *machine, const struct function *clie
 	add_text(report, "reason", verdict->reason);
 	add_text(report, "meaning", verdict_meaning(verdict));
 	add_bool(report, "redirected", verdict->redirected);
+	add_bool(report, "iommu", verdict->iommu);
 	report_ports(report, verdict);
 	return report;
 }
