@@ -225,7 +225,7 @@ static void p2pdma_read_side(struct p2pdma_side *side, struct pci_dev *other)
 		return;
 	if (side->ctrl && !side->cap)
 		side->isolates = true;
-	else if (dev->acs_cap && !(side->cap & PCI_ACS_RR))
+	else if (!(side->cap & PCI_ACS_RR))
 		side->isolates = p2pdma_siblings(dev, other);
 	if (side->isolates)
 		side->ctrl = PCI_ACS_RR | PCI_ACS_CR;
