@@ -9,6 +9,7 @@
  * access control, as one that blocks, and as one that only forwards; an unknown processor as one
  * that routes and one that does not. A verdict that comes out of all of these the same is known.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -178,6 +179,10 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
 	return capability_of(container_of(bridge, struct shadow_host, bridge)->host, cpu_supposed);
 }
 
+static_assert((int)POLICY_ALLOW == (int)P2PDMA_POLICY_ALLOW &&
+	      (int)POLICY_DENY == (int)P2PDMA_POLICY_DENY,
+	      "both enumerations have the same numbers");
+
 /**
  * policy_word - a policy in one word
  * @policy: the policy
@@ -186,9 +191,6 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
  */
 const char *policy_word(enum policy policy)
 {
-	_Static_assert((int)POLICY_ALLOW == (int)P2PDMA_POLICY_ALLOW &&
-		       (int)POLICY_DENY == (int)P2PDMA_POLICY_DENY, "the numbers are the kernel's");
-
 	return p2pdma_policy_word((enum p2pdma_policy)policy);
 }
 

@@ -11,7 +11,7 @@
 unsigned int shim_warnings;
 __thread size_t shim_cpu_offset;
 __thread unsigned int shim_readers;
-__thread void (*shim_handler)(void);
+__thread shim_handler_fn *shim_handler;
 __thread unsigned int shim_countdown;
 __thread int shim_fail_after = -1;
 

@@ -29,6 +29,7 @@ struct device_node;
 #define in_nmi()		false
 #define cpu_relax()		__builtin_ia32_pause()
 
+/* Barriers of the kernel by the same names. */
 #define smp_wmb()		__atomic_thread_fence(__ATOMIC_RELEASE)
 
 #define spin_lock_init(lock)	((lock)->locked = false)

@@ -38,12 +38,16 @@
 #define PAGE_SIZE		4096UL
 
 #define __percpu
+#define __maybe_unused		__attribute_maybe_unused__
 #define __rcu
 #define noinline		__attribute_noinline__
 #define likely(x)		__builtin_expect(!!(x), 1)
 #define unlikely(x)		__builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
-#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define DIV_ROUND_UP(n, d) ({				\
+	__auto_type __div_d = (d);			\
+	((n) + __div_d - 1) / __div_d;			\
+})
 
 #define min(a, b) ({					\
 	__auto_type __min_a = (a);			\
@@ -84,7 +88,8 @@ bool shim_warn(bool reason, const char *file, int line, const char *text);
 /* Disturbances: other threads and interrupts, between any two atomic accesses. */
 
 /* The interrupt handler of this thread, or NULL. */
-extern __thread void (*shim_handler)(void);
+typedef void shim_handler_fn(void);
+extern __thread shim_handler_fn *shim_handler;
 /* Accesses until the next disturbance of this thread; 0 for none. */
 extern __thread unsigned int shim_countdown;
 
@@ -113,7 +118,9 @@ static inline void shim_step(void)
 				    __ATOMIC_RELAXED);		\
 })
 
+/* Data races that the kernel allows. */
 #define data_race(x)		(x)
+/* Full barrier by the name of the kernel. */
 #define smp_mb__after_atomic()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
 
 struct shim_atomic_long {
@@ -212,7 +219,7 @@ static inline void *shim_cpu_at(const void *p, size_t offset)
 	return (char *)p + offset;
 }
 
-#define alloc_percpu(type)	((type *)shim_alloc_percpu(sizeof(type)))
+#define alloc_percpu(type)	shim_alloc_percpu(sizeof(type))
 #define free_percpu(p)		kfree(p)
 #define shim_cpu_ptr(p, offset)	((__typeof__(p))shim_cpu_at(p, offset))
 #define per_cpu_ptr(p, cpu)	shim_cpu_ptr(p, (cpu) * SHIM_CPU_STRIDE)
@@ -264,8 +271,8 @@ static inline void shim_leave_rcu(int *section)
 #define SHIM_PASTE2(a, b)	a##b
 #define SHIM_PASTE(a, b)	SHIM_PASTE2(a, b)
 #define guard(kind)						\
-	int SHIM_PASTE(section_, __LINE__)			\
-	__attribute__((unused, cleanup(shim_leave_##kind))) = shim_enter_##kind
+	int SHIM_PASTE(section_, __LINE__) __maybe_unused	\
+	__attribute__((cleanup(shim_leave_##kind))) = shim_enter_##kind
 
 static inline void cond_resched(void)
 {
