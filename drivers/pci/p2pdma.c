@@ -200,16 +200,18 @@ static void p2pdma_provider_destroy(struct pci_p2pdma *p2pdma)
 VISIBLE_IF_KUNIT struct pci_p2pdma *p2pdma_provider_create(struct pci_dev *pdev)
 {
 	struct pci_p2pdma *p2pdma;
+	char name[32];
 
 	KUNIT_STATIC_STUB_REDIRECT(p2pdma_provider_create, pdev);
+	/* /proc/PID/maps shows the name of the file. */
+	snprintf(name, sizeof(name), "p2pmem:%s", pci_name(pdev));
 	p2pdma = kzalloc(sizeof(*p2pdma), GFP_KERNEL);
 	if (!p2pdma)
 		return NULL;
 	p2pdma->pool = p2pdma_pool_create();
 	p2pdma->counters = alloc_percpu(struct p2pdma_counters);
-	p2pdma->file = anon_inode_create_getfile(pci_name(pdev),
-						 &p2pmem_file_ops, NULL, O_RDWR,
-						 NULL);
+	p2pdma->file = anon_inode_create_getfile(name, &p2pmem_file_ops, NULL,
+						 O_RDWR, NULL);
 	if (!p2pdma->pool || !p2pdma->counters || IS_ERR(p2pdma->file)) {
 		p2pdma_provider_destroy(p2pdma);
 		return NULL;
