@@ -13,9 +13,9 @@ def shared_mapping_of_a_card(test):
     """Tasks read and write drives at random places of one mapping of a BAR of 4 GiB."""
     card = bound_card(test)
     # To clear 4 GiB takes a while: all of the BAR only where there is time.
-    length = 64 * MIB if len(test.rounds) == 1 else card.size()
+    length = 32 * MIB if len(test.rounds) == 1 else card.size()
     selftest.run(test, "p2pmem_shared", card, scratch=Drive("beta").path, length=length,
-                 seconds=15 * len(test.rounds))
+                 seconds=12 * len(test.rounds))
     card.unbind()
 
 
@@ -24,7 +24,7 @@ def shared_mapping_of_a_drive(test):
     """The same with the controller memory of a drive."""
     peer = provider()
     selftest.run(test, "p2pmem_shared", peer.function, scratch=Drive("beta").path,
-                 length=32 * MIB, seconds=15 * len(test.rounds))
+                 length=32 * MIB, seconds=12 * len(test.rounds))
     peer.function.unbind()
     peer.function.bind()
 
@@ -55,4 +55,4 @@ def storm_of_a_user(test):
 def unbind_among_mappings(test):
     """A mapping that is made while the provider is unbound does not survive."""
     card = bound_card(test)
-    selftest.run(test, "p2pmem_unbind", card, unbind=DRIVER, rounds=12 * len(test.rounds))
+    selftest.run(test, "p2pmem_unbind", card, unbind=DRIVER, rounds=8 * len(test.rounds))
