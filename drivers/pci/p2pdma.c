@@ -167,6 +167,8 @@ static void p2pdma_return_work(struct work_struct *work)
  */
 size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 {
+	/* A page on the way from the list into the pool must not count twice. */
+	guard(raw_spinlock_irqsave)(&p2pdma->return_lock);
 	return p2pdma_pool_available(p2pdma->pool) +
 	       (atomic_long_read(&p2pdma->nr_returning) << PAGE_SHIFT);
 }
