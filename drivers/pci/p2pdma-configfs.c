@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: the words of attributes that ask for peer memory
+ * Words of attributes that ask for peer memory
  *
  * Orchestrators such as the NVMe-oF target let the administrator choose: no
  * peer memory, any peer memory, or the memory of one provider. This file parses
