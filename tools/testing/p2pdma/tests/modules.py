@@ -134,7 +134,7 @@ FREE_EVENT = pathlib.Path("/sys/kernel/tracing/events/p2pdma/p2pmem_free/enable"
 
 
 @case(modules=("p2pdma_slip",), short=True,
-      may_log=(r"WARNING: CPU: \d+ PID: \d+ at drivers/pci/p2pdma\.c:\d+ p2pmem_free_slow",))
+      may_log=(r"WARNING: CPU: \d+ PID: \d+ at drivers/pci/p2pdma-mem\.c:\d+ p2pmem_free_slow",))
 def bad_frees(test):
     """What is not allocated is not freed: one warning names who tried, and nothing changes."""
     peer = provider()
