@@ -21,9 +21,18 @@
 
 /* ---- users -------------------------------------------------------------------------------- */
 
-/* How much of a provider's memory a process has mapped. */
+static bool has(const char *line, const char *end, const char *text)
+{
+	return memmem(line, end - line, text, strlen(text));
+}
+
+/*
+ * Number of bytes of a provider's memory that a process has mapped. The kernel
+ * with peers names the mapping after the provider, stock Linux after the file.
+ */
 static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 {
+	char *name = keep_format("anon_inode:p2pmem:%s\n", bdf);
 	char *file = keep_format("/%s/p2pmem/allocate", bdf);
 	unsigned long long start, end, bytes = 0;
 	const char *line, *next;
@@ -31,11 +40,12 @@ static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 	for (line = maps; *line; line = next) {
 		next = line + strcspn(line, "\n");
 		next += *next == '\n';
-		if (memmem(line, next - line, file, strlen(file)) &&
+		if ((has(line, next, name) || has(line, next, file)) &&
 		    sscanf(line, "%llx-%llx", &start, &end) == 2 && end > start)
 			bytes += end - start;
 	}
 	free(file);
+	free(name);
 	return bytes;
 }
 
