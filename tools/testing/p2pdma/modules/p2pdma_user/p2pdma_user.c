@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/scatterlist.h>
 #include <linux/slab.h>
 
 static DEFINE_MUTEX(user_mutex);
@@ -25,7 +26,7 @@ static int user_distance = -ENODATA;
 
 static struct {
 	struct pci_dev *provider;
-	void *memory;
+	struct scatterlist *memory;
 	size_t size;
 } user_held;
 
@@ -76,7 +77,7 @@ static void user_release(void)
 {
 	if (!user_held.memory)
 		return;
-	pci_free_p2pmem(user_held.provider, user_held.memory, user_held.size);
+	pci_p2pmem_free_sgl(user_held.provider, user_held.memory);
 	pci_dev_put(user_held.provider);
 	user_held.memory = NULL;
 	user_held.size = 0;
@@ -85,10 +86,12 @@ static void user_release(void)
 static int user_take(const char *name, size_t size)
 {
 	struct pci_dev *provider = user_function(name);
+	unsigned int nents;
 
 	if (!provider)
 		return -ENODEV;
-	user_held.memory = pci_alloc_p2pmem(provider, size);
+	/* A list, as the NVMe-oF target has: free memory need not be contiguous. */
+	user_held.memory = pci_p2pmem_alloc_sgl(provider, &nents, size);
 	if (!user_held.memory) {
 		pci_dev_put(provider);
 		return -ENOMEM;
@@ -108,7 +111,7 @@ static int user_hold(const char *text, const struct kernel_param *param)
 		user_release();
 		return 0;
 	}
-	if (sscanf(text, "%31s %zu", name, &size) != 2)
+	if (sscanf(text, "%31s %zu", name, &size) != 2 || size > U32_MAX)
 		return -EINVAL;
 	return user_held.memory ? -EBUSY : user_take(name, size);
 }
