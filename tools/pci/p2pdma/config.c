@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: configuration space, as far as it is known
+ * p2pdma: reading configuration space
  *
- * Without root a process reads the first 64 bytes, so for everything behind them there are three
- * answers. Offsets and bits are those of libpci's header.
+ * A process without root reads only the first 64 bytes. Every question about a later register
+ * therefore has three answers, see enum known. Offsets and bits come from the header of libpci.
  */
 #include <string.h>
 #include <pci/pci.h>
@@ -13,18 +13,18 @@
 #define CONFIG_STANDARD		64
 #define CONFIG_CONVENTIONAL	256
 
-/* Enough for every capability that fits; a longer list is a loop. */
+/* Limits for broken input: no valid list has more capabilities, so a longer list is a loop. */
 #define LONGEST_LIST		48
 #define LONGEST_EXTENDED_LIST	480
 
 /**
- * config_read - read 1, 2 or 4 bytes
- * @function: whose
- * @where: offset
- * @size: how many
- * @value: where to put them
+ * config_read - read 1, 2 or 4 bytes of configuration space
+ * @function: function to read from
+ * @where: offset of the first byte
+ * @size: number of bytes
+ * @value: filled in with the bytes in CPU byte order, or with 0
  *
- * Return: false if they are not known.
+ * Return: false if @function->config lacks one of the bytes.
  */
 bool config_read(const struct function *function, unsigned int where, unsigned int size,
 		 unsigned int *value)
@@ -38,16 +38,16 @@ bool config_read(const struct function *function, unsigned int where, unsigned i
 }
 
 /**
- * config_dead - does the function answer with all ones?
+ * config_dead - does a function answer every read with all ones?
  * @function: the function
  *
- * Return: true if it is known and does not answer.
+ * Return: true if vendor ID, device ID and class are known and all ones.
  */
 bool config_dead(const struct function *function)
 {
 	unsigned int ids, class;
 
-	/* Virtual functions have no IDs of their own, but a class they have. */
+	/* A virtual function has a vendor and device ID of all ones, but a valid class. */
 	return config_read(function, PCI_VENDOR_ID, 4, &ids) && ids == 0xffffffff &&
 	       config_read(function, PCI_CLASS_REVISION, 4, &class) && class == 0xffffffff;
 }
@@ -79,11 +79,11 @@ static enum known config_capability(const struct function *function, unsigned in
 }
 
 /**
- * config_pcie - is it a PCI Express function?
+ * config_pcie - is a function a PCI Express function?
  * @function: the function
- * @where: offset of its capability, if so
+ * @where: filled in with the offset of the PCI Express capability, for KNOWN_YES
  *
- * Return: whether it is.
+ * Return: whether the function has a PCI Express capability.
  */
 enum known config_pcie(const struct function *function, unsigned int *where)
 {
@@ -94,7 +94,7 @@ enum known config_pcie(const struct function *function, unsigned int *where)
  * config_pcie_type - type of a PCI Express function
  * @function: the function
  *
- * Return: PCI_EXP_TYPE_*, negative if it is none or not known.
+ * Return: PCI_EXP_TYPE_*, or a negative number for conventional PCI or an unknown type.
  */
 int config_pcie_type(const struct function *function)
 {
@@ -108,11 +108,11 @@ int config_pcie_type(const struct function *function)
 
 /**
  * config_extended - look for an extended capability
- * @function: whose
- * @id: which
- * @where: its offset, if there
+ * @function: the function
+ * @id: ID of the capability
+ * @where: filled in with the offset of the capability, for KNOWN_YES
  *
- * Return: whether it is there.
+ * Return: whether the function has the capability.
  */
 enum known config_extended(const struct function *function, unsigned int id, unsigned int *where)
 {
@@ -139,12 +139,12 @@ enum known config_extended(const struct function *function, unsigned int id, uns
 }
 
 /**
- * config_acs - read access control
- * @function: whose
- * @capability: what it can do
- * @control: what is on
+ * config_acs - read the access control registers
+ * @function: the function
+ * @capability: filled in with the capability register, for KNOWN_YES
+ * @control: filled in with the control register, for KNOWN_YES
  *
- * Return: whether it has any.
+ * Return: whether the function has an ACS capability.
  */
 enum known config_acs(const struct function *function, unsigned int *capability,
 		      unsigned int *control)
@@ -163,10 +163,10 @@ enum known config_acs(const struct function *function, unsigned int *capability,
 }
 
 /**
- * config_uses_ats - are translated requests enabled?
+ * config_uses_ats - may a function send translated requests?
  * @function: the function
  *
- * Return: true if it is known that they are.
+ * Return: true if ATS is known to be enabled.
  */
 bool config_uses_ats(const struct function *function)
 {
@@ -178,10 +178,10 @@ bool config_uses_ats(const struct function *function)
 }
 
 /**
- * config_ari - is forwarding of alternative routing IDs on?
+ * config_ari - does a bridge forward alternative routing IDs (ARI)?
  * @bridge: the bridge
  *
- * Return: true if it is known that it is.
+ * Return: true if ARI forwarding is known to be enabled.
  */
 bool config_ari(const struct function *bridge)
 {
@@ -194,8 +194,8 @@ bool config_ari(const struct function *bridge)
 
 /**
  * struct acs_bit - a bit of the ACS capability and control registers
- * @bit: the bit
- * @word: its name, as lspci has it
+ * @bit: mask of the bit
+ * @word: name of the bit in the output of lspci
  */
 struct acs_bit {
 	unsigned int bit;
@@ -223,10 +223,11 @@ static void add_bits(json_object *to, const char *name, unsigned int bits)
 }
 
 /**
- * config_acs_report - access control for a report
- * @function: whose
+ * config_acs_report - report the access control of a function
+ * @function: the function
  *
- * Return: "known": "yes", "no" or "unread", and if yes, "can" and "on".
+ * Return: an object with "known": "yes", "no" or "unread". With "yes", the arrays "can" and "on"
+ * list the bits of the capability register and of the control register.
  */
 json_object *config_acs_report(const struct function *function)
 {

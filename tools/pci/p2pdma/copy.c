@@ -17,7 +17,7 @@
 #include "copy.h"
 #include "tool.h"
 
-/* Drives do not gain from larger ones, and memory of drives is scarce. */
+/* Drives are not faster with larger blocks, and controller memory buffers are small. */
 #define BLOCK		(256U << 10)
 #define DEEPEST		1024
 #define PAGE		4096U
@@ -74,16 +74,14 @@ static bool copy_option(int option, const char *argument)
 	return true;
 }
 
-/* ---- the two drives ----------------------------------------------------------------------- */
-
 /**
- * struct drive - one end of the copy
- * @path: as given, or in /dev
- * @fd: opened
- * @bytes: its size
- * @sector: smallest unit
- * @id: device number
- * @function: the PCI function it is on
+ * struct drive - source or destination of the copy
+ * @path: resolved path of the block device
+ * @fd: open file descriptor of @path
+ * @bytes: size of the drive in bytes
+ * @sector: logical sector size in bytes
+ * @id: device number of @path
+ * @function: PCI function of the drive, or NULL
  */
 struct drive {
 	const char *path;
@@ -106,7 +104,7 @@ static void check_partitions(const struct drive *drive)
 			     drive->path, entries[i]);
 }
 
-/* Exclusive access is refused as long as anything mounts or stacks the drive. */
+/* With O_EXCL, open() fails while @drive is mounted or part of another block device. */
 static void open_drive(struct drive *drive, bool to_write)
 {
 	int flags = (to_write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
@@ -161,14 +159,12 @@ static unsigned long long choose_size(const struct drive *from, const struct dri
 	return size;
 }
 
-/* ---- the memory --------------------------------------------------------------------------- */
-
 /**
- * struct choice - a provider that both drives reach
- * @provider: the provider, or NULL
- * @from: verdict of the source
- * @to: verdict of the destination
- * @why_not: what is in the way, if there is none
+ * struct choice - provider within reach of both drives
+ * @provider: best provider so far, or NULL
+ * @from: verdict with the source as client
+ * @to: verdict with the destination as client
+ * @why_not: reason for the message, in case no provider is usable
  */
 struct choice {
 	struct function *provider;
@@ -177,7 +173,7 @@ struct choice {
 	const char *why_not;
 };
 
-/* Without root's eyes a verdict may be unknown; then the kernel decides when it comes to it. */
+/* Without root a verdict may be unknown. Then try: the kernel refuses transfers without a route. */
 static bool may_use(const struct verdict *verdict)
 {
 	return verdict->answer != ANSWER_NONE;
@@ -241,7 +237,7 @@ static bool map_peer_memory(struct choice *choice, struct transfer *transfer)
 		choice->why_not = keep_format("%s: %m", path);
 		return false;
 	}
-	/* Others want some of the memory, too: take less when there is little. */
+	/* Halve the depth until the provider has enough free memory. */
 	for (;; transfer->depth /= 2) {
 		memory = mmap(NULL, transfer->depth * transfer->block, PROT_READ | PROT_WRITE,
 			      MAP_SHARED, fd, 0);
@@ -266,7 +262,7 @@ static void map_ram(struct transfer *transfer)
 	transfer->memory = memory;
 }
 
-/* True for peer memory. */
+/* Returns true for peer memory, false for system memory. */
 static bool map_memory(struct choice *choice, struct transfer *transfer)
 {
 	if (choice->provider && map_peer_memory(choice, transfer))
@@ -277,8 +273,6 @@ static bool map_memory(struct choice *choice, struct transfer *transfer)
 	map_ram(transfer);
 	return false;
 }
-
-/* ---- progress ----------------------------------------------------------------------------- */
 
 static atomic_bool stop;
 static struct timespec started;
@@ -327,13 +321,11 @@ static void catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = handle_signal };
 
-	/* A second one ends it at once. */
+	/* A second signal ends the command at once. */
 	action.sa_flags = SA_RESETHAND;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }
-
-/* ---- the copy ----------------------------------------------------------------------------- */
 
 static json_object *drive_report(const struct machine *machine, const struct drive *drive)
 {
@@ -447,8 +439,6 @@ static enum status copy_run(struct request *request)
 	report_way(request, &from, &to, &choice, peer);
 	return run_transfer(request->report, &transfer);
 }
-
-/* ---- text --------------------------------------------------------------------------------- */
 
 static void print_way(json_object *report)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * p2pdma copy: the engine, which knows of files and memory, and nothing of PCI
+ * p2pdma copy: interface of the copy engine
+ *
+ * The engine copies between two files through a given memory area, and does not depend on PCI.
  */
 #ifndef P2PDMA_COPY_H
 #define P2PDMA_COPY_H
@@ -11,19 +13,19 @@
 
 /**
  * struct transfer - a copy from one file to another
- * @from: file to read, opened with O_DIRECT
- * @to: file to write, likewise
- * @memory: where the bytes pass through, @depth blocks
- * @block: bytes of a block
- * @depth: so many blocks under way at a time
- * @size: bytes to copy
- * @progress: is told how far it is; or NULL
- * @stop: is looked at between blocks: no new ones are begun if true
- * @copied: all bytes from the start up to here have arrived
- * @beyond: so many bytes have arrived behind @copied, somewhere
- * @error: errno of what went wrong first, or 0
- * @failed_at: offset of the block that went wrong
- * @failed_write: it was written, not read
+ * @from: file descriptor of the source, opened with O_DIRECT
+ * @to: file descriptor of the destination, opened with O_DIRECT
+ * @memory: buffer of @depth blocks for the data in flight
+ * @block: size of a block in bytes
+ * @depth: number of blocks in flight
+ * @size: number of bytes to copy
+ * @progress: called with the number of bytes done so far, or NULL
+ * @stop: set by the caller to begin no further block
+ * @copied: result: every byte before this offset has arrived
+ * @beyond: result: number of bytes after @copied that have arrived, not in sequence
+ * @error: result: errno of the first failure, or 0
+ * @failed_at: result: offset of the block of the first failure
+ * @failed_write: result: the first failure was a write, not a read
  */
 struct transfer {
 	int from;

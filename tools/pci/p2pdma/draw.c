@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: the tree as a picture
+ * p2pdma: the tree as a graph for Graphviz
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #include "tool.h"
 
-/* Text of a label; what means something to Graphviz is quoted. */
+/* Writes the text of a label, with a backslash before characters special to Graphviz. */
 static void draw_text(const char *text, FILE *out)
 {
 	for (; *text; text++) {
@@ -31,7 +31,7 @@ static void draw_acs(json_object *node, FILE *out)
 			json_object_get_string(get_item(acs, "on", i)));
 }
 
-/* Ports that redirect stand out: these are what people look for. */
+/* True for ports to draw in red: ports with redirection or egress control on. */
 static bool redirects(json_object *node)
 {
 	json_object *acs = get(node, "acs");
@@ -70,9 +70,9 @@ static void draw_node(json_object *node, const char *above, FILE *out)
 }
 
 /**
- * draw_dot - write a tree in the language of Graphviz
- * @tree: report of the tree
- * @out: where to
+ * draw_dot - write a tree in the DOT language of Graphviz
+ * @tree: report of p2pdma tree
+ * @out: stream to write to
  */
 void draw_dot(json_object *tree, FILE *out)
 {
@@ -107,9 +107,11 @@ static void run_graphviz(int input, const char *path)
 }
 
 /**
- * draw_svg - have Graphviz draw a tree; ends the tool if it cannot
- * @tree: report of the tree
- * @path: the file that the picture goes to
+ * draw_svg - run Graphviz to draw a tree
+ * @tree: report of p2pdma tree
+ * @path: name of the SVG file to write
+ *
+ * Ends the command on failure.
  */
 void draw_svg(json_object *tree, const char *path)
 {
@@ -126,7 +128,7 @@ void draw_svg(json_object *tree, const char *path)
 	if (!pid)
 		run_graphviz(ends[0], path);
 	close(ends[0]);
-	/* Who does not read has said why. */
+	/* If the child ends early, the child has printed the reason: survive the broken pipe. */
 	signal(SIGPIPE, SIG_IGN);
 	out = fdopen(ends[1], "w");
 	if (!out)

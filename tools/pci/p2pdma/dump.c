@@ -2,9 +2,9 @@
 /*
  * p2pdma: reading a machine from the output of lspci -x, -xxx or -xxxx
  *
- * libpci has a reader of its own. It ends the process at a line that it does not like, knows no
- * domain beyond 0xffff (as behind Intel VMD), and refuses long lines (as -vvv prints): this one
- * takes the lines that it knows, and says what it left out.
+ * libpci has a reader for such dumps, but the reader ends the process at a malformed line, knows
+ * no domain above 0xffff (Intel VMD has such domains), and refuses the long lines of -vvv. The
+ * reader here skips unknown lines and reports malformed hexadecimal lines.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -13,10 +13,10 @@
 
 #include "tool.h"
 
-/* The largest dump of the largest machine is far from it. */
+/* Limit for broken input, far above the dump of any machine. */
 #define DUMP_LIMIT	(256U << 20)
 
-/* The line begins with an address and a space. */
+/* True if @line begins with an address and a space. */
 static bool dump_address(const char *line, struct address *address)
 {
 	size_t length = strcspn(line, " \t\r\n");
@@ -26,11 +26,11 @@ static bool dump_address(const char *line, struct address *address)
 		return false;
 	memcpy(word, line, length);
 	word[length] = '\0';
-	/* "03.0" would be short for bus and slot; hexadecimal lines have no dot. */
+	/* Require a dot: "03:00.0" has a dot, hexadecimal lines such as "40: 00" have none. */
 	return strchr(word, '.') && parse_address(word, address);
 }
 
-/* "40: 00 11 22 ..." */
+/* Parses the beginning of a hexadecimal line: "40: 00 11 22 ..." */
 static bool dump_offset(const char *line, unsigned int *offset, const char **bytes)
 {
 	char *end;
@@ -52,7 +52,7 @@ static void store_byte(struct function *function, unsigned int at, unsigned char
 	function->config_size = at + 1;
 }
 
-/* Bytes count only where they follow those before without a gap. */
+/* Stores the bytes of a hexadecimal line. Accepts no gap after the bytes stored before. */
 static bool dump_bytes(struct function *function, unsigned int offset, const char *text)
 {
 	char pair[3] = "";
@@ -124,9 +124,9 @@ static void dump_bars(struct function *function)
 }
 
 /*
- * A virtual function shows neither vendor nor device ID, and hangs where its physical function
- * does, which says in its SR-IOV capability where they are (PCIe Base Specification r6.0,
- * sec 9.3.3).
+ * A virtual function has no vendor and device ID, and is below the same bridge as the physical
+ * function. The SR-IOV capability of the physical function has the addresses of all virtual
+ * functions and the device ID (PCIe Base Specification r6.0, sec 9.3.3).
  */
 static void dump_virtual(const struct machine *machine, struct function *physfn)
 {
@@ -158,7 +158,9 @@ static void dump_virtual(const struct machine *machine, struct function *physfn)
 
 /**
  * dump_load - read a machine from the output of lspci
- * @machine: with the name of the dump
+ * @machine: machine to fill in; @machine->dump is the name of the file
+ *
+ * Ends the command if the file cannot be read or has no function.
  */
 void dump_load(struct machine *machine)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma copy: blocks under way, with io_uring
+ * p2pdma copy: the copy engine, on top of io_uring
  *
- * Each block is read, then written, then its place is free for the next one. What is reported as
- * copied is what came back written; a block that is cut short is gone on with where it ended.
+ * Each block is read, then written; then the slot in memory is free for the next block. A short
+ * read or write is resumed where it ended. Only bytes whose write has completed count as copied.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -14,13 +14,13 @@
 #include "copy.h"
 
 /**
- * struct block - one place in memory, and the block that is in it
- * @at: offset of the block
- * @size: bytes of the block
- * @done: bytes of the step under way that are done
- * @writing: the second step
- * @busy: there is a block
- * @broken: the block failed
+ * struct block - slot in memory, and the block in the slot
+ * @at: offset of the block in both files
+ * @size: size of the block in bytes
+ * @done: bytes done of the current read or write
+ * @writing: the block is being written, not read
+ * @busy: the slot has a block, and the block has not arrived
+ * @broken: reading or writing the block failed
  */
 struct block {
 	unsigned long long at;
@@ -32,13 +32,13 @@ struct block {
 };
 
 /**
- * struct engine - a transfer under way
+ * struct engine - a transfer in progress
  * @transfer: the transfer
- * @ring: of io_uring
- * @blocks: one for each place
- * @next: offset of the block to begin next
- * @arrived: bytes that were written
- * @busy: blocks under way
+ * @ring: the io_uring instance
+ * @blocks: array of @transfer->depth slots
+ * @next: offset of the next block to begin
+ * @arrived: number of bytes written
+ * @busy: number of blocks in flight
  */
 struct engine {
 	struct transfer *transfer;
@@ -56,7 +56,7 @@ static void submit_block(struct engine *engine, unsigned int place)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&engine->ring);
 	char *memory = transfer->memory + place * transfer->block + block->done;
 
-	/* There are as many entries as places. */
+	/* Never fails: the ring has an entry for each slot. */
 	if (block->writing)
 		io_uring_prep_write(sqe, transfer->to, memory, block->size - block->done,
 				    block->at + block->done);
@@ -133,7 +133,7 @@ static void step_done(struct engine *engine, unsigned int place, int result)
 		begin_block(engine, place);
 }
 
-/* Up to the first block that did not arrive, all did. */
+/* Find the first block that did not arrive. Every block before has arrived. */
 static void take_stock(const struct engine *engine)
 {
 	struct transfer *transfer = engine->transfer;
@@ -165,10 +165,11 @@ static int wait_for_blocks(struct engine *engine)
 }
 
 /**
- * transfer_run - copy
- * @transfer: what; its results are filled in, also when it fails
+ * transfer_run - run a transfer
+ * @transfer: the transfer; the results are filled in, also after a failure
  *
- * Return: 0, or a negative errno if the engine itself does not work.
+ * Return: 0, also if a read or write failed (see @transfer->error), or a negative errno if
+ * io_uring fails.
  */
 int transfer_run(struct transfer *transfer)
 {
@@ -220,9 +221,9 @@ static unsigned long long first_difference(const char *a, const char *b)
 }
 
 /**
- * transfer_compare - read both files again, through system memory, and compare
- * @transfer: what was copied: @copied bytes of it are compared
- * @differs: offset of the first difference, or @copied if there is none
+ * transfer_compare - read both files through system memory, and compare
+ * @transfer: a finished transfer; the first @transfer->copied bytes are compared
+ * @differs: filled in with the offset of the first difference, or with @transfer->copied
  *
  * Return: 0, or a negative errno.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma list: providers, and who could be one
+ * p2pdma list: providers, and NVMe drives that could be providers
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -14,12 +14,10 @@
 #define CMBSZ_UNITS(reg)	((reg) >> 8 & 0xf)
 #define CMBSZ_SIZE(reg)	((reg) >> 12)
 
-/* Memory is registered in units of this on most architectures. */
+/* On most architectures the kernel registers peer memory in units of this size. */
 #define SMALLEST_REGION	(2ULL << 20)
 
 #define MAPS_LIMIT	(16U << 20)
-
-/* ---- users -------------------------------------------------------------------------------- */
 
 static bool has(const char *line, const char *end, const char *text)
 {
@@ -27,8 +25,8 @@ static bool has(const char *line, const char *end, const char *text)
 }
 
 /*
- * Number of bytes of a provider's memory that a process has mapped. The kernel
- * with peers names the mapping after the provider, stock Linux after the file.
+ * Number of bytes of a provider's memory in the mappings of a process. A kernel with p2pdma/peers
+ * names the mapping after the provider, stock Linux after the file.
  */
 static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 {
@@ -78,7 +76,7 @@ static void add_users(const struct machine *machine, json_object *report, const 
 			add_process(users, names[i], bdf);
 }
 
-/* Namespaces of the NVMe target that were told to use this provider. */
+/* Adds the namespaces of the NVMe target whose attribute p2pmem names the provider. */
 static void add_targets(const struct machine *machine, json_object *report, const char *bdf)
 {
 	const char *top = keep_format("%s/kernel/config/nvmet/subsystems", machine->sysfs);
@@ -97,9 +95,7 @@ static void add_targets(const struct machine *machine, json_object *report, cons
 	}
 }
 
-/* ---- providers ---------------------------------------------------------------------------- */
-
-/* sysfs does not say which BAR it is; often only one is large enough. */
+/* sysfs does not name the BAR. Guess, if exactly one BAR is large enough. */
 static int guess_bar(const struct function *function)
 {
 	int i, found = -1;
@@ -150,8 +146,6 @@ static void add_provider(const struct machine *machine, json_object *providers,
 	add_item(providers, provider);
 }
 
-/* ---- who could be one --------------------------------------------------------------------- */
-
 static bool controller_register(const struct function *function, const char *name,
 				unsigned long long *number)
 {
@@ -187,7 +181,7 @@ static const char *why_no_provider(const struct machine *machine, const struct f
 	return "the driver did not register it; dmesg may say why";
 }
 
-/* The driver shows the registers only where there is a controller memory buffer. */
+/* The driver has a file cmbsz only for controllers with a controller memory buffer. */
 static void add_candidate(const struct machine *machine, json_object *candidates,
 			  const struct function *function)
 {
@@ -238,8 +232,6 @@ static enum status list_run(struct request *request)
 	}
 	return STATUS_YES;
 }
-
-/* ---- text --------------------------------------------------------------------------------- */
 
 static void print_users(json_object *provider)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: functions, and how they hang together
+ * p2pdma: PCI functions and the hierarchy
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -10,9 +10,7 @@
 
 #include "tool.h"
 
-/* ---- addresses ---------------------------------------------------------------------------- */
-
-/* Hexadecimal digits, between @least and @most of them; moves @text behind them. */
+/* Parses @least to @most hexadecimal digits and moves @text behind the last digit. */
 static bool take_hex(const char **text, unsigned int least, unsigned int most,
 		     unsigned int *number)
 {
@@ -38,7 +36,7 @@ static bool take(const char **text, char wanted)
 	return true;
 }
 
-/* bus:device.function at the end of @text. */
+/* Parses bus:device.function up to the end of @text. */
 static bool take_rest(const char **text, struct address *address)
 {
 	unsigned int bus, slot, func;
@@ -52,11 +50,11 @@ static bool take_rest(const char **text, struct address *address)
 }
 
 /**
- * parse_address - read the address of a function, with or without domain
- * @text: what to read
- * @address: where to put it
+ * parse_address - parse the address of a function, with or without a domain
+ * @text: text to parse
+ * @address: filled in
  *
- * Return: false if @text is no address.
+ * Return: false if @text is not an address.
  */
 bool parse_address(const char *text, struct address *address)
 {
@@ -87,12 +85,12 @@ static int compare_functions(const void *a, const void *b)
 	return compare_addresses(p->address, q->address);
 }
 
-/* ---- building ----------------------------------------------------------------------------- */
-
 /**
- * machine_add - add a function; machine_link() has to follow
- * @machine: where to
- * @address: of the function
+ * machine_add - add a function to a machine
+ * @machine: the machine
+ * @address: address of the function
+ *
+ * The caller calls machine_link() after the last function.
  *
  * Return: the function; NULL if there are too many.
  */
@@ -103,7 +101,7 @@ struct function *machine_add(struct machine *machine, struct address address)
 
 	if (machine->nr == MAX_FUNCTIONS)
 		return NULL;
-	/* Grow by doubling: at powers of two. */
+	/* The array is full at every power of two: double the size. */
 	if (!(machine->nr & (machine->nr - 1)))
 		machine->functions = keep_more(machine->functions, room,
 					       machine->nr ? 2 * room : sizeof(function));
@@ -119,9 +117,9 @@ struct function *machine_add(struct machine *machine, struct address address)
 }
 
 /**
- * machine_find - look up a function
- * @machine: linked
- * @address: of the function
+ * machine_find - look up a function by address
+ * @machine: the machine, with functions sorted by address
+ * @address: address of the function
  *
  * Return: the function or NULL.
  */
@@ -136,9 +134,9 @@ struct function *machine_find(const struct machine *machine, struct address addr
 }
 
 /**
- * machine_host - the host bridge with a root bus
- * @machine: where it is, or will be
- * @domain: of the root bus
+ * machine_host - look up a host bridge, or add a new host bridge
+ * @machine: the machine
+ * @domain: domain of the root bus
  * @bus: number of the root bus
  *
  * Return: the host bridge, never NULL.
@@ -162,8 +160,8 @@ struct host *machine_host(struct machine *machine, unsigned int domain, unsigned
 }
 
 /**
- * machine_odd - note something that could not be read
- * @machine: where
+ * machine_odd - record a message about an unreadable part of the machine
+ * @machine: the machine
  * @format: as for printf()
  */
 void machine_odd(struct machine *machine, const char *format, ...)
@@ -182,9 +180,9 @@ void machine_odd(struct machine *machine, const char *format, ...)
 }
 
 /**
- * function_name - give a function another name
+ * function_name - add a name to a function
  * @function: the function
- * @name: the name; one that nobody can have meant is ignored
+ * @name: the name; ignored if empty, a duplicate, or with characters unusual in device names
  */
 void function_name(struct function *function, const char *name)
 {
@@ -204,13 +202,11 @@ void function_name(struct function *function, const char *name)
 	function->names[function->nr_names++] = keep_text(name);
 }
 
-/* ---- linking ------------------------------------------------------------------------------ */
-
 #define BUSES	256
 
 /**
- * struct buses - bridges of a domain by the number of the bus below them
- * @below: the bridge whose secondary bus has that number
+ * struct buses - bridges of a domain by secondary bus number
+ * @below: bridges, indexed by the number of the bus directly below
  */
 struct buses {
 	struct function *below[BUSES];
@@ -223,7 +219,7 @@ static bool bridge_buses(const struct function *bridge, unsigned int *secondary,
 	    !config_read(bridge, PCI_SECONDARY_BUS, 1, secondary) ||
 	    !config_read(bridge, PCI_SUBORDINATE_BUS, 1, subordinate))
 		return false;
-	/* Numbers grow downwards; whatever else they do is no hierarchy. */
+	/* Bus numbers grow downwards. A bridge with different numbers is not configured. */
 	return *secondary > bridge->address.bus && *subordinate >= *secondary;
 }
 
@@ -244,8 +240,8 @@ static void find_buses(const struct machine *machine, unsigned int first, struct
 }
 
 /*
- * Virtual functions may be on a bus that no bridge leads to directly, but whose number lies in
- * the range of one: the one that begins last is the nearest.
+ * The bus of a virtual function may be directly below no bridge, but within the bus range of one
+ * or more. The nearest bridge above is the bridge with the highest secondary bus number.
  */
 static struct function *bridge_above(const struct buses *buses, unsigned int bus)
 {
@@ -258,7 +254,7 @@ static struct function *bridge_above(const struct buses *buses, unsigned int bus
 	return NULL;
 }
 
-/* Where sysfs did not say what is above a function, the bus numbers do. */
+/* Find the bridge above by bus number for each function without a link in sysfs. */
 static void link_by_bus(struct machine *machine)
 {
 	struct function *function;
@@ -296,7 +292,7 @@ static void link_hosts(struct machine *machine)
 	}
 }
 
-/* A copy may have been tampered with; no path towards the root is longer than this. */
+/* Longest possible path to the root. A longer path, in a manipulated copy, is a loop. */
 #define DEEPEST	BUSES
 
 static void cut_loops(struct machine *machine)
@@ -328,7 +324,7 @@ static void drop_doubles(struct machine *machine)
 				    function->bdf);
 		else
 			machine->functions[nr++] = function;
-		/* Who is left out knows who stands for it. */
+		/* A duplicate gets the index of the first: links are corrected below. */
 		function->index = nr - 1;
 	}
 	machine->nr = nr;
@@ -351,8 +347,8 @@ static int compare_hosts(const void *a, const void *b)
 }
 
 /*
- * BARs hold bus addresses, and the kernel shows what the CPU calls them. Where these differ, the
- * host bridge translates.
+ * A BAR has a bus address, and sysfs shows the CPU address. If the two differ, the host bridge
+ * translates addresses.
  */
 static void find_translation(struct function *function)
 {
@@ -373,8 +369,8 @@ static void find_translation(struct function *function)
 }
 
 /**
- * machine_link - find out what hangs where
- * @machine: with all functions added
+ * machine_link - connect functions, bridges and host bridges
+ * @machine: the machine, with all functions added
  */
 void machine_link(struct machine *machine)
 {
@@ -395,13 +391,11 @@ void machine_link(struct machine *machine)
 			find_translation(machine->functions[i]);
 }
 
-/* ---- what a function is ------------------------------------------------------------------- */
-
 /**
- * function_is_bridge - as the kernel's pci_is_bridge()
+ * function_is_bridge - is a function a bridge? As the kernel's pci_is_bridge().
  * @function: the function
  *
- * Return: true for bridges of PCI and CardBus.
+ * Return: true for PCI and CardBus bridges.
  */
 bool function_is_bridge(const struct function *function)
 {
@@ -410,10 +404,10 @@ bool function_is_bridge(const struct function *function)
 }
 
 /**
- * function_kind - what part of a hierarchy a function is
+ * function_kind - role of a function in the hierarchy
  * @function: the function
  *
- * Return: a few words.
+ * Return: a phrase such as "root port".
  */
 const char *function_kind(const struct function *function)
 {
@@ -438,10 +432,10 @@ const char *function_kind(const struct function *function)
 }
 
 /**
- * struct class_word - a word for --class
- * @word: the word
- * @class: class code
- * @mask: which bits of it count
+ * struct class_word - a class of functions, as in p2pdma matrix --class
+ * @word: name of the class
+ * @class: class code of the class
+ * @mask: bits of the class code to compare
  */
 struct class_word {
 	const char *word;
@@ -464,10 +458,10 @@ static const struct class_word class_words[] = {
 };
 
 /**
- * function_class - class of a function in a word
+ * function_class - class of a function
  * @function: the function
  *
- * Return: the word.
+ * Return: a word such as "nvme", or "other".
  */
 const char *function_class(const struct function *function)
 {
@@ -489,7 +483,7 @@ static void __noreturn ids_failed(char *format, ...)
 	fail(STATUS_UNKNOWN, "libpci: %s", format);
 }
 
-/* Only for names: pci_init() would look at the machine, and sets these three. */
+/* pci_init() would scan the machine. Name lookup works without, but needs the callbacks. */
 static struct pci_access *id_database(void)
 {
 	static struct pci_access *access;
@@ -504,11 +498,11 @@ static struct pci_access *id_database(void)
 }
 
 /**
- * function_title - vendor and device in words, or in numbers where names are not wanted
- * @machine: says which
+ * function_title - vendor and device of a function
+ * @machine: the machine; with @machine->numeric, the title has IDs instead of names
  * @function: the function
  *
- * Return: the words.
+ * Return: a new string.
  */
 const char *function_title(const struct machine *machine, const struct function *function)
 {
@@ -520,8 +514,6 @@ const char *function_title(const struct machine *machine, const struct function 
 					 PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
 					 function->vendor, function->device));
 }
-
-/* ---- names -------------------------------------------------------------------------------- */
 
 static struct function *resolve_name(const struct machine *machine, const char *name)
 {
@@ -542,7 +534,7 @@ static struct function *resolve_name(const struct machine *machine, const char *
 	return found;
 }
 
-/* A partition's disk: sda1 is on sda, nvme0n1p1 on nvme0n1. */
+/* Looks up the disk of a partition: sda for sda1, nvme0n1 for nvme0n1p1. */
 static struct function *resolve_partition(const struct machine *machine, const char *name)
 {
 	size_t length = strlen(name);
@@ -559,9 +551,9 @@ static struct function *resolve_partition(const struct machine *machine, const c
 }
 
 /**
- * find_device - find the function that a name or an address stands for
- * @machine: where
- * @name: the name
+ * find_device - look up a function by address or device name
+ * @machine: the machine
+ * @name: address, device name, or path below /dev/
  *
  * Return: the function, or NULL.
  */
@@ -580,11 +572,11 @@ struct function *find_device(const struct machine *machine, const char *name)
 }
 
 /**
- * resolve - find the function that somebody means
- * @machine: where
- * @name: an address, or the name of a device
+ * resolve - look up a function that the user has named
+ * @machine: the machine
+ * @name: address or device name
  *
- * Return: the function; ends the tool if there is none.
+ * Return: the function, never NULL. Ends the command if there is no such function.
  */
 struct function *resolve(struct machine *machine, const char *name)
 {
@@ -599,11 +591,11 @@ struct function *resolve(struct machine *machine, const char *name)
 }
 
 /**
- * resolve_bridge - find the bridge or host bridge that somebody means
- * @machine: where
- * @name: the address of a bridge, or pci0000:00, or 0000:00
+ * resolve_bridge - look up a bridge or host bridge that the user has named
+ * @machine: the machine
+ * @name: address of a bridge, or a host bridge as pci0000:00 or 0000:00
  *
- * Return: one of the two; ends the tool if there is none.
+ * Return: a bridge or a host bridge. Ends the command if there is no such bridge.
  */
 struct resolved resolve_bridge(struct machine *machine, const char *name)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma matrix: all pairs
+ * p2pdma matrix: verdicts for all pairs of a set of functions
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
 
-/* A million verdicts are nobody's reading. */
+/* Nobody reads more than a million verdicts. */
 #define MOST_FUNCTIONS	1024
 
 static const char default_classes[] = "nvme,gpu,net,rdma,accelerator";
@@ -46,7 +46,7 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-/* A network card that does RDMA is an RDMA card, too. */
+/* RDMA adapters of Mellanox have the class of network cards. Recognize the name: mlx5_0. */
 static bool wanted(const struct function *function)
 {
 	const char *list = classes ? classes : default_classes;
@@ -118,8 +118,6 @@ static enum status matrix_run(struct request *request)
 	return nr ? STATUS_YES : STATUS_NO;
 }
 
-/* ---- text --------------------------------------------------------------------------------- */
-
 static void print_cell(json_object *cell)
 {
 	const char *verdict = get_text(cell, "verdict");
@@ -150,7 +148,7 @@ static void print_row(json_object *report, size_t row)
 	putchar('\n');
 }
 
-/* Where the verdicts come from; in one machine they are all from one place, or unknown. */
+/* Returns the source of the verdicts. Usually all verdicts have the same source. */
 static const char *find_source(json_object *report)
 {
 	size_t row, i, nr = get_length(report, "rows");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma monitor: what changes, as it happens
+ * p2pdma monitor: report changes
  *
- * The kernel announces functions and drivers. Nothing announces policies and the memory that is
- * left, so these are looked at from time to time.
+ * The kernel sends uevents for functions and drivers, but none for policies and for available
+ * memory. Poll those at an interval.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -51,14 +51,14 @@ static bool monitor_option(int option, const char *argument)
 }
 
 /**
- * struct seen - a function or host bridge at one time
- * @name: its address, or name
- * @driver: bound, or empty
- * @policy: in effect, or empty
- * @provider: has peer memory
- * @size: of the memory
- * @available: of the memory
- * @published: the memory is
+ * struct seen - state of a function or host bridge at one time
+ * @name: address of the function, or name of the host bridge
+ * @driver: name of the bound driver, or empty
+ * @policy: policy in effect, or empty
+ * @provider: the function has peer memory
+ * @size: size of the peer memory in bytes
+ * @available: free bytes of the peer memory
+ * @published: 1 if the peer memory is published, else 0
  */
 struct seen {
 	char name[ADDRESS_SIZE];
@@ -71,18 +71,16 @@ struct seen {
 };
 
 /**
- * struct view - everything at one time
- * @seen: sorted by name
+ * struct view - state of the machine at one time
+ * @seen: array of functions and host bridges, sorted by name
  * @nr: length of @seen
- * @room: for so many
+ * @room: number of allocated elements of @seen
  */
 struct view {
 	struct seen *seen;
 	size_t nr;
 	size_t room;
 };
-
-/* ---- looking ------------------------------------------------------------------------------ */
 
 static void look_at_policy(const char *path, struct seen *seen)
 {
@@ -164,8 +162,6 @@ static void look(const struct machine *machine, struct view *view)
 		qsort(view->seen, view->nr, sizeof(*view->seen), compare_seen);
 }
 
-/* ---- telling ------------------------------------------------------------------------------ */
-
 static unsigned long long told;
 
 static void print_event(json_object *event)
@@ -245,7 +241,7 @@ static void tell_changes(const struct request *request, const struct seen *befor
 	tell_memory(request, before, now);
 }
 
-/* Both are sorted: walk them side by side. */
+/* Both views are sorted: merge. */
 static void tell_all(const struct request *request, const struct view *before,
 		     const struct view *now)
 {
@@ -269,9 +265,7 @@ static void tell_all(const struct request *request, const struct view *before,
 	}
 }
 
-/* ---- waiting ------------------------------------------------------------------------------ */
-
-/* The kernel's announcements; without them changes are seen a little later. */
+/* Without a netlink socket, monitor sees changes at the next interval. */
 static int open_announcements(void)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
@@ -289,7 +283,7 @@ static void drain(int fd)
 {
 	char message[8192];
 
-	/* What is announced is looked up; an overrun only means that there was much. */
+	/* The messages only wake the loop. An overrun (ENOBUFS) is therefore harmless. */
 	while (recv(fd, message, sizeof(message), 0) >= 0 || errno == ENOBUFS)
 		;
 }
@@ -325,7 +319,7 @@ static enum status monitor_run(struct request *request)
 	}
 	free(views[0].seen);
 	free(views[1].seen);
-	/* Everything has been said. */
+	/* Each change has been printed already: print no report at the end. */
 	request->json = false;
 	return STATUS_YES;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma nvmet: does the NVMe target get the peer memory that it is told to use?
+ * p2pdma nvmet: does the NVMe target use peer memory, as configured?
  *
- * The target falls back to system memory without a word, so this looks at each condition, and at
- * whether the providers' counters move.
+ * The target falls back to system memory without a message. Check each condition, and watch the
+ * counters of the providers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +34,13 @@ static bool nvmet_option(int option, const char *argument)
 }
 
 /**
- * struct space - a namespace of the target
- * @report: what is said about it
- * @wants: the content of p2pmem, or NULL
- * @disk: function of its block device, or NULL
- * @enabled: is on
- * @exported: some port exports it
- * @rdma: some RDMA port does
+ * struct space - namespace of the NVMe target
+ * @report: JSON report of the namespace
+ * @wants: content of the attribute p2pmem, or NULL
+ * @disk: PCI function of the block device, or NULL
+ * @enabled: the namespace is enabled
+ * @exported: at least one port exports the subsystem
+ * @rdma: at least one port of type rdma exports the subsystem
  */
 struct space {
 	json_object *report;
@@ -53,11 +53,11 @@ struct space {
 
 /**
  * struct totals - sums over the providers that may serve a namespace
- * @nr: how many providers
- * @reachable: the disk reaches so many of them
- * @counters: they have counters
- * @mapped: mappings
- * @failed: allocations that failed
+ * @nr: number of providers
+ * @reachable: number of providers within reach of the disk
+ * @counters: every provider has counters
+ * @mapped: number of mappings
+ * @failed: number of failed allocations
  */
 struct totals {
 	unsigned int nr;
@@ -66,8 +66,6 @@ struct totals {
 	unsigned long long mapped;
 	unsigned long long failed;
 };
-
-/* ---- what is configured ------------------------------------------------------------------- */
 
 static void find_ports(const char *top, const char *subsystem, struct space *space)
 {
@@ -90,7 +88,7 @@ static void find_ports(const char *top, const char *subsystem, struct space *spa
 	}
 }
 
-/* The function below a disk, also where a link in /dev names it. */
+/* PCI function of a disk. On the live machine @path may be a link in /dev. */
 static struct function *find_disk(struct machine *machine, const char *path)
 {
 	char *real = machine->live && path ? realpath(path, NULL) : NULL;
@@ -121,8 +119,6 @@ static void read_space(struct machine *machine, const char *top, const char *sub
 	add_text(space->report, "p2pmem", space->wants);
 	find_ports(top, subsystem, space);
 }
-
-/* ---- what can be had ---------------------------------------------------------------------- */
 
 static bool may_serve(const struct space *space, const struct function *provider)
 {
@@ -155,7 +151,7 @@ static void add_up(struct request *request, const struct space *space, struct to
 	}
 }
 
-/* Why a namespace cannot get peer memory; NULL if nothing is seen to forbid it. */
+/* Returns the reason why a namespace cannot get peer memory; NULL if none is known. */
 static const char *what_forbids(const struct space *space, const struct totals *totals)
 {
 	if (!space->wants)
@@ -258,8 +254,6 @@ static enum status nvmet_run(struct request *request)
 	watch(request, spaces, nr);
 	return STATUS_YES;
 }
-
-/* ---- text --------------------------------------------------------------------------------- */
 
 static void nvmet_print(json_object *report)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: can A reach B, why not, and what is to be done?
+ * p2pdma: the command line
  *
- * The command line. What a subcommand is, the table below and struct command say.
+ * The table below lists the subcommands, see struct command.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static const struct command * const commands[] = {
 	&command_monitor,
 };
 
-/* Options of one subcommand are numbered from 256 on. */
+/* Options of a single subcommand have numbers from 256 on. */
 static const struct option common_options[] = {
 	{ "sysfs",	required_argument,	NULL, 's' },
 	{ "lspci",	required_argument,	NULL, 'l' },
@@ -43,11 +43,11 @@ static const char short_options[] = "+s:l:c:CjJnhV";
 #define SHOWN_ODD	8
 
 /**
- * struct line - what the command line says
- * @request: for the subcommand
- * @machine: what to look at
+ * struct line - the parsed command line
+ * @request: request for the subcommand
+ * @machine: machine to look at
  * @command: the subcommand, or NULL
- * @help: was asked for
+ * @help: the user asked for help
  */
 struct line {
 	struct request request;
@@ -147,12 +147,12 @@ static void take_option(struct line *line, int option)
 		puts("p2pdma " TOOL_VERSION);
 		exit(STATUS_YES);
 	default:
-		/* getopt_long() has said what is wrong. */
+		/* getopt_long() has printed a message. */
 		exit(STATUS_USAGE);
 	}
 }
 
-/* Options of the command and those that all have. */
+/* Returns the options of the command, followed by the common options. */
 static struct option *join_options(const struct command *command)
 {
 	size_t nr = 0;
@@ -172,7 +172,7 @@ static void parse_command(struct line *line, int argc, char **argv)
 	struct option *options = join_options(line->command);
 	int option;
 
-	/* 0 makes it start again, behind the command; here options may also follow arguments. */
+	/* With 0, getopt_long() starts anew. Without "+", options may follow arguments. */
 	optind = 0;
 	while ((option = getopt_long(argc, argv, short_options + 1, options, NULL)) != -1) {
 		if (option < 256)
@@ -195,7 +195,7 @@ static void parse(struct line *line, int argc, char **argv)
 		return;
 	at = optind;
 	line->command = find_command(argv[at]);
-	/* Messages of getopt_long() begin with this. */
+	/* Messages of getopt_long() begin with argv[0]. */
 	argv[at] = argv[0];
 	parse_command(line, argc - at, argv + at);
 }
@@ -254,8 +254,8 @@ static json_object *new_report(const struct line *line)
 }
 
 /**
- * emit - print a report
- * @request: says how
+ * emit - print a report as JSON
+ * @request: the request, with the format
  * @report: the report
  */
 void emit(const struct request *request, json_object *report)
@@ -268,7 +268,7 @@ void emit(const struct request *request, json_object *report)
 	fflush(stdout);
 }
 
-/* What was odd goes where it does not disturb. */
+/* Messages about unreadable parts go to standard error, after the report. */
 static void print_text(const struct line *line)
 {
 	size_t i, nr = json_object_array_length(line->machine.odd);

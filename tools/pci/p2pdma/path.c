@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma path and p2pdma check: one client, one provider
+ * p2pdma path and p2pdma check: verdict for one client and one provider
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tool.h"
-
-/* ---- the way from one to the other -------------------------------------------------------- */
 
 static void add_hop(const struct machine *machine, json_object *hops,
 		    const struct function *function, const char *role,
@@ -48,7 +46,7 @@ static bool is_above(const struct function *bridge, const struct function *funct
 	return function;
 }
 
-/* From the provider up to, and without, the bridge where the paths meet: shown downwards. */
+/* Adds the functions between @meeting, not included, and the provider, from top to bottom. */
 static void add_way_down(const struct machine *machine, json_object *hops,
 			 const struct function *function, const struct function *meeting,
 			 const struct function *provider, const struct verdict *verdict)
@@ -67,7 +65,7 @@ static const struct function *find_meeting(const struct function *client,
 	return client;
 }
 
-/* What goes up to the host bridge passes the ports above the meeting point, too. */
+/* A transaction through the host bridge passes the ports above the shared parent as well. */
 static void add_way_to_host(struct machine *machine, json_object *hops,
 			    const struct function *client, const struct function *provider,
 			    const struct function *meeting, const struct verdict *verdict)
@@ -104,8 +102,6 @@ static void add_hops(struct machine *machine, json_object *report, const struct 
 		add_hop(machine, hops, provider, "provider", verdict);
 }
 
-/* ---- path --------------------------------------------------------------------------------- */
-
 static void add_notes(const struct machine *machine, json_object *report,
 		      const struct verdict *verdict, const struct verdict *computed)
 {
@@ -125,7 +121,7 @@ static void add_notes(const struct machine *machine, json_object *report,
 	add_words(notes, "if access control was changed: echo 1 > /sys/bus/pci/p2pdma_rescan");
 }
 
-/* What the kernel does not say of its verdict: which port does what. */
+/* The kernel's verdict may lack port effects. Take the computed effects, if both verdicts agree. */
 static void complete(struct verdict *verdict, const struct verdict *computed)
 {
 	if (!verdict->kernel || computed->answer != verdict->answer ||
@@ -303,8 +299,6 @@ const struct command command_path = {
 	.run = path_run,
 	.print = path_print,
 };
-
-/* ---- check -------------------------------------------------------------------------------- */
 
 static bool quiet;
 static bool direct_only;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma policy: what the administrator decided about a bridge
+ * p2pdma policy: show or set the policy of a bridge
  */
 #include <errno.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void set_policy(const struct resolved *bridge, const char *path, const ch
 #define UDEV_RULE \
 	"udev: ACTION==\"add\", SUBSYSTEM==\"pci\", KERNEL==\"%s\", ATTR{p2pdma/policy}=\"%s\""
 
-/* How the policy survives a reboot. */
+/* Adds the ways to keep the policy across a reboot. */
 static void add_lasting(json_object *report, const struct resolved *bridge, enum policy policy)
 {
 	json_object *lasting = add_array(report, "lasting");
@@ -50,7 +50,7 @@ static void add_lasting(json_object *report, const struct resolved *bridge, enum
 	if (host->first)
 		add_words(lasting, "the same wherever that host bridge is: p2pdma.%s=%04x:%04x",
 			  word, host->first->vendor, host->first->device);
-	/* Host bridges announce themselves to nobody, so that udev cannot help. */
+	/* The kernel sends no uevent for a host bridge, so no udev rule can match. */
 	add_words(lasting, "tmpfiles.d: w %s/p2pdma/policy - - - - %s", host->path, word);
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: what can be done about a route, and what that costs
+ * p2pdma: how to improve a route, and at what price
  *
- * Commands are ready to paste. Bits are those of the ACS control register (PCIe Base
- * Specification r6.0, sec 7.7.11.3), which setpci finds at ECAP_ACS+6, or at +8 in some ports.
+ * The commands are ready to paste. Bits are bits of the ACS control register (PCIe Base
+ * Specification r6.0, sec 7.7.11.3). setpci finds the register at ECAP_ACS+6, in some root ports
+ * at ECAP_ACS+8.
  */
 #include <string.h>
 #include <pci/pci.h>
@@ -13,7 +14,7 @@
 #define REDIRECTS \
 	(PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED | PCI_ACS_CTRL_EGRESS)
 
-/* Longer lists of functions say little. */
+/* Number of functions to list; a longer list ends in "..." */
 #define SHOWN_FUNCTIONS	12
 
 static json_object *add_remedy(json_object *to, const char *kind, const char *what,
@@ -42,7 +43,7 @@ static bool has_port(const struct verdict *verdict, const char *effect)
 	return false;
 }
 
-/* "0000:01:00.0;0000:02:00.0", of the ports with an effect */
+/* Returns the ports with an effect: "0000:01:00.0;0000:02:00.0". */
 static char *port_list(const struct verdict *verdict, const char *effect)
 {
 	char *list = keep_text("");
@@ -56,7 +57,7 @@ static char *port_list(const struct verdict *verdict, const char *effect)
 	return list;
 }
 
-/* Of a trial, the kernel has to be told: it remembers routes. */
+/* The kernel remembers routes, so the commands end with a rescan. */
 static void add_trial(const struct machine *machine, json_object *remedy,
 		      const struct verdict *verdict, const char *effect, unsigned int value,
 		      unsigned int mask)
@@ -73,8 +74,6 @@ static void add_trial(const struct machine *machine, json_object *remedy,
 		add_words(now, "echo 1 > /sys/bus/pci/p2pdma_rescan");
 }
 
-/* ---- isolation ---------------------------------------------------------------------------- */
-
 static bool is_below(const struct function *function, const struct function *bridge)
 {
 	while (function && function != bridge)
@@ -82,7 +81,7 @@ static bool is_below(const struct function *function, const struct function *bri
 	return function;
 }
 
-/* What could no longer be given to different virtual machines. */
+/* Adds the price of direct routing: functions below @parent are no longer isolated. */
 static void add_isolation_price(const struct machine *machine, json_object *remedy,
 				const struct function *parent)
 {
@@ -158,8 +157,6 @@ static void add_forwarding(struct machine *machine, json_object *to,
 		  PCI_ACS_CTRL_FORWARD);
 }
 
-/* ---- host bridges ------------------------------------------------------------------------- */
-
 static const char *host_ids(const struct host *host)
 {
 	return host->first ? keep_format("%04x:%04x", host->first->vendor, host->first->device) :
@@ -193,7 +190,7 @@ static void add_vouching(struct machine *machine, json_object *to, const struct 
 		add_words(get(remedy, "now"), "p2pdma policy %s allow", provider->host->name);
 }
 
-/* The topmost switch above a function: what else is below it is reached without the host. */
+/* Topmost switch above a function. Functions below the same switch need no host bridge. */
 static const struct function *switch_above(const struct function *function)
 {
 	const struct function *found = NULL;
@@ -264,13 +261,13 @@ static void undo_translation(struct machine *machine, json_object *to,
 }
 
 /**
- * remedies - what can be done about a route
- * @machine: where it is
- * @client: masters DMA
- * @provider: has the memory
- * @verdict: of the two
+ * remedies - list the ways to improve a route
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: verdict for @client and @provider
  *
- * Return: an array, empty if there is nothing to better.
+ * Return: an array of remedies, empty if none is known.
  */
 json_object *remedies(struct machine *machine, const struct function *client,
 		      const struct function *provider, const struct verdict *verdict)

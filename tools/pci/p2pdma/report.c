@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reports in JSON, and what their printers need
+ * p2pdma: building, reading and printing JSON reports
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,14 +9,12 @@
 
 #include "tool.h"
 
-/* ---- writing ------------------------------------------------------------------------------ */
-
 /**
- * add_object - add an object to an object
- * @to: where to
- * @name: its name
+ * add_object - add a new object to an object
+ * @to: object to add to
+ * @name: name of the new member
  *
- * Return: the new one, which belongs to @to.
+ * Return: the new object, owned by @to.
  */
 json_object *add_object(json_object *to, const char *name)
 {
@@ -27,11 +25,11 @@ json_object *add_object(json_object *to, const char *name)
 }
 
 /**
- * add_array - add an array to an object
- * @to: where to
- * @name: its name
+ * add_array - add a new array to an object
+ * @to: object to add to
+ * @name: name of the new member
  *
- * Return: the new one, which belongs to @to.
+ * Return: the new array, owned by @to.
  */
 json_object *add_array(json_object *to, const char *name)
 {
@@ -43,8 +41,8 @@ json_object *add_array(json_object *to, const char *name)
 
 /**
  * add_text - add a string to an object
- * @to: where to
- * @name: its name
+ * @to: object to add to
+ * @name: name of the new member
  * @text: the string; NULL becomes null
  */
 void add_text(json_object *to, const char *name, const char *text)
@@ -54,8 +52,8 @@ void add_text(json_object *to, const char *name, const char *text)
 
 /**
  * add_number - add a number to an object
- * @to: where to
- * @name: its name
+ * @to: object to add to
+ * @name: name of the new member
  * @number: the number
  */
 void add_number(json_object *to, const char *name, long long number)
@@ -65,8 +63,8 @@ void add_number(json_object *to, const char *name, long long number)
 
 /**
  * add_bool - add a boolean to an object
- * @to: where to
- * @name: its name
+ * @to: object to add to
+ * @name: name of the new member
  * @value: the boolean
  */
 void add_bool(json_object *to, const char *name, bool value)
@@ -75,9 +73,9 @@ void add_bool(json_object *to, const char *name, bool value)
 }
 
 /**
- * add_item - add something to an array
+ * add_item - add an item to an array
  * @to: the array
- * @item: belongs to @to afterwards
+ * @item: the item; @to takes ownership
  */
 void add_item(json_object *to, json_object *item)
 {
@@ -85,7 +83,7 @@ void add_item(json_object *to, json_object *item)
 }
 
 /**
- * add_words - add a string to an array
+ * add_words - add a formatted string to an array
  * @to: the array
  * @format: as for printf()
  */
@@ -103,11 +101,11 @@ void add_words(json_object *to, const char *format, ...)
 }
 
 /**
- * function_report - a function in a report
- * @machine: where it is
+ * function_report - report a function
+ * @machine: machine of the function
  * @function: the function
  *
- * Return: an object.
+ * Return: a new object.
  */
 json_object *function_report(const struct machine *machine, const struct function *function)
 {
@@ -128,14 +126,12 @@ json_object *function_report(const struct machine *machine, const struct functio
 	return report;
 }
 
-/* ---- reading ------------------------------------------------------------------------------ */
-
 /**
- * get - part of an object
+ * get - get a member of an object
  * @from: the object
- * @name: which part
+ * @name: name of the member
  *
- * Return: the part, or NULL.
+ * Return: the member, or NULL.
  */
 json_object *get(json_object *from, const char *name)
 {
@@ -146,9 +142,9 @@ json_object *get(json_object *from, const char *name)
 }
 
 /**
- * get_text - string in an object
+ * get_text - get a string from an object
  * @from: the object
- * @name: which part
+ * @name: name of the member
  *
  * Return: the string, or NULL.
  */
@@ -160,11 +156,11 @@ const char *get_text(json_object *from, const char *name)
 }
 
 /**
- * get_number - number in an object
+ * get_number - get a number from an object
  * @from: the object
- * @name: which part
+ * @name: name of the member
  *
- * Return: the number; 0 if there is none.
+ * Return: the number; 0 without such a member.
  */
 long long get_number(json_object *from, const char *name)
 {
@@ -172,11 +168,11 @@ long long get_number(json_object *from, const char *name)
 }
 
 /**
- * get_bool - boolean in an object
+ * get_bool - get a boolean from an object
  * @from: the object
- * @name: which part
+ * @name: name of the member
  *
- * Return: the boolean; false if there is none.
+ * Return: the boolean; false without such a member.
  */
 bool get_bool(json_object *from, const char *name)
 {
@@ -184,11 +180,11 @@ bool get_bool(json_object *from, const char *name)
 }
 
 /**
- * get_length - length of an array in an object
+ * get_length - get the length of an array in an object
  * @from: the object
- * @name: which part
+ * @name: name of the array
  *
- * Return: the length; 0 if there is no array.
+ * Return: the length; 0 without such an array.
  */
 size_t get_length(json_object *from, const char *name)
 {
@@ -198,12 +194,12 @@ size_t get_length(json_object *from, const char *name)
 }
 
 /**
- * get_item - member of an array in an object
+ * get_item - get an item of an array in an object
  * @from: the object
- * @name: which part
- * @index: which member
+ * @name: name of the array
+ * @index: index of the item
  *
- * Return: the member, or NULL.
+ * Return: the item, or NULL.
  */
 json_object *get_item(json_object *from, const char *name, size_t index)
 {
@@ -211,10 +207,13 @@ json_object *get_item(json_object *from, const char *name, size_t index)
 }
 
 /**
- * one_name - the name that people know a function by
- * @function: from function_report()
+ * one_name - device name for the text output
+ * @function: an object of function_report()
  *
- * Return: the shortest of its names that a disk or card has, or an empty string.
+ * sysfs_load() collects names class by class, so the name of an NVMe controller comes before the
+ * names of disks.
+ *
+ * Return: the first name of the function, or an empty string.
  */
 const char *one_name(json_object *function)
 {
@@ -223,13 +222,11 @@ const char *one_name(json_object *function)
 	return name ? json_object_get_string(name) : "";
 }
 
-/* ---- printing ----------------------------------------------------------------------------- */
-
 static bool colour_allowed;
 
 /**
- * allow_colour - decide about colours
- * @allowed: the output is for a person
+ * allow_colour - enable or disable colours
+ * @allowed: the output is text; colours also need a terminal and no NO_COLOR
  */
 void allow_colour(bool allowed)
 {
@@ -239,10 +236,10 @@ void allow_colour(bool allowed)
 }
 
 /**
- * paint - give a verdict a colour
+ * paint - colour a verdict
  * @word: the verdict
  *
- * Return: the word, coloured where that is wanted; good until the call after the next three.
+ * Return: the word, coloured if enabled. The text is valid during the next three calls.
  */
 const char *paint(const char *word)
 {
@@ -267,10 +264,10 @@ const char *paint(const char *word)
 }
 
 /**
- * print_lines - print an array of strings
- * @report: object
- * @name: of the array in it
- * @prefix: before each
+ * print_lines - print an array of strings, each on a line
+ * @report: object with the array
+ * @name: name of the array
+ * @prefix: text before each string
  */
 void print_lines(json_object *report, const char *name, const char *prefix)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading a machine from sysfs, its own or a copy
+ * p2pdma: reading a machine from sysfs, live or from a copy
  *
- * A copy may lack links, attributes or whole directories. What is missing is unknown, and bus
- * numbers stand in for links.
+ * A copy may lack links, attributes or whole directories. A missing attribute is unknown. A
+ * missing link is replaced by bus numbers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +13,15 @@
 
 #include "tool.h"
 
-/* Every line of peers is an endpoint, of which a big machine has thousands. */
+/* A line of peers is an endpoint; a big machine has thousands of endpoints. */
 #define PEERS_LIMIT	(64U << 20)
 #define CPUINFO_LIMIT	(4U << 20)
 #define SYMBOLS_LIMIT	(64U << 20)
 
-/* Flag of a resource in the kernel: memory rather than ports. */
+/* IORESOURCE_MEM of the kernel: memory, not I/O ports. */
 #define RESOURCE_MEMORY	0x200
 
-/* ---- where things are --------------------------------------------------------------------- */
-
-/* The last part of a path that is the address of a function; NULL if there is none. */
+/* Finds the last component of a path that is an address; returns NULL without an address. */
 static const char *last_address(const char *path, struct address *address)
 {
 	const char *part, *end, *found = NULL;
@@ -44,7 +42,7 @@ static const char *last_address(const char *path, struct address *address)
 	return found;
 }
 
-/* The host bridge that a path leads through last, and where its part of the path ends. */
+/* Finds the last host bridge in a path; returns the end of the component. */
 static const char *last_host(const char *path, unsigned int *domain, unsigned int *bus)
 {
 	const char *part, *end = NULL;
@@ -58,14 +56,14 @@ static const char *last_host(const char *path, unsigned int *domain, unsigned in
 			continue;
 		end = part + length;
 	}
-	/* What was read last may not be what was found last. */
+	/* A later component, not a host bridge, may have overwritten the numbers: parse again. */
 	if (end)
 		for (part = end; part != path && part[-1] != '/'; part--)
 			;
 	return end && sscanf(part, "pci%8x:%2x", domain, bus) == 2 ? end : NULL;
 }
 
-/* "../../../devices/pci0000:00/..." begins below the root of the tree. */
+/* Turns "../../../devices/pci0000:00/..." into a path below the root of the tree. */
 static const char *below_root(const char *link)
 {
 	while (!strncmp(link, "../", 3))
@@ -74,9 +72,9 @@ static const char *below_root(const char *link)
 }
 
 /**
- * struct place - where sysfs says that a function is
+ * struct place - a function and the position in the device hierarchy
  * @function: the function
- * @link: what its link says, or NULL
+ * @link: target of the link in bus/pci/devices, or NULL
  */
 struct place {
 	struct function *function;
@@ -105,12 +103,10 @@ static void place_function(struct machine *machine, const struct place *place)
 	*strrchr(above, '/') = '\0';
 	if (last_address(above, &up))
 		place->function->up = machine_find(machine, up);
-	/* A function above which something is missing hangs where the rest says. */
+	/* The link of a manipulated copy may name the function twice. */
 	if (place->function->up == place->function)
 		place->function->up = NULL;
 }
-
-/* ---- one function ------------------------------------------------------------------------- */
 
 static bool read_number(const struct function *function, const char *name,
 			unsigned long long *number)
@@ -132,8 +128,8 @@ static void load_config(struct machine *machine, struct function *function)
 	function->config = keep(size);
 	memcpy(function->config, bytes, size);
 	/*
-	 * Root reads all that the kernel knows of. Of a copy that ends at 256 bytes nobody can
-	 * say whether the rest was there.
+	 * On the live machine a read of more than 64 bytes is complete. A copy of 256 bytes may
+	 * have lost the extended space.
 	 */
 	function->extended_known = machine->live && size >= 256;
 }
@@ -185,10 +181,10 @@ static void load_bars(struct function *function)
 }
 
 /**
- * sysfs_policy - read a policy file
- * @path: of the bridge or host bridge
+ * sysfs_policy - read the policy of a bridge
+ * @path: directory of the bridge or host bridge, or NULL
  *
- * Return: the word in brackets; auto where there is no such file.
+ * Return: the policy in brackets; POLICY_AUTO without a policy file.
  */
 enum policy sysfs_policy(const char *path)
 {
@@ -202,8 +198,8 @@ enum policy sysfs_policy(const char *path)
 }
 
 /**
- * sysfs_load_memory - read p2pmem/ of a provider, also again
- * @function: the provider; its memory is NULL afterwards if it is none
+ * sysfs_load_memory - read p2pmem/ of a function, for the first time or again
+ * @function: the function; @function->memory becomes NULL if p2pmem/ is missing
  */
 void sysfs_load_memory(struct function *function)
 {
@@ -235,7 +231,7 @@ static int load_link_number(const struct function *function, const char *name)
 	return base && parse_number(base + 1, 10, 1 << 30, &number) ? (int)number : -1;
 }
 
-/* Only domains of the kinds DMA and DMA-FQ translate for the kernel's own mappings. */
+/* The kernel's DMA mappings are translated in domains of types DMA and DMA-FQ only. */
 static enum known load_iommu(const struct machine *machine, const struct function *function)
 {
 	enum known translates = KNOWN_NOT;
@@ -274,7 +270,7 @@ static void load_function(struct machine *machine, struct function *function)
 	}
 }
 
-/* A virtual function hangs where its physical function does. */
+/* Finds the physical function of a virtual function. */
 static void load_physfn(struct machine *machine, struct function *function)
 {
 	char *link = read_link("%s/physfn", function->path);
@@ -288,11 +284,9 @@ static void load_physfn(struct machine *machine, struct function *function)
 		function->physfn = physfn;
 }
 
-/* ---- names -------------------------------------------------------------------------------- */
-
 /*
- * With several paths to a disk, the disk belongs to the subsystem, and the controllers that lead
- * to it stand beside it.
+ * A disk with several paths belongs to an NVMe subsystem. The directory of the subsystem has
+ * links to the controllers of the disk.
  */
 static void name_shared_disk(struct machine *machine, const char *disk, const char *link)
 {
@@ -349,8 +343,6 @@ static void load_names(struct machine *machine)
 		name_class(machine, classes[i]);
 }
 
-/* ---- the kernel and the processor --------------------------------------------------------- */
-
 static const char *proc_path(const struct machine *machine, const char *name)
 {
 	return machine->live ? keep_format("/proc/%s", name) :
@@ -369,10 +361,10 @@ static bool cpu_line(const char *text, const char *name, const char **value)
 }
 
 /**
- * sysfs_cpu - find out whether the processor routes, and is a real one
- * @machine: with a tree
+ * sysfs_cpu - read from cpuinfo whether the processor routes
+ * @machine: a machine with a sysfs tree
  *
- * The rule is in p2pdma-hosts.c.
+ * Sets @machine->cpu, and on x86 @machine->virtual. p2pdma-hosts.c has the rule.
  */
 void sysfs_cpu(struct machine *machine)
 {
@@ -380,7 +372,7 @@ void sysfs_cpu(struct machine *machine)
 	const char *vendor, *family, *flags;
 
 	if (!text || !cpu_line(text, "vendor_id", &vendor)) {
-		/* Other architectures name no vendor; the rule is about x86. */
+		/* No vendor on architectures other than x86, and the rule is about x86. */
 		if (text && *text && !strstr(text, "GenuineIntel"))
 			machine->cpu = CPU_OTHER;
 		return;
@@ -393,7 +385,7 @@ void sysfs_cpu(struct machine *machine)
 		machine->virtual = memmem(flags, strcspn(flags, "\n"), " hypervisor", 11);
 }
 
-/* Not every kernel is built with it, and nothing in sysfs says so where there is no provider. */
+/* Without a provider, stock Linux has no sign of peer-to-peer DMA in sysfs: look for a symbol. */
 static enum support find_support(const struct machine *machine)
 {
 	char *path = keep_format("%s/bus/pci/p2pdma_rescan", machine->sysfs);
@@ -419,10 +411,10 @@ static enum support find_support(const struct machine *machine)
 }
 
 /**
- * sysfs_peers - the kernel's verdicts with one client
+ * sysfs_peers - the kernel's verdicts for a client
  * @client: the client
  *
- * Return: the table, or NULL.
+ * Return: content of p2pdma/peers, or NULL.
  */
 const char *sysfs_peers(struct function *client)
 {
@@ -452,7 +444,7 @@ static void load_places(struct machine *machine, struct place *places, unsigned 
 	struct function **sorted = machine->functions;
 	unsigned int i;
 
-	/* Links name functions that come later: look them up when all are there. */
+	/* A link may name a later function: resolve links when all functions are known. */
 	for (i = 0; i < nr; i++)
 		place_function(machine, &places[i]);
 	for (i = 0; i < machine->nr; i++)
@@ -465,7 +457,7 @@ static void load_places(struct machine *machine, struct place *places, unsigned 
 	}
 }
 
-/* Names in a directory are sorted as text, functions by number. */
+/* list_directory() sorts names as text. Sort by address. */
 static int compare_places(const void *a, const void *b)
 {
 	const struct address *p = &((const struct place *)a)->function->address;
@@ -505,8 +497,10 @@ static unsigned int find_functions(struct machine *machine, struct place **place
 }
 
 /**
- * sysfs_load - read a machine from its sysfs tree
- * @machine: with the root of the tree
+ * sysfs_load - read a machine from a sysfs tree
+ * @machine: machine to fill in; @machine->sysfs is the root of the tree
+ *
+ * Ends the command if the tree has no PCI function.
  */
 void sysfs_load(struct machine *machine)
 {

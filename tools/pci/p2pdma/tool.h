@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * p2pdma: the parts of the command, and what they share
+ * p2pdma: interfaces between the files of the command
  *
- *	p2pdma.c			command line, one table of subcommands
- *	list.c path.c matrix.c ...	subcommands: fill a JSON report, print one as text
- *	verdict.c			asks the kernel, or the kernel's own rules, about a route
- *	machine.c config.c		functions and how they hang together; configuration space
- *	sysfs.c dump.c			where a machine is read from
+ *	p2pdma.c			command line, table of subcommands
+ *	list.c path.c matrix.c ...	subcommands: fill a JSON report, print the report as text
+ *	verdict.c			verdicts, from the kernel or from the kernel's rules
+ *	machine.c config.c		PCI functions and the hierarchy; configuration space
+ *	sysfs.c dump.c			sources of a machine
  *	report.c util.c			JSON and text; memory, files and messages
  *
- * Everything a subcommand says goes through its report: the text is printed from the same JSON
- * that -j shows, so neither knows more than the other.
+ * A subcommand fills a JSON report. The text output is printed from the same report as the JSON
+ * output, so both have the same content.
  *
- * Input is not to be trusted. It may be a copy from elsewhere, cut off, or made by somebody who
- * means harm: what cannot be read is unknown, and never a reason to stop.
+ * Input is untrusted: a copy may be from another machine, cut off, or manipulated. An unreadable
+ * part of the input is unknown, and no error.
  */
 #ifndef P2PDMA_TOOL_H
 #define P2PDMA_TOOL_H
@@ -27,7 +27,7 @@
 
 #define TOOL_VERSION	"1.0"
 
-/* Goes up when the meaning of something in the JSON changes, or something goes. */
+/* Incremented when the meaning of a JSON member changes, or a member is removed. */
 #define SCHEMA_VERSION	1
 
 #define __noreturn		__attribute((noreturn))
@@ -37,10 +37,10 @@
 
 /**
  * enum status - exit statuses
- * @STATUS_YES: done, or the answer is yes
- * @STATUS_NO: the answer is no, or it did not work
- * @STATUS_USAGE: the command line makes no sense
- * @STATUS_UNKNOWN: nothing can be said
+ * @STATUS_YES: success, or the answer is yes
+ * @STATUS_NO: failure, or the answer is no
+ * @STATUS_USAGE: wrong usage
+ * @STATUS_UNKNOWN: the answer is unknown
  */
 enum status {
 	STATUS_YES,
@@ -49,7 +49,7 @@ enum status {
 	STATUS_UNKNOWN,
 };
 
-/* ---- util.c ------------------------------------------------------------------------------- */
+/* util.c */
 
 void __noreturn __printf(2, 3) fail(enum status status, const char *format, ...);
 void __printf(1, 2) complain(const char *format, ...);
@@ -67,13 +67,19 @@ bool parse_size(const char *text, unsigned long long *bytes);
 const char *show_size(unsigned long long bytes);
 int list_directory(const char *path, char ***names);
 
-/* ---- machine.c ---------------------------------------------------------------------------- */
+/* machine.c */
 
-/* More would be no machine. */
+/* Limit for broken input: no machine has more functions. */
 #define MAX_FUNCTIONS	16384
 #define CONFIG_SIZE	4096
 #define ADDRESS_SIZE	20
 
+/**
+ * enum policy - decision of the administrator about a bridge or host bridge
+ * @POLICY_AUTO: no decision
+ * @POLICY_ALLOW: the administrator vouches for a host bridge
+ * @POLICY_DENY: no peer-to-peer transaction may pass
+ */
 enum policy {
 	POLICY_AUTO,
 	POLICY_ALLOW,
@@ -81,10 +87,10 @@ enum policy {
 };
 
 /**
- * enum known - an answer that may not be there
+ * enum known - an answer that may be unknown
  * @KNOWN_NO: no
  * @KNOWN_YES: yes
- * @KNOWN_NOT: cannot be read
+ * @KNOWN_NOT: unknown, because the input is unreadable
  */
 enum known {
 	KNOWN_NO,
@@ -93,8 +99,8 @@ enum known {
 };
 
 /**
- * struct address - where a function is
- * @domain: wider than 16 bits: behind Intel VMD, domains begin at 0x10000
+ * struct address - address of a function
+ * @domain: domain; more than 16 bits, because Intel VMD domains begin at 0x10000
  * @bus: bus number
  * @devfn: device and function number as in &struct pci_dev
  */
@@ -106,14 +112,14 @@ struct address {
 
 /**
  * struct host - a host bridge
- * @name: as the kernel names it: pci0000:00
- * @index: in the table of host bridges
- * @domain: of its root bus
- * @bus: number of its root bus
+ * @name: name in sysfs, such as pci0000:00
+ * @index: index in the table of host bridges
+ * @domain: domain of the root bus
+ * @bus: number of the root bus
  * @path: directory in sysfs, or NULL
- * @first: the first function on the root bus; it identifies the host bridge
- * @capability: the kernel's word, or NULL where the kernel has none
- * @policy: as set in the kernel
+ * @first: first function on the root bus, the identity of the host bridge; may be NULL
+ * @capability: content of p2pdma/capability, or NULL
+ * @policy: policy in effect
  * @translates: bus addresses differ from CPU addresses
  */
 struct host {
@@ -129,16 +135,16 @@ struct host {
 };
 
 /**
- * struct memory - what a provider says in p2pmem/
- * @size: bytes
+ * struct memory - content of a provider's p2pmem/
+ * @size: size in bytes
  * @available: bytes that are not allocated
- * @published: offered to orchestrators
- * @counters: there are counters, which only our kernel has
- * @peak: most bytes that were allocated at a time
- * @failed: allocations for which there was no memory
- * @bus: mappings by bus address
- * @host: mappings through a host bridge
- * @refused: mappings for which there was no route
+ * @published: drivers other than the provider's may use the memory
+ * @counters: the counters below exist; stock Linux has no counters
+ * @peak: largest number of bytes allocated at the same time
+ * @failed: number of allocations that failed for lack of memory
+ * @bus: number of mappings with bus addresses
+ * @host: number of mappings through a host bridge
+ * @refused: number of mappings refused for lack of a route
  */
 struct memory {
 	unsigned long long size;
@@ -153,10 +159,10 @@ struct memory {
 };
 
 /**
- * struct bar - a base address register with something behind it
- * @start: first address as the CPU sees it, or the bus where only that is known
- * @size: bytes; 0 if unknown
- * @memory: memory rather than I/O ports
+ * struct bar - a base address register
+ * @start: first CPU address from sysfs, or first bus address from a dump
+ * @size: size in bytes; 0 if unknown
+ * @memory: memory, not I/O ports
  */
 struct bar {
 	unsigned long long start;
@@ -168,33 +174,33 @@ struct bar {
 
 /**
  * struct function - a PCI function
- * @address: where it is
- * @index: in the table of functions
- * @bdf: the same in words: 0000:03:00.0
+ * @address: address of the function
+ * @index: index in the table of functions
+ * @bdf: @address as text, such as 0000:03:00.0
  * @vendor: vendor ID
  * @device: device ID
  * @class: class code, 24 bits
  * @header: header type without the multi-function bit
- * @config: configuration space, as far as it is known
- * @config_size: bytes in @config
- * @extended_known: what @config does not hold of the extended space is not there
+ * @config: known part of configuration space, or NULL
+ * @config_size: number of known bytes in @config
+ * @extended_known: capabilities beyond @config_size do not exist, rather than are unknown
  * @path: directory in sysfs, or NULL
- * @driver: name of its driver, or NULL
- * @names: other names it goes by: nvme0, eth0 ...
+ * @driver: name of the bound driver, or NULL
+ * @names: names of devices on the function, such as nvme0 or eth0
  * @nr_names: length of @names
- * @iommu_group: number, or -1
- * @iommu: does an IOMMU translate for the function?
- * @mask_bits: address bits that its driver lets it emit, 0 if unknown
- * @numa_node: number, or -1
- * @physfn: the function that this one is a virtual function of, or NULL
- * @up: the bridge above, or NULL below a host bridge
+ * @iommu_group: number of the IOMMU group, or -1
+ * @iommu: does an IOMMU translate DMA of the function?
+ * @mask_bits: width in bits of the DMA mask, 0 if unknown
+ * @numa_node: number of the NUMA node, or -1
+ * @physfn: physical function of a virtual function, or NULL
+ * @up: the bridge above, or NULL directly below a host bridge
  * @host: the host bridge
  * @bars: base address registers
- * @memory: what it provides, or NULL
- * @capability: the kernel's word for a bridge, or NULL
- * @policy: as set in the kernel, for a bridge
- * @peers: the kernel's verdicts with this function as client, or NULL; read when needed
- * @peers_read: it was tried to read @peers
+ * @memory: peer memory of a provider, or NULL
+ * @capability: content of a bridge's p2pdma/capability, or NULL
+ * @policy: policy of a bridge
+ * @peers: content of p2pdma/peers, or NULL; see sysfs_peers()
+ * @peers_read: sysfs_peers() has tried to read @peers
  */
 struct function {
 	struct address address;
@@ -226,6 +232,13 @@ struct function {
 	bool peers_read;
 };
 
+/**
+ * enum support - support of the kernel for peer-to-peer DMA
+ * @SUPPORT_UNKNOWN: unknown
+ * @SUPPORT_NONE: built without CONFIG_PCI_P2PDMA
+ * @SUPPORT_OTHER: peer memory, but no verdicts and no policies
+ * @SUPPORT_OURS: peer memory, verdicts and policies
+ */
 enum support {
 	SUPPORT_UNKNOWN,
 	SUPPORT_NONE,
@@ -233,6 +246,12 @@ enum support {
 	SUPPORT_OURS,
 };
 
+/**
+ * enum cpu_rule - known peer routing of the processor
+ * @CPU_UNKNOWN: the processor is unknown
+ * @CPU_ROUTES: routes between all host bridges
+ * @CPU_OTHER: not known to route; the table of host bridges decides
+ */
 enum cpu_rule {
 	CPU_UNKNOWN,
 	CPU_ROUTES,
@@ -240,22 +259,22 @@ enum cpu_rule {
 };
 
 /**
- * struct machine - what is looked at
- * @sysfs: root of the sysfs tree, or NULL
- * @dump: name of the dump, or NULL
- * @live: this very machine
- * @release: of the kernel, or NULL
- * @support: what the kernel knows of peer-to-peer DMA
+ * struct machine - the machine to look at
+ * @sysfs: root of the sysfs tree, or NULL for a dump
+ * @dump: name of a file with the output of lspci, or NULL
+ * @live: the running machine, not a copy
+ * @release: release of the running kernel, or NULL
+ * @support: support of the kernel for peer-to-peer DMA
  * @cpu: does the processor route between host bridges?
- * @iommu: does an IOMMU translate for clients, if @iommu_given
- * @iommu_given: the user said so
+ * @iommu: does an IOMMU translate for clients? Valid with @iommu_given
+ * @iommu_given: the option --iommu was given
  * @virtual: a virtual machine
- * @numeric: no names from the database of IDs
- * @functions: sorted by address
+ * @numeric: print IDs instead of names of devices
+ * @functions: functions, sorted by address
  * @nr: length of @functions
  * @hosts: host bridges
  * @nr_hosts: length of @hosts
- * @odd: things that could not be read, in words
+ * @odd: array of messages about unreadable parts of the input
  */
 struct machine {
 	const char *sysfs;
@@ -276,10 +295,10 @@ struct machine {
 };
 
 /**
- * struct resolved - what a name stands for
- * @given: the name
- * @function: the function, or NULL
- * @host: the host bridge, where one was allowed, or NULL
+ * struct resolved - result of resolve_bridge()
+ * @given: name as the user gave it
+ * @function: the bridge, or NULL
+ * @host: the host bridge, or NULL
  */
 struct resolved {
 	const char *given;
@@ -302,7 +321,7 @@ struct function *find_device(const struct machine *machine, const char *name);
 struct function *resolve(struct machine *machine, const char *name);
 struct resolved resolve_bridge(struct machine *machine, const char *name);
 
-/* ---- sysfs.c, dump.c ---------------------------------------------------------------------- */
+/* sysfs.c, dump.c */
 
 void sysfs_load(struct machine *machine);
 void sysfs_load_memory(struct function *function);
@@ -311,7 +330,7 @@ void sysfs_cpu(struct machine *machine);
 const char *sysfs_peers(struct function *client);
 void dump_load(struct machine *machine);
 
-/* ---- config.c ----------------------------------------------------------------------------- */
+/* config.c */
 
 bool config_read(const struct function *function, unsigned int where, unsigned int size,
 		 unsigned int *value);
@@ -326,8 +345,15 @@ bool config_uses_ats(const struct function *function);
 bool config_ari(const struct function *bridge);
 json_object *config_acs_report(const struct function *function);
 
-/* ---- verdict.c ---------------------------------------------------------------------------- */
+/* verdict.c */
 
+/**
+ * enum answer - does the client reach the memory of the provider?
+ * @ANSWER_DIRECT: yes, bridges between the two route
+ * @ANSWER_HOST: yes, through a host bridge
+ * @ANSWER_NONE: no
+ * @ANSWER_UNKNOWN: unknown
+ */
 enum answer {
 	ANSWER_DIRECT,
 	ANSWER_HOST,
@@ -338,9 +364,9 @@ enum answer {
 #define MAX_PORTS	512
 
 /**
- * struct port - a port that bears on a route
+ * struct port - a port that affects a route
  * @function: the port
- * @effect: in a word
+ * @effect: name of the effect, as in p2pdma/peers
  */
 struct port {
 	const struct function *function;
@@ -348,17 +374,17 @@ struct port {
 };
 
 /**
- * struct verdict - can a client reach a provider's memory?
- * @answer: can it?
- * @reason: why, in a word
- * @kernel: the kernel says so; otherwise it was computed
- * @distance: hops, or -1
- * @parent: where the paths meet, or NULL for the host bridge
+ * struct verdict - can a client reach the memory of a provider?
+ * @answer: the answer
+ * @reason: reason of @answer, a word
+ * @kernel: the verdict is from the kernel, not computed
+ * @distance: number of hops, or -1
+ * @parent: the shared parent, or NULL for the host bridge
  * @redirected: access control sends transactions up to the host bridge
  * @iommu: requests go to the host bridge with addresses that an IOMMU translates
- * @ports: ports that bear on it
+ * @ports: ports that affect the route
  * @nr_ports: length of @ports
- * @unread: functions whose configuration space would have been needed
+ * @unread: functions with unknown access control on the route, if @answer is unknown
  * @nr_unread: length of @unread
  */
 struct verdict {
@@ -388,12 +414,12 @@ const char *host_capability(const struct machine *machine, const struct host *ho
 json_object *verdict_report(struct machine *machine, const struct function *client,
 			    const struct function *provider, const struct verdict *verdict);
 
-/* ---- remedy.c ----------------------------------------------------------------------------- */
+/* remedy.c */
 
 json_object *remedies(struct machine *machine, const struct function *client,
 		      const struct function *provider, const struct verdict *verdict);
 
-/* ---- report.c ----------------------------------------------------------------------------- */
+/* report.c */
 
 json_object *add_object(json_object *to, const char *name);
 json_object *add_array(json_object *to, const char *name);
@@ -414,22 +440,22 @@ const char *paint(const char *word);
 void allow_colour(bool allowed);
 const char *one_name(json_object *function);
 
-/* ---- draw.c ------------------------------------------------------------------------------- */
+/* draw.c */
 
 void draw_dot(json_object *tree, FILE *out);
 void draw_svg(json_object *tree, const char *path);
 
-/* ---- subcommands -------------------------------------------------------------------------- */
+/* Subcommands, and p2pdma.c */
 
 /**
- * struct request - what was asked for
- * @machine: what is looked at
+ * struct request - a request to a subcommand
+ * @machine: the machine to look at
  * @args: arguments of the subcommand
  * @nr_args: length of @args
  * @computed: do not ask the kernel for verdicts
- * @json: JSON rather than text
- * @pretty: JSON for people
- * @report: what is answered
+ * @json: print JSON instead of text
+ * @pretty: indent the JSON
+ * @report: the report to fill in
  */
 struct request {
 	struct machine *machine;
@@ -443,17 +469,17 @@ struct request {
 
 /**
  * struct command - a subcommand
- * @name: as typed
- * @args: its arguments, for the help
- * @summary: what it does, in a line
- * @help: more about it
- * @options: beyond those that all have; terminated, or NULL
- * @min_args: at least so many arguments
- * @max_args: at most so many
- * @option: takes one of @options; returns false if its argument makes no sense
- * @run: fills the report; returns the exit status
+ * @name: name on the command line
+ * @args: arguments, for the help
+ * @summary: summary of at most one line, for the help
+ * @help: further text, for the help
+ * @options: options of the subcommand alone, terminated by an empty element; or NULL
+ * @min_args: minimum number of arguments
+ * @max_args: maximum number of arguments
+ * @option: handles an option of @options; returns false for an invalid argument
+ * @run: fills in the report; returns the exit status
  * @print: prints the report as text
- * @live_only: makes no sense on a copy
+ * @live_only: does not work on a copy
  */
 struct command {
 	const char *name;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma tree: what hangs where, as text or as a picture
+ * p2pdma tree: the hierarchy as text or as a graph
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +35,6 @@ static bool tree_option(int option, const char *argument)
 	return option != OPTION_SVG || *argument;
 }
 
-/* ---- the report --------------------------------------------------------------------------- */
-
 static json_object *make_node(const struct machine *machine, const struct function *function)
 {
 	json_object *node = function_report(machine, function), *memory;
@@ -60,7 +58,7 @@ static json_object *make_node(const struct machine *machine, const struct functi
 	return node;
 }
 
-/* A node belongs to the one above it. */
+/* The node of the bridge above takes ownership. */
 static void link_node(json_object **nodes, json_object *hosts, const struct function *function)
 {
 	json_object *above = function->up ? nodes[function->up->index] :
@@ -86,7 +84,7 @@ static void add_hosts(const struct machine *machine, json_object *hosts)
 	}
 }
 
-/* Host bridges of chip sets have devices that no one exchanges data with. */
+/* True for chip set devices without use for peer-to-peer DMA: hidden without --all. */
 static bool is_dull(json_object *node)
 {
 	const char *kind = get_text(node, "kind");
@@ -112,8 +110,6 @@ static enum status tree_run(struct request *request)
 		draw_svg(request->report, svg);
 	return STATUS_YES;
 }
-
-/* ---- text --------------------------------------------------------------------------------- */
 
 static void print_acs(json_object *node)
 {
@@ -160,7 +156,7 @@ static size_t count_shown(json_object *node)
 	return nr;
 }
 
-/* Two columns for each level: a line that goes on, or nothing. */
+/* @lines: two columns for each level, with a line if more functions follow on the level. */
 static void print_below(json_object *node, const char *lines)
 {
 	size_t i, left = count_shown(node);

@@ -2,7 +2,7 @@
 /*
  * p2pdma: memory, files and messages
  *
- * Memory is never given back before the end: the tool reads a machine, answers and is gone.
+ * Most memory is freed only at exit, because the command runs for a short time.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 #include "tool.h"
 
-/* An attribute is one page at most; anything longer is not one. */
+/* A sysfs attribute has at most one page. */
 #define LINE_LIMIT	4096
 
 static void say(const char *format, va_list args)
@@ -27,7 +27,7 @@ static void say(const char *format, va_list args)
 }
 
 /**
- * fail - say why it cannot go on, and end
+ * fail - print an error message, and end the process
  * @status: exit status
  * @format: as for printf()
  */
@@ -42,7 +42,7 @@ void fail(enum status status, const char *format, ...)
 }
 
 /**
- * complain - say something on standard error
+ * complain - print a warning on standard error
  * @format: as for printf()
  */
 void complain(const char *format, ...)
@@ -56,7 +56,7 @@ void complain(const char *format, ...)
 
 /**
  * keep - allocate zeroed memory
- * @size: bytes
+ * @size: number of bytes
  *
  * Return: the memory, never NULL.
  */
@@ -70,12 +70,12 @@ void *keep(size_t size)
 }
 
 /**
- * keep_more - make memory larger
- * @old: memory or NULL
- * @old_size: its size in bytes
- * @size: the new size in bytes, not smaller
+ * keep_more - enlarge memory
+ * @old: memory, or NULL
+ * @old_size: size of @old in bytes
+ * @size: new size in bytes, not smaller than @old_size
  *
- * Return: the memory, what was added zeroed; never NULL.
+ * Return: the memory, with added bytes zeroed; never NULL.
  */
 void *keep_more(void *old, size_t old_size, size_t size)
 {
@@ -110,7 +110,7 @@ static char *format_text(const char *format, va_list args)
 }
 
 /**
- * keep_format - make a string
+ * keep_format - format a new string
  * @format: as for printf()
  *
  * Return: the string, never NULL.
@@ -126,7 +126,7 @@ char *keep_format(const char *format, ...)
 	return text;
 }
 
-/* A copied tree may hold anything: pipes that never end, devices. Only files are read. */
+/* A copied tree may have endless pipes or device nodes. Read regular files only. */
 static int open_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -144,11 +144,11 @@ static int open_file(const char *path)
 
 /**
  * read_bytes - read the beginning of a file
- * @path: name
- * @bytes: where to
- * @size: at most so many
+ * @path: name of the file
+ * @bytes: buffer for the bytes
+ * @size: size of @bytes
  *
- * Return: how many bytes there were, negative if the file cannot be read.
+ * Return: number of bytes read, negative if the file cannot be read.
  */
 int read_bytes(const char *path, unsigned char *bytes, size_t size)
 {
@@ -172,10 +172,10 @@ int read_bytes(const char *path, unsigned char *bytes, size_t size)
 
 /**
  * read_text - read a file as a string
- * @path: name
- * @limit: read no more bytes
+ * @path: name of the file
+ * @limit: maximum number of bytes to read
  *
- * Return: the string, up to the first zero byte, or NULL.
+ * Return: the string, or NULL if the file cannot be opened.
  */
 char *read_text(const char *path, size_t limit)
 {
@@ -204,7 +204,7 @@ char *read_text(const char *path, size_t limit)
 	return text;
 }
 
-/* What is printed goes to a terminal, and what is in a file may have been meant for it. */
+/* The text may be printed on a terminal: keep escape sequences of an untrusted file out. */
 static void make_printable(char *text)
 {
 	unsigned char *at = (unsigned char *)text;
@@ -218,7 +218,8 @@ static void make_printable(char *text)
  * read_line - read the first line of a file
  * @format: name of the file, as for printf()
  *
- * Return: the line without its end, or NULL if the file cannot be read.
+ * Return: the line without a newline, with "?" for unprintable bytes; NULL if the file cannot be
+ * read.
  */
 char *read_line(const char *format, ...)
 {
@@ -244,7 +245,7 @@ char *read_line(const char *format, ...)
  * read_link - read a symbolic link
  * @format: name of the link, as for printf()
  *
- * Return: what it says, or NULL if it is none.
+ * Return: target of the link, with "?" for unprintable bytes; NULL without a link.
  */
 char *read_link(const char *format, ...)
 {
@@ -266,11 +267,11 @@ char *read_link(const char *format, ...)
 }
 
 /**
- * write_text - write to an attribute
- * @path: name of the file, which has to be there
- * @text: what to write
+ * write_text - write to a sysfs attribute
+ * @path: name of an existing file
+ * @text: text to write
  *
- * Return: 0 or an errno.
+ * Return: 0 or a positive errno.
  */
 int write_text(const char *path, const char *text)
 {
@@ -288,13 +289,13 @@ int write_text(const char *path, const char *text)
 }
 
 /**
- * parse_number - read a number, and nothing but a number
- * @text: what to read; may be NULL
+ * parse_number - parse an unsigned number without sign, space or trailing text
+ * @text: text to parse, or NULL
  * @base: as for strtoull()
- * @max: largest number that makes sense
- * @number: where to put it
+ * @max: largest allowed number
+ * @number: filled in
  *
- * Return: false if @text is no such number.
+ * Return: false if @text is not an allowed number.
  */
 bool parse_number(const char *text, int base, unsigned long long max, unsigned long long *number)
 {
@@ -308,11 +309,11 @@ bool parse_number(const char *text, int base, unsigned long long max, unsigned l
 }
 
 /**
- * parse_size - read a number of bytes: 4096, 64k, 32M, 1G or 0x1000
- * @text: what to read
- * @bytes: where to put it
+ * parse_size - parse a number of bytes such as 4096, 64k, 32M, 1GiB or 0x1000
+ * @text: text to parse
+ * @bytes: filled in
  *
- * Return: false if @text is none.
+ * Return: false if @text is not a number of bytes.
  */
 bool parse_size(const char *text, unsigned long long *bytes)
 {
@@ -340,10 +341,10 @@ bool parse_size(const char *text, unsigned long long *bytes)
 }
 
 /**
- * show_size - a number of bytes as people write it
- * @bytes: the number
+ * show_size - format a number of bytes for people, such as "64 MiB"
+ * @bytes: number of bytes
  *
- * Return: the text; good until the call after the next three.
+ * Return: the text, valid during the next three calls.
  */
 const char *show_size(unsigned long long bytes)
 {
@@ -367,11 +368,11 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /**
- * list_directory - names in a directory
- * @path: the directory
- * @names: where to put them, sorted
+ * list_directory - list the names in a directory
+ * @path: name of the directory
+ * @names: filled in with the sorted names, without names that begin with a dot
  *
- * Return: how many there are; 0 also if the directory cannot be read.
+ * Return: number of names; 0 if the directory cannot be read.
  */
 int list_directory(const char *path, char ***names)
 {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: verdicts, the kernel's own and computed ones
+ * p2pdma: verdicts of the kernel, and computed verdicts
  *
- * Computed verdicts come from the kernel's rules: drivers/pci/p2pdma-route.c is compiled into the
- * tool, behind the headers in shim/. This is the only other file that sees those headers.
+ * Computed verdicts use the rules of the kernel: drivers/pci/p2pdma-route.c is part of the
+ * command, compiled with the headers in shim/. No other file of the command includes the headers.
  *
- * What cannot be read without root may be anything. Such a function is tried as one without
- * access control, as one that blocks, and as one that only forwards; an unknown processor as one
- * that routes and one that does not. A verdict that comes out of all of these the same is known.
+ * Without root, the access control of a function may be unknown. The rules run three times: all
+ * such functions have no access control, block, or only forward upstream. The rules run once more
+ * for each of two other unknowns, whether the processor routes and whether an IOMMU translates. A
+ * verdict is known if all these runs agree. Unknowns are varied one at a time, not in combination.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,9 +20,16 @@
 #include "p2pdma-hosts.h"
 #include "tool.h"
 
-/* An offset for access control that may not be there. */
+/* Offset behind configuration space, in place of an unknown ACS capability. */
 #define SUPPOSED_ACS	0x1000
 
+/**
+ * enum supposition - assumption about all functions with unknown access control
+ * @SUPPOSE_NONE: no ACS capability
+ * @SUPPOSE_BLOCKING: an ACS capability with unreadable registers, so the function blocks
+ * @SUPPOSE_FORWARDING: an ACS capability with Upstream Forwarding on and all redirection off
+ * @SUPPOSITIONS: number of suppositions
+ */
 enum supposition {
 	SUPPOSE_NONE,
 	SUPPOSE_BLOCKING,
@@ -30,10 +38,10 @@ enum supposition {
 };
 
 /**
- * struct shadow - a function as the rules see it
- * @pdev: what they see
+ * struct shadow - a function in the form that the rules read
+ * @pdev: the structure for the rules
  * @function: the function
- * @unread: its access control is not known
+ * @unread: access control of the function is unknown
  */
 struct shadow {
 	struct pci_dev pdev;
@@ -42,11 +50,11 @@ struct shadow {
 };
 
 /**
- * struct shadow_host - a host bridge as the rules see it
- * @bridge: what they see
+ * struct shadow_host - a host bridge in the form that the rules read
+ * @bridge: the structure for the rules
  * @host: the host bridge
- * @translated: a window whose addresses differ, where there is one
- * @window: of @translated
+ * @window: addresses of @translated
+ * @translated: a window with an offset, for a host bridge that translates addresses
  */
 struct shadow_host {
 	struct pci_host_bridge bridge;
@@ -55,7 +63,7 @@ struct shadow_host {
 	struct resource_entry translated;
 };
 
-/* There is one machine, and the rules ask back without saying which. */
+/* Static, because callbacks from the rules have no pointer to the machine. */
 static struct shadow *shadows;
 static struct shadow_host *shadow_hosts;
 static const struct machine *shadowed;
@@ -64,7 +72,7 @@ static bool cpu_supposed;
 static bool iommu_supposed;
 static struct verdict *collecting;
 
-/* ---- what the rules ask for --------------------------------------------------------------- */
+/* Callbacks of the rules, up to p2pdma_host_capability(). */
 
 static void note_unread(const struct function *function)
 {
@@ -83,7 +91,7 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 
 	if (where >= SUPPOSED_ACS) {
 		note_unread(shadow->function);
-		/* Capability in the lower half, control in the upper. */
+		/* Capability register in the lower half, control register in the upper half. */
 		*value = PCI_ACS_RR | PCI_ACS_UF | PCI_ACS_UF << 16;
 		return supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
 							   PCIBIOS_DEVICE_NOT_FOUND;
@@ -104,7 +112,7 @@ enum p2pdma_policy p2pdma_policy(struct device *bridge)
 	}
 }
 
-/* Without root the type is not known, but hardly any bridge but a root port is there. */
+/* Without root the type is unknown. A bridge as first function is nearly always a root port. */
 static int first_type(const struct function *first)
 {
 	unsigned int where;
@@ -131,7 +139,7 @@ static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 	return p2pdma_known_host(host->first->vendor, host->first->device);
 }
 
-/* A quirk with a condition is none that can be counted on; see quirk_is_open(). */
+/* Only unconditional quirks: user space cannot check a condition, see quirk_is_open(). */
 u16 p2pdma_quirks(struct pci_dev *pdev)
 {
 	const struct function *function = container_of(pdev, struct shadow, pdev)->function;
@@ -142,7 +150,7 @@ u16 p2pdma_quirks(struct pci_dev *pdev)
 	return quirk && quirk->condition == P2PDMA_QUIRK_ALWAYS ? quirk->controls : 0;
 }
 
-/* May the kernel have armed isolation that nothing in configuration space shows? */
+/* May a conditional quirk isolate the function? Configuration space does not tell. */
 static bool quirk_is_open(const struct function *function)
 {
 	const struct p2pdma_quirk *quirk;
@@ -158,7 +166,10 @@ bool p2pdma_client_translated(struct pci_dev *client)
 	return iommu_supposed;
 }
 
-/* The bus address of a BAR is not in sysfs; where offsets are, the answer is open. */
+/*
+ * sysfs shows CPU addresses of BARs, and the mask limits bus addresses. Behind a host bridge that
+ * translates addresses the answer may be wrong.
+ */
 bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
 {
 	const struct function *from = container_of(client, struct shadow, pdev)->function;
@@ -184,7 +195,7 @@ static_assert((int)POLICY_ALLOW == (int)P2PDMA_POLICY_ALLOW &&
 	      "both enumerations have the same numbers");
 
 /**
- * policy_word - a policy in one word
+ * policy_word - name of a policy
  * @policy: the policy
  *
  * Return: the word, as in sysfs.
@@ -195,10 +206,12 @@ const char *policy_word(enum policy policy)
 }
 
 /**
- * acs_control_offset - place of the ACS control register
+ * acs_control_offset - offset of the ACS control register
  * @function: the function
  *
- * Return: offset in the capability; some Intel root ports have registers of 32 bits.
+ * Some Intel root ports have registers of 32 bits.
+ *
+ * Return: offset from the beginning of the ACS capability.
  */
 unsigned int acs_control_offset(const struct function *function)
 {
@@ -211,10 +224,10 @@ unsigned int acs_control_offset(const struct function *function)
 
 /**
  * cpu_routes - does the root complex of a processor route?
- * @vendor: as in /proc/cpuinfo
- * @family: likewise
+ * @vendor: vendor_id of /proc/cpuinfo
+ * @family: "cpu family" of /proc/cpuinfo
  *
- * Return: true if it is known to.
+ * Return: true if the processor is known to route.
  */
 bool cpu_routes(const char *vendor, unsigned int family)
 {
@@ -222,11 +235,11 @@ bool cpu_routes(const char *vendor, unsigned int family)
 }
 
 /**
- * host_capability - what is known of a host bridge
- * @machine: where it is
+ * host_capability - known capability of a host bridge
+ * @machine: the machine
  * @host: the host bridge
  *
- * Return: the word that the kernel has for it, or "unknown".
+ * Return: the word, as in sysfs; "unknown" if an unknown processor decides.
  */
 const char *host_capability(const struct machine *machine, const struct host *host)
 {
@@ -236,8 +249,6 @@ const char *host_capability(const struct machine *machine, const struct host *ho
 	return capability == capability_of(host, may) || capability == P2PDMA_LISTED ?
 	       p2pdma_capability_word(capability) : "unknown";
 }
-
-/* ---- shadows ------------------------------------------------------------------------------ */
 
 static struct shadow *shadow_of(const struct function *function)
 {
@@ -301,7 +312,7 @@ static bool same_bus(const struct function *a, const struct function *b)
 	       a->up == b->up && a->host == b->host;
 }
 
-/* A virtual function's bus may have no bridge; the physical function's bus has. */
+/* A bus of virtual functions only has no bridge: the rules use the physical function's bus. */
 static void link_shadow(struct shadow *shadow)
 {
 	const struct function *function = shadow->function;
@@ -334,8 +345,6 @@ static void make_shadows(const struct machine *machine)
 		link_shadow(&shadows[i]);
 }
 
-/* ---- computing ---------------------------------------------------------------------------- */
-
 static void suppose(enum supposition which)
 {
 	unsigned int i;
@@ -349,9 +358,9 @@ static void suppose(enum supposition which)
 }
 
 /**
- * struct collector - collects ports
- * @visitor: what the rules call
- * @verdict: where they go
+ * struct collector - collects the ports that affect a route
+ * @visitor: callback for the rules
+ * @verdict: verdict to add the ports to
  */
 struct collector {
 	struct p2pdma_port_visitor visitor;
@@ -423,7 +432,7 @@ static void suppose_all(struct shadow *client, struct shadow *provider, struct v
 	suppose(SUPPOSE_NONE);
 }
 
-/* The client's own driver decides whether an IOMMU translates, which no file tells. */
+/* Without an answer from --iommu or sysfs, both cases have to give the same verdict. */
 static void suppose_iommu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
 {
 	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
@@ -463,10 +472,10 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 }
 
 /**
- * verdict_compute - decide about a route by the kernel's rules
- * @machine: where it is
- * @client: masters DMA
- * @provider: has the memory
+ * verdict_compute - compute a verdict with the rules of the kernel
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
  * @verdict: filled in
  */
 void verdict_compute(struct machine *machine, const struct function *client,
@@ -490,8 +499,6 @@ void verdict_compute(struct machine *machine, const struct function *client,
 		verdict->nr_unread = 0;
 }
 
-/* ---- asking the kernel -------------------------------------------------------------------- */
-
 static const char *after_line(const char *line)
 {
 	const char *end = strchr(line, '\n');
@@ -499,7 +506,7 @@ static const char *after_line(const char *line)
 	return end ? end + 1 : line + strlen(line);
 }
 
-/* Lines are in the order of addresses, and mostly asked for in that order. */
+/* Lines are sorted by address. Callers mostly ask in the same order: go on after the last hit. */
 static const char *find_line(struct function *client, const char *bdf)
 {
 	static const struct function *last;
@@ -549,7 +556,7 @@ static const char *known_effect(const char *word)
 	return NULL;
 }
 
-/* " 0000:02:01.0=redirects ..."; an older kernel did not name the effects. */
+/* Parses " 0000:02:01.0=redirects ..."; an earlier kernel had no effects. */
 static void parse_ports(const struct machine *machine, const char *text, struct verdict *verdict)
 {
 	char bdf[ADDRESS_SIZE], word[24];
@@ -582,7 +589,7 @@ static bool ports_redirect(const struct verdict *verdict)
 	return false;
 }
 
-/* "BDF verdict distance parent reason [iommu] [port=effect ...]" */
+/* Parses "BDF verdict distance parent reason [iommu] [port=effect ...]" */
 static bool parse_line(const struct machine *machine, const char *line, struct verdict *verdict)
 {
 	char word[16], distance[16], parent[64], reason[sizeof(verdict->reason)];
@@ -608,10 +615,10 @@ static bool parse_line(const struct machine *machine, const char *line, struct v
 }
 
 /**
- * verdict_get - the kernel's verdict about a route, or else a computed one
- * @machine: where it is
- * @client: masters DMA
- * @provider: has the memory
+ * verdict_get - get the kernel's verdict, or else a computed verdict
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
  * @computed: do not ask the kernel
  * @verdict: filled in
  */
@@ -632,11 +639,9 @@ void verdict_get(struct machine *machine, struct function *client, struct functi
 	verdict_compute(machine, client, provider, verdict);
 }
 
-/* ---- telling ------------------------------------------------------------------------------ */
-
 /**
- * answer_word - a verdict in one word
- * @answer: the verdict
+ * answer_word - name of an answer
+ * @answer: the answer
  *
  * Return: the word, as in sysfs.
  */
@@ -653,10 +658,10 @@ const char *answer_word(enum answer answer)
 }
 
 /**
- * verdict_meaning - a reason in a sentence
+ * verdict_meaning - explain the reason of a verdict
  * @verdict: the verdict
  *
- * Return: the sentence.
+ * Return: a sentence.
  */
 const char *verdict_meaning(const struct verdict *verdict)
 {
@@ -717,7 +722,7 @@ static void report_ports(json_object *report, const struct verdict *verdict)
 		add_item(unread, json_object_new_string(verdict->unread[i]->bdf));
 }
 
-/* As in p2pdma/peers. */
+/* Returns the shared parent, as in p2pdma/peers. */
 static const char *parent_words(const struct function *client, const struct function *provider,
 				const struct verdict *verdict)
 {
@@ -729,13 +734,13 @@ static const char *parent_words(const struct function *client, const struct func
 }
 
 /**
- * verdict_report - a verdict in a report
- * @machine: where it is
- * @client: masters DMA
- * @provider: has the memory
- * @verdict: of the two
+ * verdict_report - report a verdict
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: verdict for @client and @provider
  *
- * Return: an object.
+ * Return: a new object.
  */
 json_object *verdict_report(struct machine *machine, const struct function *client,
 			    const struct function *provider, const struct verdict *verdict)

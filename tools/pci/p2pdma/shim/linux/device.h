@@ -5,8 +5,8 @@
 #include <linux/types.h>
 
 /**
- * struct device - what a policy is asked for with
- * @driver_data: for the caller; the rules do not look at it
+ * struct device - identity of a bridge for p2pdma_policy()
+ * @driver_data: for the caller; the rules do not use the pointer
  */
 struct device {
 	void *driver_data;

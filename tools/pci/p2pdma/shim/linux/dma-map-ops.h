@@ -3,11 +3,11 @@
 #define _SHIM_LINUX_DMA_MAP_OPS_H
 
 /**
- * enum pci_p2pdma_map_type - how DMA between two functions has to be mapped
+ * enum pci_p2pdma_map_type - how to map DMA between two functions
  * @PCI_P2PDMA_MAP_UNKNOWN: not decided
- * @PCI_P2PDMA_MAP_NOT_SUPPORTED: not at all
- * @PCI_P2PDMA_MAP_BUS_ADDR: by bus address
- * @PCI_P2PDMA_MAP_THRU_HOST_BRIDGE: like system memory
+ * @PCI_P2PDMA_MAP_NOT_SUPPORTED: DMA is not possible
+ * @PCI_P2PDMA_MAP_BUS_ADDR: map with PCI bus addresses
+ * @PCI_P2PDMA_MAP_THRU_HOST_BRIDGE: map like system memory
  */
 enum pci_p2pdma_map_type {
 	PCI_P2PDMA_MAP_UNKNOWN,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Macros that kernel code takes for granted. */
+/* Kernel macros for the route rules. */
 #ifndef _SHIM_LINUX_KERNEL_H
 #define _SHIM_LINUX_KERNEL_H
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <linux/types.h>
 
-/* For #if only: what is not defined is 0 there. */
+/* For #if only: there an undefined macro is 0. */
 #define IS_ENABLED(CONFIG_OPTION)	((CONFIG_OPTION) + 0)
 
 #define U16_MAX			((u16)~0U)

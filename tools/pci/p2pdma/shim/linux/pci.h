@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * PCI functions as the route rules see them.
+ * PCI structures and functions for the route rules
  *
- * Fields and functions mean what they mean in the kernel; there are just fewer of them. Whoever
- * wants a route fills in the structures, for the two functions and for every bridge above them.
+ * A subset of the kernel's <linux/pci.h>, with the same meaning. The caller fills in the
+ * structures for the two functions of a route and for every bridge above.
  */
 #ifndef _SHIM_LINUX_PCI_H
 #define _SHIM_LINUX_PCI_H
@@ -45,9 +45,9 @@ struct resource {
 
 /**
  * struct resource_entry - a window of a host bridge
- * @node: in pci_host_bridge.windows
- * @res: what it lets through
- * @offset: CPU address less bus address
+ * @node: link in pci_host_bridge.windows
+ * @res: addresses of the window
+ * @offset: CPU address minus bus address
  */
 struct resource_entry {
 	struct list_head node;
@@ -57,12 +57,12 @@ struct resource_entry {
 
 /**
  * struct pci_host_bridge - a host bridge
- * @dev: what its policy is asked for with
- * @windows: struct resource_entry
+ * @dev: device for p2pdma_policy()
+ * @windows: list of struct resource_entry
  * @read_config: reads @size bytes of a function's configuration space at @where; returns
- *	PCIBIOS_SUCCESSFUL, or PCIBIOS_DEVICE_NOT_FOUND for what cannot be read
- * @find_function: finds the function @devfn on @bus; NULL if there is none. Without it, what is
- *	read by number only cannot be read.
+ *	PCIBIOS_SUCCESSFUL, or PCIBIOS_DEVICE_NOT_FOUND for unreadable bytes
+ * @find_function: returns the function @devfn on @bus, or NULL; may be NULL, then reads by bus
+ *	and number fail
  * @sysdata: for the caller
  */
 struct pci_host_bridge {
@@ -76,9 +76,8 @@ struct pci_host_bridge {
 /**
  * struct pci_bus - a bus
  * @parent: the bus above; NULL for a root bus
- * @self: the bridge that leads to it; NULL for a root bus, and for one that exists only because
- *	virtual functions have its number
- * @host: the host bridge; only root buses need it
+ * @self: the bridge above; NULL for a root bus, and for a bus of virtual functions only
+ * @host: the host bridge; required for root buses only
  * @number: bus number
  */
 struct pci_bus {
@@ -90,18 +89,18 @@ struct pci_bus {
 
 /**
  * struct pci_dev - a function
- * @dev: what its policy is asked for with
- * @bus: where it is; for a virtual function with a bus number of its own, a bus without a bridge
- * @devfn: where on the bus
+ * @dev: device for p2pdma_policy()
+ * @bus: bus of the function; a bus without a bridge for a virtual function on a separate bus
+ * @devfn: device and function number
  * @vendor: vendor ID
  * @device: device ID
  * @pcie_cap: offset of the PCIe capability, 0 for conventional PCI
- * @pcie_type: PCI_EXP_TYPE_*, if it is PCIe
- * @acs_cap: offset of the ACS capability, 0 for none
- * @is_virtfn: is a virtual function
- * @physfn: its physical function, if so
- * @ari_enabled: a port that forwards by ARI, so that all below is one device
- * @ats_enabled: sends translated requests
+ * @pcie_type: PCI_EXP_TYPE_* of a PCIe function
+ * @acs_cap: offset of the ACS capability, 0 without the capability
+ * @is_virtfn: the function is a virtual function
+ * @physfn: physical function of a virtual function
+ * @ari_enabled: the port forwards ARI, so all functions directly below are one device
+ * @ats_enabled: the function sends translated requests
  */
 struct pci_dev {
 	struct device dev;
@@ -119,9 +118,9 @@ struct pci_dev {
 };
 
 /**
- * struct shim_windows - where a walk through the windows of a host bridge is
- * @head: the list
- * @at: the entry that it is at, @head before the first and after the last
+ * struct shim_windows - position of a walk through the windows of a host bridge
+ * @head: head of the list
+ * @at: current entry; @head before the first and after the last entry
  */
 struct shim_windows {
 	struct list_head *head;
@@ -185,8 +184,6 @@ static inline bool pci_ari_enabled(const struct pci_bus *bus)
 	return bus->self && bus->self->ari_enabled;
 }
 
-/* ---- configuration space ------------------------------------------------------------------ */
-
 static inline int shim_read(struct pci_dev *dev, int where, int size, u32 *val)
 {
 	struct pci_host_bridge *host = pci_find_host_bridge(dev->bus);
@@ -230,7 +227,7 @@ static inline int pci_bus_read_config_dword(struct pci_bus *bus, unsigned int de
 	return dev ? shim_read(dev, where, 4, val) : PCIBIOS_DEVICE_NOT_FOUND;
 }
 
-/* Unlike the plain reads, this one gives 0 when it fails. */
+/* Gives 0 on failure, unlike the plain reads. */
 static inline int pcie_capability_read_dword(struct pci_dev *dev, int where, u32 *val)
 {
 	int ret;
@@ -244,7 +241,7 @@ static inline int pcie_capability_read_dword(struct pci_dev *dev, int where, u32
 	return ret;
 }
 
-/* Ends for any contents: capabilities that fit are at least eight bytes apart. */
+/* Bounded for any content: capabilities are at least eight bytes apart. */
 static inline u16 pci_find_ext_capability(struct pci_dev *dev, int cap)
 {
 	int at = PCI_CFG_SPACE_SIZE;
