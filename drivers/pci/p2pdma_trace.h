@@ -2,7 +2,7 @@
 /*
  * PCI peer-to-peer DMA: tracepoints
  *
- * The name has an underscore because it also stands in TRACE_INCLUDE_FILE.
+ * The file name is also the value of TRACE_INCLUDE_FILE, hence the underscore.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM p2pdma
@@ -30,8 +30,8 @@ TRACE_EVENT(p2pdma_route,
 			   __assign_str(reason);
 			   __entry->distance = route->distance;),
 	    TP_printk("provider=%s client=%s verdict=%s reason=%s distance=%d",
-		      __get_str(provider), __get_str(client), __get_str(verdict),
-		      __get_str(reason), __entry->distance)
+		      __get_str(provider), __get_str(client),
+		      __get_str(verdict), __get_str(reason), __entry->distance)
 );
 
 TRACE_EVENT(p2pdma_policy,
@@ -41,7 +41,8 @@ TRACE_EVENT(p2pdma_policy,
 			     __string(policy, policy)),
 	    TP_fast_assign(__assign_str(bridge);
 			   __assign_str(policy);),
-	    TP_printk("bridge=%s policy=%s", __get_str(bridge), __get_str(policy))
+	    TP_printk("bridge=%s policy=%s", __get_str(bridge),
+		      __get_str(policy))
 );
 
 TRACE_EVENT(p2pdma_map,
@@ -54,15 +55,19 @@ TRACE_EVENT(p2pdma_map,
 	    TP_fast_assign(__assign_str(provider);
 			   __assign_str(client);
 			   __entry->type = type;),
-	    TP_printk("provider=%s client=%s verdict=%s", __get_str(provider), __get_str(client),
+	    TP_printk("provider=%s client=%s verdict=%s",
+		      __get_str(provider), __get_str(client),
 		      __print_symbolic(__entry->type,
-				       { PCI_P2PDMA_MAP_NOT_SUPPORTED, "none" },
+				       { PCI_P2PDMA_MAP_NOT_SUPPORTED,
+					 "none" },
 				       { PCI_P2PDMA_MAP_BUS_ADDR, "direct" },
-				       { PCI_P2PDMA_MAP_THRU_HOST_BRIDGE, "host-bridge" }))
+				       { PCI_P2PDMA_MAP_THRU_HOST_BRIDGE,
+					 "host-bridge" }))
 );
 
 DECLARE_EVENT_CLASS(p2pmem_memory,
-		    TP_PROTO(struct pci_dev *provider, const void *addr, size_t size),
+		    TP_PROTO(struct pci_dev *provider, const void *addr,
+			     size_t size),
 		    TP_ARGS(provider, addr, size),
 		    TP_STRUCT__entry(__string(provider, pci_name(provider))
 				     __field(const void *, addr)
@@ -70,8 +75,8 @@ DECLARE_EVENT_CLASS(p2pmem_memory,
 		    TP_fast_assign(__assign_str(provider);
 				   __entry->addr = addr;
 				   __entry->size = size;),
-		    TP_printk("provider=%s addr=%p size=%zu", __get_str(provider), __entry->addr,
-			      __entry->size)
+		    TP_printk("provider=%s addr=%p size=%zu",
+			      __get_str(provider), __entry->addr, __entry->size)
 );
 
 DEFINE_EVENT(p2pmem_memory, p2pmem_alloc,
@@ -91,7 +96,8 @@ TRACE_EVENT(p2pmem_alloc_failed,
 			     __field(size_t, size)),
 	    TP_fast_assign(__assign_str(provider);
 			   __entry->size = size;),
-	    TP_printk("provider=%s size=%zu", __get_str(provider), __entry->size)
+	    TP_printk("provider=%s size=%zu", __get_str(provider),
+		      __entry->size)
 );
 
 #endif /* _PCI_P2PDMA_TRACE_H */

@@ -2,15 +2,17 @@
 /*
  * PCI peer memory from any BAR
  *
- * For functions whose memory others may use as it is: cards with NVRAM, windows of FPGAs, shared
- * memory of virtual machines. The driver has no table of devices, so it binds to nothing unless an
- * administrator names a function:
+ * For functions with memory that peers may use without preparation: cards with
+ * NVRAM, windows of FPGAs, shared memory of virtual machines. The driver has no
+ * table of devices and binds to nothing unless an administrator names a
+ * function:
  *
  *	echo pci_p2pmem > /sys/bus/pci/devices/0000:03:00.0/driver_override
  *	echo 0000:03:00.0 > /sys/bus/pci/drivers/pci_p2pmem/bind
  *
- * It then registers and publishes the function's largest 64-bit prefetchable memory BAR, or those
- * that the parameter "bars" names: all of them, or it refuses the function.
+ * Probe registers and publishes the BARs named by the parameter "bars", or the
+ * largest 64-bit prefetchable memory BAR. If a BAR is unusable, probe fails and
+ * registers nothing.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,15 +26,13 @@
 
 #define P2PMEM_MAX_CHOICES	32
 
-/* ---- the parameter ------------------------------------------------------------------------ */
-
 /**
  * struct p2pmem_choice - one word of the parameter "bars"
- * @domain: of the function
- * @bus: of the function
- * @devfn: of the function
- * @bar: the BAR to register
- * @any: no function is given: for all those that no other word is about
+ * @domain: PCI domain of the function
+ * @bus: bus number of the function
+ * @devfn: device and function number
+ * @bar: index of the BAR to register
+ * @any: the word is for every function without a word of its own
  */
 struct p2pmem_choice {
 	u32 domain;
@@ -44,8 +44,8 @@ struct p2pmem_choice {
 
 /**
  * struct p2pmem_choices - the parameter "bars"
- * @nr: length of @choice
- * @choice: the words, in their order
+ * @nr: number of words in @choice
+ * @choice: the words, in the order of the parameter
  */
 struct p2pmem_choices {
 	unsigned int nr;
@@ -55,14 +55,18 @@ struct p2pmem_choices {
 /* Written while parameters are locked. */
 static struct p2pmem_choices p2pmem_choices;
 
-/* The function before the slash. Returns how many characters that is; 0 if there is none. */
+/*
+ * Parse the function before the slash. Returns the number of characters; 0
+ * without a function.
+ */
 static int p2pmem_parse_function(const char *word, struct p2pmem_choice *choice)
 {
 	unsigned int domain, bus, slot, func;
 	int end = 0;
 
 	choice->any = true;
-	if (sscanf(word, "%x:%x:%x.%x/%n", &domain, &bus, &slot, &func, &end) != 4 || !end)
+	if (sscanf(word, "%x:%x:%x.%x/%n", &domain, &bus, &slot, &func,
+		   &end) != 4 || !end)
 		return 0;
 	if (bus > U8_MAX || slot > PCI_SLOT(U8_MAX) || func > PCI_FUNC(U8_MAX))
 		return 0;
@@ -73,7 +77,7 @@ static int p2pmem_parse_function(const char *word, struct p2pmem_choice *choice)
 	return end;
 }
 
-/* Returns how long the word is, or -EINVAL. */
+/* Returns the number of characters of the word, or -EINVAL. */
 static int p2pmem_parse_choice(const char *word, struct p2pmem_choice *choice)
 {
 	int length = p2pmem_parse_function(word, choice);
@@ -92,7 +96,8 @@ static int p2pmem_parse(const char *text, struct p2pmem_choices *choices)
 	while (*text && *text != '\n') {
 		if (choices->nr == P2PMEM_MAX_CHOICES)
 			return -E2BIG;
-		length = p2pmem_parse_choice(text, &choices->choice[choices->nr]);
+		length = p2pmem_parse_choice(text,
+					     &choices->choice[choices->nr]);
 		if (length < 0)
 			return length;
 		choices->nr++;
@@ -105,7 +110,7 @@ static int p2pmem_parse(const char *text, struct p2pmem_choices *choices)
 	return 0;
 }
 
-/* It may come from the kernel's command line, so early that no memory can be allocated yet. */
+/* The kernel's command line is parsed before memory can be allocated. */
 static int p2pmem_set_bars(const char *text, const struct kernel_param *param)
 {
 	struct p2pmem_choices choices = {};
@@ -132,8 +137,9 @@ static int p2pmem_get_bars(char *text, const struct kernel_param *param)
 		if (i)
 			pos += sysfs_emit_at(text, pos, ",");
 		if (!choice->any)
-			pos += sysfs_emit_at(text, pos, "%04x:%02x:%02x.%x/", choice->domain,
-					     choice->bus, PCI_SLOT(choice->devfn),
+			pos += sysfs_emit_at(text, pos, "%04x:%02x:%02x.%x/",
+					     choice->domain, choice->bus,
+					     PCI_SLOT(choice->devfn),
 					     PCI_FUNC(choice->devfn));
 		pos += sysfs_emit_at(text, pos, "%u", choice->bar);
 	}
@@ -147,15 +153,14 @@ static const struct kernel_param_ops p2pmem_bars_ops = {
 module_param_cb(bars, &p2pmem_bars_ops, NULL, 0644);
 MODULE_PARM_DESC(bars, "BARs to publish, as BAR or DOMAIN:BUS:DEVICE.FUNCTION/BAR, with commas in between (default: the largest 64-bit prefetchable memory BAR)");
 
-/* ---- which BARs --------------------------------------------------------------------------- */
-
-static bool p2pmem_is_about(const struct p2pmem_choice *choice, struct pci_dev *pdev)
+static bool p2pmem_is_about(const struct p2pmem_choice *choice,
+			    struct pci_dev *pdev)
 {
 	return !choice->any && choice->domain == pci_domain_nr(pdev->bus) &&
 	       choice->bus == pdev->bus->number && choice->devfn == pdev->devfn;
 }
 
-/* A bit for each BAR that the parameter names for this function. */
+/* Returns a bit for each BAR that the parameter names for this function. */
 static unsigned long p2pmem_chosen_bars(struct pci_dev *pdev)
 {
 	unsigned long own = 0, any = 0;
@@ -176,7 +181,8 @@ static unsigned long p2pmem_chosen_bars(struct pci_dev *pdev)
 
 static unsigned long p2pmem_largest_bar(struct pci_dev *pdev)
 {
-	const unsigned long wanted = IORESOURCE_MEM | IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
+	const unsigned long wanted = IORESOURCE_MEM | IORESOURCE_MEM_64 |
+				     IORESOURCE_PREFETCH;
 	resource_size_t largest = 0;
 	unsigned long bars = 0;
 	int bar;
@@ -191,7 +197,7 @@ static unsigned long p2pmem_largest_bar(struct pci_dev *pdev)
 	return bars;
 }
 
-/* Peers that write to a table of interrupt messages could raise any interrupt. */
+/* A peer that writes to the MSI-X table could raise any interrupt. */
 static bool p2pmem_holds_msix(struct pci_dev *pdev, int bar)
 {
 	static const int places[] = { PCI_MSIX_TABLE, PCI_MSIX_PBA };
@@ -206,7 +212,7 @@ static bool p2pmem_holds_msix(struct pci_dev *pdev, int bar)
 	return false;
 }
 
-/* Why a BAR cannot be peer memory; NULL if nothing that can be seen from here speaks against it. */
+/* Returns a reason against a BAR as peer memory, or NULL. */
 static const char *p2pmem_objection(struct pci_dev *pdev, int bar)
 {
 	unsigned long flags = pci_resource_flags(pdev, bar);
@@ -224,21 +230,20 @@ static const char *p2pmem_objection(struct pci_dev *pdev, int bar)
 	return NULL;
 }
 
-/* ---- the driver --------------------------------------------------------------------------- */
-
 static int p2pmem_claim(struct pci_dev *pdev, int bar)
 {
 	const char *objection = p2pmem_objection(pdev, bar);
 	int ret;
 
 	if (objection) {
-		pci_err(pdev, "BAR %d cannot be peer memory: %s\n", bar, objection);
+		pci_err(pdev, "BAR %d cannot be peer memory: %s\n", bar,
+			objection);
 		return -EINVAL;
 	}
 	ret = pcim_request_region(pdev, bar, KBUILD_MODNAME);
 	if (ret) {
-		pci_err(pdev, "BAR %d cannot be peer memory: somebody else has claimed %pR\n", bar,
-			pci_resource_n(pdev, bar));
+		pci_err(pdev, "BAR %d cannot be peer memory: somebody else has claimed %pR\n",
+			bar, pci_resource_n(pdev, bar));
 		return ret;
 	}
 	if (!(pci_resource_flags(pdev, bar) & IORESOURCE_PREFETCH))
@@ -247,7 +252,7 @@ static int p2pmem_claim(struct pci_dev *pdev, int bar)
 	return 0;
 }
 
-/* On error, devres undoes what was done for earlier BARs. */
+/* On error, devres undoes @function for earlier BARs. */
 static int p2pmem_for_each(struct pci_dev *pdev, unsigned long bars,
 			   int (*function)(struct pci_dev *pdev, int bar))
 {
@@ -292,7 +297,7 @@ static int p2pmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 }
 
-/* All that probe did is undone by devres, after the last user of the memory. */
+/* No remove(): devres undoes probe, after the last user of the memory. */
 static struct pci_driver p2pmem_driver = {
 	.name = "pci_p2pmem",
 	.probe = p2pmem_probe,

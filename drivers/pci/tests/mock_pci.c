@@ -2,14 +2,16 @@
 /*
  * A mock PCI hierarchy for KUnit.
  *
- * Each row of a table becomes a function with a configuration space of its own: bytes, and beside
- * each byte a mask of the bits that software can write. That is enough for the PCI core to size
- * BARs, number buses and set windows, because it only ever learns what hardware is by reading back
- * what it wrote. Which function answers a cycle is decided as bridges decide it: by the secondary
- * bus number that the core wrote into the bridge above.
+ * Each row of a table becomes a function with a configuration space. A mask for
+ * every byte says which bits software can write. The PCI core sizes BARs,
+ * numbers buses and sets windows by writing registers and reading the values
+ * back, so the masks are enough. Configuration cycles are routed as in
+ * hardware, by the secondary bus number that the core wrote into the bridge
+ * above.
  *
- * Nothing here sleeps for long or waits for a link: there are no slots, no ASPM, no service
- * drivers, and virtual functions appear without the 100 ms that real ones need.
+ * Tests must be fast: there are no links to wait for, no slots, no ASPM and no
+ * service drivers, and virtual functions appear without the delay of 100 ms for
+ * real hardware.
  */
 
 #include <kunit/resource.h>
@@ -32,33 +34,34 @@
 #include "../pci.h"
 #include "mock_pci.h"
 
-/* As much of a configuration space as the largest function fills; beyond it reads give zero. */
+/* Room for the registers of any row; reads beyond return 0. */
 #define CFG_SIZE		0x180
 #define CFG_PCIE		0x40
 #define CFG_EXT			0x100
 
 /*
- * A bridge whose programming interface is reserved, so that the port driver leaves it alone: with
- * CONFIG_DMA_API_DEBUG, unbinding a driver costs more than all the rest of a function's life.
+ * The programming interface is a reserved value, so the port driver does not
+ * bind to mock bridges. With CONFIG_DMA_API_DEBUG, unbinding a driver takes
+ * longer than adding and removing the function.
  */
 #define CLASS_BRIDGE		(PCI_CLASS_BRIDGE_PCI << 8 | 0x02)
 
-/* Peer memory needs a window that no machine with 40 address bits fills with RAM. */
+/* Within 40 address bits, above the RAM of machines that run the tests. */
 #define WINDOW_MIN		(256ULL * SZ_1G)
 #define WINDOW_MAX		(1024ULL * SZ_1G - 1)
 #define WINDOW_SIZE		(8ULL * SZ_1G)
 
-/* A prime, so that the same function numbers of different buses rarely meet. */
+/* A prime, so that one function number on several buses rarely collides. */
 #define MOCK_HINTS		1021
 
 /**
  * struct mock_cfg - a configuration space
- * @val: what a read gives
- * @wr: the bits of it that a write changes
- * @acs: offset of the ACS capability, 0 for none
- * @sriov: offset of the SR-IOV capability, 0 for none
- * @last: offset of the last extended capability, 0 for none
- * @end: where the next one goes
+ * @val: bytes that reads return
+ * @wr: by byte: mask of the bits that writes change
+ * @acs: offset of the ACS capability, 0 for no capability
+ * @sriov: offset of the SR-IOV capability, 0 for no capability
+ * @last: offset of the last extended capability, 0 for an empty list
+ * @end: offset for the next extended capability
  */
 struct mock_cfg {
 	u8 val[CFG_SIZE];
@@ -71,12 +74,12 @@ struct mock_cfg {
 
 /**
  * struct mock_sysdata - means to read configuration space
- * @sysdata: for x86, which looks for the domain here
+ * @sysdata: x86 reads PCI domain and NUMA node here
  * @mock: the hierarchy
  * @host: the host bridge
  *
- * Goes when the host bridge is removed, as in VMD, although somebody may still have references on
- * functions below: KASAN sees who reads configuration space then.
+ * Freed by the removal of the host bridge, as in VMD, although functions below
+ * may still be referenced. KASAN reports later reads of configuration space.
  */
 struct mock_sysdata {
 	struct pci_sysdata sysdata;
@@ -95,14 +98,15 @@ struct mock_host {
 };
 
 /**
- * struct mock_function - one row, alive
- * @row: what it is made from; a replacement may have been plugged in
- * @host: the host bridge above it, or that it is
- * @cfg: its configuration space
- * @vf_cfg: the one that its virtual functions share, if it can have any
- * @vfs: virtual functions that are enabled
- * @present: plugged in
- * @unreadable: reads give ones
+ * struct mock_function - state of a row
+ * @row: copy of the row, or of the replacement from mock_pci_plug()
+ * @host: host bridge above the function; for a host bridge, the row's own
+ * @cfg: configuration space of the function
+ * @vf_cfg: configuration space shared by all virtual functions; NULL without
+ *	SR-IOV
+ * @vfs: number of enabled virtual functions
+ * @present: the function is plugged in
+ * @unreadable: reads return all ones
  */
 struct mock_function {
 	struct mock_pci_row row;
@@ -116,13 +120,15 @@ struct mock_function {
 
 /**
  * struct mock_pci - a hierarchy
- * @ref: one for the test, one for each host bridge that still has users
- * @test: whose it is
- * @lock: protects all that a configuration cycle reads; cycles come from any context
- * @reads: configuration reads so far
- * @hint: functions that answered last, by routing ID; large tables take long to search
- * @nr: rows
- * @fn: by row
+ * @ref: a reference for the test and for each struct pci_host_bridge
+ * @test: the test that owns the hierarchy
+ * @lock: protects configuration spaces, @reads and @hint; configuration cycles
+ *	come from any context
+ * @reads: number of configuration reads so far
+ * @hint: function that answered last, by hash of the routing ID; saves a search
+ *	of large tables
+ * @nr: number of rows
+ * @fn: state of each row
  */
 struct mock_pci {
 	struct kref ref;
@@ -134,9 +140,8 @@ struct mock_pci {
 	struct mock_function fn[] __counted_by(nr);
 };
 
-/* ---- configuration space ------------------------------------------------------------------ */
-
-static void cfg_put(struct mock_cfg *cfg, unsigned int at, unsigned int size, u32 val, u32 wr)
+static void cfg_put(struct mock_cfg *cfg, unsigned int at, unsigned int size,
+		    u32 val, u32 wr)
 {
 	unsigned int i;
 
@@ -146,7 +151,8 @@ static void cfg_put(struct mock_cfg *cfg, unsigned int at, unsigned int size, u3
 	}
 }
 
-static u32 cfg_read(const struct mock_cfg *cfg, unsigned int at, unsigned int size)
+static u32 cfg_read(const struct mock_cfg *cfg, unsigned int at,
+		    unsigned int size)
 {
 	u32 val = 0;
 	unsigned int i;
@@ -156,14 +162,16 @@ static u32 cfg_read(const struct mock_cfg *cfg, unsigned int at, unsigned int si
 	return val;
 }
 
-static void cfg_write(struct mock_cfg *cfg, unsigned int at, unsigned int size, u32 val)
+static void cfg_write(struct mock_cfg *cfg, unsigned int at, unsigned int size,
+		      u32 val)
 {
 	unsigned int i;
 
 	for (i = 0; i < size && at + i < CFG_SIZE; i++) {
 		u8 wr = cfg->wr[at + i];
 
-		cfg->val[at + i] = (cfg->val[at + i] & ~wr) | ((val >> (8 * i)) & wr);
+		cfg->val[at + i] = (cfg->val[at + i] & ~wr) |
+				   ((val >> (8 * i)) & wr);
 	}
 }
 
@@ -174,7 +182,8 @@ static u16 cfg_add_ext(struct mock_cfg *cfg, u16 id, unsigned int size)
 
 	cfg_put(cfg, at, 4, id | BIT(16), 0);
 	if (cfg->last)
-		cfg_put(cfg, cfg->last, 4, cfg_read(cfg, cfg->last, 4) | at << 20, 0);
+		cfg_put(cfg, cfg->last, 4,
+			cfg_read(cfg, cfg->last, 4) | at << 20, 0);
 	cfg->last = at;
 	cfg->end = at + ALIGN(size, 4);
 	return at;
@@ -185,7 +194,8 @@ static void cfg_set_acs(struct mock_cfg *cfg, const struct mock_pci_acs *acs)
 	unsigned int i;
 
 	/* A vector of 256 bits is encoded as 0 (PCIe r6.0, sec 7.7.11.2). */
-	cfg_put(cfg, cfg->acs + PCI_ACS_CAP, 2, acs->cap | (acs->bits & 0xff) << 8, 0);
+	cfg_put(cfg, cfg->acs + PCI_ACS_CAP, 2,
+		acs->cap | (acs->bits & 0xff) << 8, 0);
 	cfg_put(cfg, cfg->acs + PCI_ACS_CTRL, 2, acs->wide ? 0 : acs->ctrl,
 		acs->wide ? 0 : acs->cap);
 	if (acs->wide)
@@ -193,8 +203,8 @@ static void cfg_set_acs(struct mock_cfg *cfg, const struct mock_pci_acs *acs)
 	for (i = 0; i < acs->bits; i += 32) {
 		u64 vector = acs->vector[i / 64];
 
-		cfg_put(cfg, cfg->acs + PCI_ACS_EGRESS_CTL_V + i / 8, 4, vector >> (i % 64),
-			U32_MAX);
+		cfg_put(cfg, cfg->acs + PCI_ACS_EGRESS_CTL_V + i / 8, 4,
+			vector >> (i % 64), U32_MAX);
 	}
 }
 
@@ -214,7 +224,8 @@ static void cfg_add_bar(struct mock_cfg *cfg, unsigned int at, u64 size)
 
 	if (!size)
 		return;
-	cfg_put(cfg, at, 4, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
+	cfg_put(cfg, at, 4,
+		PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
 		lower_32_bits(wr) & PCI_BASE_ADDRESS_MEM_MASK);
 	cfg_put(cfg, at + 4, 4, 0, upper_32_bits(wr));
 }
@@ -223,7 +234,8 @@ static void cfg_add_ari(struct mock_cfg *cfg, u8 next, bool groups)
 {
 	u16 at = cfg_add_ext(cfg, PCI_EXT_CAP_ID_ARI, 8);
 
-	cfg_put(cfg, at + PCI_ARI_CAP, 2, next << 8 | (groups ? PCI_ARI_CAP_ACS : 0), 0);
+	cfg_put(cfg, at + PCI_ARI_CAP, 2,
+		next << 8 | (groups ? PCI_ARI_CAP_ACS : 0), 0);
 	cfg_put(cfg, at + PCI_ARI_CTRL, 2, groups ? PCI_ARI_CTRL_ACS : 0, 0);
 }
 
@@ -255,8 +267,6 @@ static void cfg_add_sriov(struct mock_cfg *cfg, const struct mock_pci_row *row)
 	cfg_put(cfg, at + PCI_SRIOV_SYS_PGSIZE, 4, 1, U32_MAX);
 	cfg_add_bar(cfg, at + PCI_SRIOV_BAR, row->vf_bar);
 }
-
-/* ---- what a row looks like to the PCI core ------------------------------------------------ */
 
 static bool kind_is_bridge(enum mock_pci_kind kind)
 {
@@ -293,7 +303,8 @@ static int kind_pcie_type(enum mock_pci_kind kind)
 	}
 }
 
-static void cfg_add_pcie(struct mock_cfg *cfg, const struct mock_pci_row *row, bool link)
+static void cfg_add_pcie(struct mock_cfg *cfg, const struct mock_pci_row *row,
+			 bool link)
 {
 	int type = kind_pcie_type(row->kind);
 	unsigned int at = CFG_PCIE;
@@ -310,28 +321,32 @@ static void cfg_add_pcie(struct mock_cfg *cfg, const struct mock_pci_row *row, b
 	cfg_put(cfg, at + PCI_EXP_DEVCTL2, 2, 0, U16_MAX);
 	if (!link)
 		return;
-	/* A link that has trained to all it can do leaves the core nothing to complain about. */
+	/* Full speed and width, so that the core warns of no slow link. */
 	cfg_put(cfg, at + PCI_EXP_LNKCAP, 4,
 		PCI_EXP_LNKCAP_SLS_16_0GB | 4 << 4 | (u32)row->port << 24, 0);
 	cfg_put(cfg, at + PCI_EXP_LNKCTL, 2, 0, PCI_EXP_LNKCTL_CCC);
-	cfg_put(cfg, at + PCI_EXP_LNKSTA, 2, PCI_EXP_LNKCAP_SLS_16_0GB | 4 << 4, 0);
+	cfg_put(cfg, at + PCI_EXP_LNKSTA, 2,
+		PCI_EXP_LNKCAP_SLS_16_0GB | 4 << 4, 0);
 	cfg_put(cfg, at + PCI_EXP_LNKCAP2, 4, 0x1e, 0);
 }
 
 static void cfg_add_header(struct mock_cfg *cfg, const struct mock_pci_row *row)
 {
-	u32 class = kind_is_bridge(row->kind) ? CLASS_BRIDGE : PCI_CLASS_SYSTEM_OTHER << 8;
+	u32 class = kind_is_bridge(row->kind) ? CLASS_BRIDGE :
+						PCI_CLASS_SYSTEM_OTHER << 8;
 
 	cfg_put(cfg, PCI_VENDOR_ID, 2, row->vendor ?: MOCK_PCI_VENDOR, 0);
 	cfg_put(cfg, PCI_DEVICE_ID, 2, row->device ?: MOCK_PCI_DEVICE, 0);
 	cfg_put(cfg, PCI_COMMAND, 2, 0,
-		PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
-		PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE);
+		PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+		PCI_COMMAND_PARITY | PCI_COMMAND_SERR |
+		PCI_COMMAND_INTX_DISABLE);
 	cfg_put(cfg, PCI_CLASS_REVISION, 4, (row->class ?: class) << 8, 0);
 	cfg_put(cfg, PCI_CACHE_LINE_SIZE, 1, 0, U8_MAX);
 }
 
-static void cfg_add_endpoint_registers(struct mock_cfg *cfg, const struct mock_pci_row *row)
+static void cfg_add_endpoint_registers(struct mock_cfg *cfg,
+				       const struct mock_pci_row *row)
 {
 	unsigned int i;
 
@@ -350,18 +365,22 @@ static void cfg_add_bridge_registers(struct mock_cfg *cfg)
 	cfg_put(cfg, PCI_IO_BASE, 2, 0xf0, 0xf0f0);
 	cfg_put(cfg, PCI_MEMORY_BASE, 4, 0xfff0, 0xfff0fff0);
 	cfg_put(cfg, PCI_PREF_MEMORY_BASE, 4,
-		0xfff0 | PCI_PREF_RANGE_TYPE_64 | PCI_PREF_RANGE_TYPE_64 << 16, 0xfff0fff0);
+		0xfff0 | PCI_PREF_RANGE_TYPE_64 | PCI_PREF_RANGE_TYPE_64 << 16,
+		0xfff0fff0);
 	cfg_put(cfg, PCI_PREF_BASE_UPPER32, 4, 0, U32_MAX);
 	cfg_put(cfg, PCI_PREF_LIMIT_UPPER32, 4, 0, U32_MAX);
 	cfg_put(cfg, PCI_BRIDGE_CONTROL, 2, 0, 0x0fff);
 }
 
-static bool same_bus(const struct mock_function *a, const struct mock_function *b)
+static bool same_bus(const struct mock_function *a,
+		     const struct mock_function *b)
 {
-	return b->present && b->row.kind > MOCK_PCI_HOST && a->row.up == b->row.up;
+	return b->present && b->row.kind > MOCK_PCI_HOST &&
+	       a->row.up == b->row.up;
 }
 
-static bool is_multifunction(struct mock_pci *mock, const struct mock_function *fn)
+static bool is_multifunction(struct mock_pci *mock,
+			     const struct mock_function *fn)
 {
 	unsigned int i;
 
@@ -376,7 +395,8 @@ static bool is_multifunction(struct mock_pci *mock, const struct mock_function *
 }
 
 /* 0 ends the list. */
-static u8 next_ari_function(struct mock_pci *mock, const struct mock_function *fn)
+static u8 next_ari_function(struct mock_pci *mock,
+			    const struct mock_function *fn)
 {
 	unsigned int next = 256;
 	unsigned int i;
@@ -384,7 +404,8 @@ static u8 next_ari_function(struct mock_pci *mock, const struct mock_function *f
 	for (i = 0; i < mock->nr; i++) {
 		const struct mock_function *other = &mock->fn[i];
 
-		if (same_bus(fn, other) && other->row.ari && other->row.devfn > fn->row.devfn)
+		if (same_bus(fn, other) && other->row.ari &&
+		    other->row.devfn > fn->row.devfn)
 			next = min_t(unsigned int, next, other->row.devfn);
 	}
 	return next;
@@ -397,13 +418,13 @@ static void init_vf_cfg(struct mock_function *fn)
 	memset(cfg, 0, sizeof(*cfg));
 	cfg->end = CFG_EXT;
 	cfg_add_header(cfg, &fn->row);
-	/* PCIe r6.0, sec 9.3.4.1: a virtual function is known by its physical function. */
+	/* PCIe r6.0, sec 9.3.4.1: virtual functions return all ones here. */
 	cfg_put(cfg, PCI_VENDOR_ID, 4, U32_MAX, 0);
 	cfg_add_pcie(cfg, &fn->row, true);
 	cfg_add_acs(cfg, &fn->row.vf_acs);
 }
 
-/* What the function looks like after a reset, except that a bridge keeps its bus numbers. */
+/* Set the registers to the values after a reset; bridges keep bus numbers. */
 static void init_cfg(struct mock_pci *mock, struct mock_function *fn)
 {
 	struct mock_cfg *cfg = &fn->cfg;
@@ -420,11 +441,13 @@ static void init_cfg(struct mock_pci *mock, struct mock_function *fn)
 	}
 	if (is_multifunction(mock, fn))
 		cfg_put(cfg, PCI_HEADER_TYPE, 1,
-			cfg_read(cfg, PCI_HEADER_TYPE, 1) | PCI_HEADER_TYPE_MFD, 0);
+			cfg_read(cfg, PCI_HEADER_TYPE, 1) |
+			PCI_HEADER_TYPE_MFD, 0);
 	cfg_add_pcie(cfg, &fn->row, fn->row.kind != MOCK_PCI_RCIEP);
 	cfg_add_acs(cfg, &fn->row.acs);
 	if (fn->row.ari)
-		cfg_add_ari(cfg, next_ari_function(mock, fn), fn->row.ari_groups);
+		cfg_add_ari(cfg, next_ari_function(mock, fn),
+			    fn->row.ari_groups);
 	if (fn->row.ats)
 		cfg_add_ats(cfg);
 	cfg_add_sriov(cfg, &fn->row);
@@ -432,9 +455,7 @@ static void init_cfg(struct mock_pci *mock, struct mock_function *fn)
 		init_vf_cfg(fn);
 }
 
-/* ---- configuration cycles ----------------------------------------------------------------- */
-
-/* Number of the bus that a function is on, or -1 while it cannot be reached. */
+/* Number of the function's bus, or -1 while the function is unreachable. */
 static int function_bus(struct mock_pci *mock, const struct mock_function *fn)
 {
 	const struct mock_function *up = &mock->fn[fn->row.up];
@@ -443,34 +464,41 @@ static int function_bus(struct mock_pci *mock, const struct mock_function *fn)
 		return -1;
 	if (up->row.kind == MOCK_PCI_HOST)
 		return up->row.bus;
-	return up->present ? (cfg_read(&up->cfg, PCI_SECONDARY_BUS, 1) ?: -1) : -1;
+	return up->present ?
+	       (cfg_read(&up->cfg, PCI_SECONDARY_BUS, 1) ?: -1) : -1;
 }
 
-static bool answers(struct mock_pci *mock, const struct mock_function *fn, u16 rid)
+static bool answers(struct mock_pci *mock, const struct mock_function *fn,
+		    u16 rid)
 {
 	int bus = function_bus(mock, fn);
 
 	return bus >= 0 && PCI_DEVID(bus, fn->row.devfn) == rid;
 }
 
-/* Is @rid one of the enabled virtual functions of @fn (PCIe r6.0, sec 9.2.1.2)? */
-static bool vf_answers(struct mock_pci *mock, const struct mock_function *fn, u16 rid)
+/* PCIe r6.0, sec 9.2.1.2: is @rid an enabled virtual function of @fn? */
+static bool vf_answers(struct mock_pci *mock, const struct mock_function *fn,
+		       u16 rid)
 {
 	const struct mock_cfg *cfg = &fn->cfg;
 	unsigned int first, stride = fn->row.vf_stride ?: 1;
 	int bus = function_bus(mock, fn);
 
 	if (bus < 0 || !cfg->sriov ||
-	    !(cfg_read(cfg, cfg->sriov + PCI_SRIOV_CTRL, 2) & PCI_SRIOV_CTRL_VFE))
+	    !(cfg_read(cfg, cfg->sriov + PCI_SRIOV_CTRL, 2) &
+	      PCI_SRIOV_CTRL_VFE))
 		return false;
 	first = PCI_DEVID(bus, fn->row.devfn) + fn->row.vf_offset;
 	return rid >= first && (rid - first) % stride == 0 &&
-	       (rid - first) / stride < cfg_read(cfg, cfg->sriov + PCI_SRIOV_NUM_VF, 2);
+	       (rid - first) / stride <
+	       cfg_read(cfg, cfg->sriov + PCI_SRIOV_NUM_VF, 2);
 }
 
-static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host, u16 rid)
+static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host,
+				  u16 rid)
 {
-	struct mock_function **hint = &mock->hint[rid % MOCK_HINTS], *fn = *hint;
+	struct mock_function **hint = &mock->hint[rid % MOCK_HINTS],
+			     *fn = *hint;
 	unsigned int i;
 
 	if (fn && fn->host == host && answers(mock, fn, rid))
@@ -489,7 +517,8 @@ static struct mock_cfg *answer_to(struct mock_pci *mock, struct mock_host *host,
 	return NULL;
 }
 
-static int mock_read(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 *val)
+static int mock_read(struct pci_bus *bus, unsigned int devfn, int where,
+		     int size, u32 *val)
 {
 	struct mock_sysdata *sysdata = bus->sysdata;
 	struct mock_pci *mock = sysdata->mock;
@@ -507,7 +536,8 @@ static int mock_read(struct pci_bus *bus, unsigned int devfn, int where, int siz
 	return PCIBIOS_SUCCESSFUL;
 }
 
-static int mock_write(struct pci_bus *bus, unsigned int devfn, int where, int size, u32 val)
+static int mock_write(struct pci_bus *bus, unsigned int devfn, int where,
+		      int size, u32 val)
 {
 	struct mock_sysdata *sysdata = bus->sysdata;
 	struct mock_pci *mock = sysdata->mock;
@@ -526,8 +556,6 @@ static struct pci_ops mock_ops = {
 	.read = mock_read,
 	.write = mock_write,
 };
-
-/* ---- host bridges ------------------------------------------------------------------------- */
 
 static void mock_free(struct kref *ref)
 {
@@ -556,15 +584,18 @@ static int host_add_far_window(struct mock_host *host, s64 offset)
 	int err;
 
 	host->far.name = "mock PCI window, far";
-	host->far.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
-	err = allocate_resource(&iomem_resource, &host->far, SZ_1G, WINDOW_MIN, WINDOW_MAX, SZ_1G,
-				NULL, NULL);
+	host->far.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 |
+			  IORESOURCE_PREFETCH;
+	err = allocate_resource(&iomem_resource, &host->far, SZ_1G, WINDOW_MIN,
+				WINDOW_MAX, SZ_1G, NULL, NULL);
 	if (!err)
-		pci_add_resource_offset(&host->bridge->windows, &host->far, offset);
+		pci_add_resource_offset(&host->bridge->windows, &host->far,
+					offset);
 	return err;
 }
 
-static int host_add_windows(struct mock_host *host, const struct mock_pci_row *row)
+static int host_add_windows(struct mock_host *host,
+			    const struct mock_pci_row *row)
 {
 	struct list_head *windows = &host->bridge->windows;
 	u64 size = row->window ?: WINDOW_SIZE;
@@ -572,12 +603,13 @@ static int host_add_windows(struct mock_host *host, const struct mock_pci_row *r
 
 	host->busn = DEFINE_RES_NAMED(row->bus, 256 - row->bus, "mock bus",
 				      IORESOURCE_BUS);
-	/* Not part of the I/O ports of the machine: ours go nowhere. */
+	/* Not requested from ioport_resource: the mock decodes no I/O ports. */
 	host->io = DEFINE_RES_IO_NAMED(SZ_4K, SZ_32K, "mock I/O");
 	host->mem.name = "mock PCI window";
-	host->mem.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
-	err = allocate_resource(&iomem_resource, &host->mem, size, WINDOW_MIN, WINDOW_MAX, SZ_1G,
-				NULL, NULL);
+	host->mem.flags = IORESOURCE_MEM | IORESOURCE_MEM_64 |
+			  IORESOURCE_PREFETCH;
+	err = allocate_resource(&iomem_resource, &host->mem, size, WINDOW_MIN,
+				WINDOW_MAX, SZ_1G, NULL, NULL);
 	if (err)
 		return err;
 	pci_add_resource(windows, &host->busn);
@@ -613,13 +645,14 @@ static int host_add(struct mock_function *fn)
 		return -ENOMEM;
 	host->bridge = bridge;
 	host->sysdata->sysdata.domain = fn->row.domain;
-	host->sysdata->sysdata.node = fn->row.node ? fn->row.node - 1 : NUMA_NO_NODE;
+	host->sysdata->sysdata.node =
+		fn->row.node ? fn->row.node - 1 : NUMA_NO_NODE;
 	kref_get(&host->mock->ref);
 	pci_set_host_bridge_release(bridge, host_release, host);
 	bridge->sysdata = host->sysdata;
 	bridge->ops = &mock_ops;
 	bridge->busnr = fn->row.bus;
-	/* Without these no service driver asks for interrupts that the mock does not have. */
+	/* Service drivers would request interrupts; the mock has none. */
 	bridge->native_aer = 0;
 	bridge->native_pcie_hotplug = 0;
 	bridge->native_shpc_hotplug = 0;
@@ -649,9 +682,8 @@ static void host_remove(struct mock_host *host)
 	host->bridge = NULL;
 }
 
-/* ---- looking things up -------------------------------------------------------------------- */
-
-static struct mock_function *function_of(struct mock_pci *mock, unsigned int row)
+static struct mock_function *function_of(struct mock_pci *mock,
+					 unsigned int row)
 {
 	KUNIT_ASSERT_LT(mock->test, row, mock->nr);
 	return &mock->fn[row];
@@ -675,46 +707,51 @@ static struct pci_dev *find_dev(struct mock_pci *mock, struct mock_function *fn)
 }
 
 /**
- * mock_pci_dev - the function of a row
+ * mock_pci_dev - look up the function of a row
  * @mock: the hierarchy
- * @row: index into its table
+ * @row: index of the row
  *
- * Fails the test if the core did not find the function, or it is unplugged.
+ * Fails the test if the core did not find the function, or if the function is
+ * unplugged.
  *
- * Return: the function, without a reference: the hierarchy holds it until it is unplugged.
+ * Return: the function without a reference; valid until unplugged.
  */
 struct pci_dev *mock_pci_dev(struct mock_pci *mock, unsigned int row)
 {
 	struct pci_dev *pdev = find_dev(mock, function_of(mock, row));
 
-	KUNIT_ASSERT_NOT_NULL_MSG(mock->test, pdev, "row %u is not enumerated", row);
+	KUNIT_ASSERT_NOT_NULL_MSG(mock->test, pdev, "row %u is not enumerated",
+				  row);
 	return pdev;
 }
 
 /**
- * mock_pci_vf - a virtual function
+ * mock_pci_vf - look up a virtual function
  * @mock: the hierarchy
- * @row: its physical function
+ * @row: row of the physical function
  * @id: number of the virtual function, from 0
  *
  * Return: the function, without a reference.
  */
-struct pci_dev *mock_pci_vf(struct mock_pci *mock, unsigned int row, unsigned int id)
+struct pci_dev *mock_pci_vf(struct mock_pci *mock, unsigned int row,
+			    unsigned int id)
 {
 	struct pci_dev *pf = mock_pci_dev(mock, row);
 	struct pci_dev *vf;
 
-	vf = pci_get_domain_bus_and_slot(pci_domain_nr(pf->bus), pci_iov_virtfn_bus(pf, id),
+	vf = pci_get_domain_bus_and_slot(pci_domain_nr(pf->bus),
+					 pci_iov_virtfn_bus(pf, id),
 					 pci_iov_virtfn_devfn(pf, id));
-	KUNIT_ASSERT_NOT_NULL_MSG(mock->test, vf, "row %u has no virtual function %u", row, id);
+	KUNIT_ASSERT_NOT_NULL_MSG(mock->test, vf,
+				  "row %u has no virtual function %u", row, id);
 	pci_dev_put(vf);
 	return vf;
 }
 
 /**
- * mock_pci_host - the host bridge above a row
+ * mock_pci_host - look up the host bridge of a row
  * @mock: the hierarchy
- * @row: a host bridge, or anything below one
+ * @row: row of a host bridge or of a function
  *
  * Return: the host bridge, without a reference.
  */
@@ -724,9 +761,9 @@ struct pci_host_bridge *mock_pci_host(struct mock_pci *mock, unsigned int row)
 }
 
 /**
- * mock_pci_device - the device of a row, host bridge or function
+ * mock_pci_device - look up the struct device of a row
  * @mock: the hierarchy
- * @row: index into its table
+ * @row: row of a host bridge or of a function
  *
  * Return: the device, without a reference.
  */
@@ -737,9 +774,7 @@ struct device *mock_pci_device(struct mock_pci *mock, unsigned int row)
 	return &mock_pci_dev(mock, row)->dev;
 }
 
-/* ---- virtual functions -------------------------------------------------------------------- */
-
-/* What pci_enable_sriov() does, less the 100 ms for real hardware to come up. */
+/* As pci_enable_sriov(), without the 100 ms for real hardware. */
 static int enable_vfs(struct mock_pci *mock, struct mock_function *fn)
 {
 	struct pci_dev *pf = find_dev(mock, fn);
@@ -749,7 +784,8 @@ static int enable_vfs(struct mock_pci *mock, struct mock_function *fn)
 		return 0;
 	if (!pf || !pf->is_physfn)
 		return -ENODEV;
-	pci_write_config_word(pf, pf->sriov->pos + PCI_SRIOV_NUM_VF, fn->row.vfs);
+	pci_write_config_word(pf, pf->sriov->pos + PCI_SRIOV_NUM_VF,
+			      fn->row.vfs);
 	pci_write_config_word(pf, pf->sriov->pos + PCI_SRIOV_CTRL,
 			      PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE);
 	while (!err && fn->vfs < fn->row.vfs) {
@@ -770,9 +806,7 @@ static void disable_vfs(struct mock_pci *mock, struct mock_function *fn)
 	}
 }
 
-/* ---- the whole ---------------------------------------------------------------------------- */
-
-/* Undo what the core did to access control, and let the unreadable go silent. */
+/* After enumeration: undo the core's ACS settings, start to be unreadable. */
 static void settle(struct mock_pci *mock, struct mock_function *fn)
 {
 	unsigned long flags;
@@ -828,7 +862,8 @@ static void remove_hosts(void *data)
 	kref_put(&mock->ref, mock_free);
 }
 
-static int init_row(struct mock_pci *mock, unsigned int i, const struct mock_pci_row *row)
+static int init_row(struct mock_pci *mock, unsigned int i,
+		    const struct mock_pci_row *row)
 {
 	struct mock_function *fn = &mock->fn[i];
 
@@ -843,7 +878,8 @@ static int init_row(struct mock_pci *mock, unsigned int i, const struct mock_pci
 		if (!fn->host)
 			return -ENOMEM;
 		fn->host->mock = mock;
-		fn->host->sysdata = kzalloc(sizeof(*fn->host->sysdata), GFP_KERNEL);
+		fn->host->sysdata =
+			kzalloc(sizeof(*fn->host->sysdata), GFP_KERNEL);
 		if (!fn->host->sysdata)
 			return -ENOMEM;
 		fn->host->sysdata->mock = mock;
@@ -858,17 +894,19 @@ static int init_row(struct mock_pci *mock, unsigned int i, const struct mock_pci
 }
 
 /**
- * mock_pci_copy - copy a table, to change a row or two
- * @test: the test that wants it
+ * mock_pci_copy - copy a table, to change some rows
+ * @test: the test
  * @rows: the table
- * @nr: rows in it
+ * @nr: number of rows
  *
- * Return: the copy, which goes with the test.
+ * Return: the copy, freed at the end of the test.
  */
-struct mock_pci_row *mock_pci_copy(struct kunit *test, const struct mock_pci_row *rows,
+struct mock_pci_row *mock_pci_copy(struct kunit *test,
+				   const struct mock_pci_row *rows,
 				   unsigned int nr)
 {
-	struct mock_pci_row *copy = kunit_kmalloc_array(test, nr, sizeof(*copy), GFP_KERNEL);
+	struct mock_pci_row *copy =
+		kunit_kmalloc_array(test, nr, sizeof(*copy), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, copy);
 	memcpy(copy, rows, nr * sizeof(*copy));
@@ -877,16 +915,16 @@ struct mock_pci_row *mock_pci_copy(struct kunit *test, const struct mock_pci_row
 
 /**
  * mock_pci_add - build a hierarchy
- * @test: the test that wants it; fails if it cannot be built
+ * @test: the test; fails if a row is invalid or an allocation fails
  * @rows: the table
- * @nr: rows in it
+ * @nr: number of rows
  *
- * The hierarchy goes with the test, or with mock_pci_remove() if that comes first.
+ * The hierarchy is removed at the end of the test, or by mock_pci_remove().
  *
  * Return: the hierarchy.
  */
-struct mock_pci *mock_pci_add(struct kunit *test, const struct mock_pci_row *rows,
-			      unsigned int nr)
+struct mock_pci *mock_pci_add(struct kunit *test,
+			      const struct mock_pci_row *rows, unsigned int nr)
 {
 	struct mock_pci *mock;
 	unsigned int i;
@@ -898,11 +936,13 @@ struct mock_pci *mock_pci_add(struct kunit *test, const struct mock_pci_row *row
 	raw_spin_lock_init(&mock->lock);
 	mock->test = test;
 	mock->nr = nr;
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, remove_hosts, mock));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, remove_hosts, mock));
 
 	for (i = 0; i < nr && !err; i++)
 		err = init_row(mock, i, &rows[i]);
-	KUNIT_ASSERT_EQ_MSG(test, err, 0, "row %u of the hierarchy is wrong", i - 1);
+	KUNIT_ASSERT_EQ_MSG(test, err, 0, "row %u of the hierarchy is wrong",
+			    i - 1);
 	for (i = 0; i < nr; i++)
 		if (mock->fn[i].present)
 			init_cfg(mock, &mock->fn[i]);
@@ -911,7 +951,7 @@ struct mock_pci *mock_pci_add(struct kunit *test, const struct mock_pci_row *row
 }
 
 /**
- * mock_pci_remove - take a hierarchy down before its test ends
+ * mock_pci_remove - remove a hierarchy before the end of the test
  * @mock: the hierarchy
  */
 void mock_pci_remove(struct mock_pci *mock)
@@ -919,9 +959,8 @@ void mock_pci_remove(struct mock_pci *mock)
 	kunit_release_action(mock->test, remove_hosts, mock);
 }
 
-/* ---- changing the world ------------------------------------------------------------------- */
-
-static bool is_below(struct mock_pci *mock, unsigned int row, unsigned int above)
+static bool is_below(struct mock_pci *mock, unsigned int row,
+		     unsigned int above)
 {
 	while (row != above && mock->fn[row].row.kind > MOCK_PCI_HOST)
 		row = mock->fn[row].row.up;
@@ -929,9 +968,9 @@ static bool is_below(struct mock_pci *mock, unsigned int row, unsigned int above
 }
 
 /**
- * mock_pci_unplug - hot-unplug a function and all below it
+ * mock_pci_unplug - hot-unplug a function and all functions below
  * @mock: the hierarchy
- * @row: the function
+ * @row: row of the function
  */
 void mock_pci_unplug(struct mock_pci *mock, unsigned int row)
 {
@@ -952,13 +991,14 @@ void mock_pci_unplug(struct mock_pci *mock, unsigned int row)
 }
 
 /**
- * mock_pci_plug - plug a function back in, or another one at its address
+ * mock_pci_plug - plug an unplugged function or a replacement in
  * @mock: the hierarchy
- * @row: the function, which is unplugged
- * @replacement: what comes in its place; NULL for the same again. It can have virtual functions
- *	only if the table gave them to this row.
+ * @row: row of the unplugged function
+ * @replacement: new contents of the row, NULL for no change; may have virtual
+ *	functions only if the original row has @total_vfs
  *
- * What was below it comes back too, in the state in which the table describes it.
+ * Functions below come back too, with registers as after mock_pci_add(). A
+ * function below with an unplug of its own stays unplugged.
  *
  * Return: the function, without a reference.
  */
@@ -991,17 +1031,20 @@ struct pci_dev *mock_pci_plug(struct mock_pci *mock, unsigned int row,
 	pci_unlock_rescan_remove();
 	for (i = row; i < mock->nr; i++)
 		if (is_below(mock, i, row))
-			KUNIT_ASSERT_EQ(mock->test, 0, enable_and_settle(mock, &mock->fn[i]));
+			KUNIT_ASSERT_EQ(mock->test, 0,
+					enable_and_settle(mock, &mock->fn[i]));
 	return mock_pci_dev(mock, row);
 }
 
 /**
  * mock_pci_set_acs - change access control, as setpci or firmware would
  * @mock: the hierarchy
- * @row: a function that has the capability
- * @acs: what it does from now on; no larger a vector than before
+ * @row: row of a function with the ACS capability
+ * @acs: new access control; the egress control vector may not be larger than
+ *	in the row
  */
-void mock_pci_set_acs(struct mock_pci *mock, unsigned int row, const struct mock_pci_acs *acs)
+void mock_pci_set_acs(struct mock_pci *mock, unsigned int row,
+		      const struct mock_pci_acs *acs)
 {
 	struct mock_function *fn = function_of(mock, row);
 	unsigned long flags;
@@ -1014,12 +1057,13 @@ void mock_pci_set_acs(struct mock_pci *mock, unsigned int row, const struct mock
 }
 
 /**
- * mock_pci_set_unreadable - let a function fall silent, or come back
+ * mock_pci_set_unreadable - make a function unreadable or readable
  * @mock: the hierarchy
- * @row: the function
- * @unreadable: true if reads shall give ones
+ * @row: row of the function
+ * @unreadable: true if reads shall return all ones
  */
-void mock_pci_set_unreadable(struct mock_pci *mock, unsigned int row, bool unreadable)
+void mock_pci_set_unreadable(struct mock_pci *mock, unsigned int row,
+			     bool unreadable)
 {
 	struct mock_function *fn = function_of(mock, row);
 	unsigned long flags;
@@ -1033,7 +1077,7 @@ void mock_pci_set_unreadable(struct mock_pci *mock, unsigned int row, bool unrea
  * mock_pci_reads - count configuration reads
  * @mock: the hierarchy
  *
- * Return: the number of reads since the hierarchy was added, those of the PCI core included.
+ * Return: the number of reads since mock_pci_add(), including the PCI core's.
  */
 u64 mock_pci_reads(struct mock_pci *mock)
 {
@@ -1046,14 +1090,12 @@ u64 mock_pci_reads(struct mock_pci *mock)
 	return reads;
 }
 
-/* ---- a driver ----------------------------------------------------------------------------- */
-
 struct mock_binding {
 	mock_pci_probe_t probe;
 	void *data;
 };
 
-/* Binds only to what mock_pci_bind() prepared, so that functions stay free otherwise. */
+/* Binds only after mock_pci_bind(); without drvdata, functions stay unbound. */
 static int mock_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct mock_binding *binding = pci_get_drvdata(pdev);
@@ -1081,9 +1123,9 @@ builtin_pci_driver(mock_driver);
  * mock_pci_bind - bind a function to a driver
  * @pdev: an endpoint of vendor MOCK_PCI_VENDOR
  * @probe: called as the driver's probe
- * @data: passed to it
+ * @data: argument of @probe
  *
- * Return: what @probe returns.
+ * Return: 0 or a negative error code, from @probe or the driver core.
  */
 int mock_pci_bind(struct pci_dev *pdev, mock_pci_probe_t probe, void *data)
 {
@@ -1106,26 +1148,26 @@ void mock_pci_unbind(struct pci_dev *pdev)
 	device_release_driver(&pdev->dev);
 }
 
-/* ---- devices that are not PCI functions --------------------------------------------------- */
-
 static void child_release(struct device *dev)
 {
 	kfree(dev);
 }
 
-KUNIT_DEFINE_ACTION_WRAPPER(child_unregister, device_unregister, struct device *);
+KUNIT_DEFINE_ACTION_WRAPPER(child_unregister, device_unregister,
+			    struct device *);
 
 /**
- * mock_pci_add_child - add a device of no bus below another device
- * @test: the test that wants it
- * @parent: a PCI function or any child of one, or NULL
- * @name: of the new device
+ * mock_pci_add_child - add a device without a bus below a parent
+ * @test: the test; fails if the device cannot be added
+ * @parent: a PCI function, or any child of a PCI function, or NULL
+ * @name: name of the new device
  *
- * It can address all memory. It goes with the test.
+ * The DMA masks have 64 bits. The end of the test removes the device.
  *
  * Return: the device.
  */
-struct device *mock_pci_add_child(struct kunit *test, struct device *parent, const char *name)
+struct device *mock_pci_add_child(struct kunit *test, struct device *parent,
+				  const char *name)
 {
 	struct device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 
@@ -1139,21 +1181,20 @@ struct device *mock_pci_add_child(struct kunit *test, struct device *parent, con
 		put_device(dev);
 		KUNIT_FAIL_AND_ABORT(test, "cannot add the device %s", name);
 	}
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, child_unregister, dev));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, child_unregister, dev));
 	return dev;
 }
 
-/* ---- sysfs -------------------------------------------------------------------------------- */
-
 KUNIT_DEFINE_ACTION_WRAPPER(sysfs_unmount, kern_unmount, struct vfsmount *);
-/* Closed at once: a kernel thread's fput() would leave it to a work item. */
+/* A kernel thread's fput() would defer closing the file to a work item. */
 KUNIT_DEFINE_ACTION_WRAPPER(sysfs_close, __fput_sync, struct file *);
 
 /**
  * mock_pci_sysfs_mount - mount sysfs
- * @test: the test that wants it; fails if it cannot be mounted
+ * @test: the test; fails if sysfs cannot be mounted
  *
- * Return: the mount, which goes with the test.
+ * Return: the mount; the end of the test unmounts.
  */
 struct vfsmount *mock_pci_sysfs_mount(struct kunit *test)
 {
@@ -1164,21 +1205,24 @@ struct vfsmount *mock_pci_sysfs_mount(struct kunit *test)
 	mnt = kern_mount(type);
 	put_filesystem(type);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, sysfs_unmount, mnt));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, sysfs_unmount, mnt));
 	return mnt;
 }
 
 /**
  * mock_pci_sysfs_path - path of a file of a device
- * @test: the test that wants it
- * @dev: the device, or NULL for sysfs itself
- * @name: path below its directory
+ * @test: the test
+ * @dev: the device, or NULL for the root of sysfs
+ * @name: path below the directory of @dev
  *
- * Return: the path below the root of sysfs, which goes with the test.
+ * Return: the path below the root of sysfs, freed at the end of the test.
  */
-const char *mock_pci_sysfs_path(struct kunit *test, struct device *dev, const char *name)
+const char *mock_pci_sysfs_path(struct kunit *test, struct device *dev,
+				const char *name)
 {
-	char *dir = dev ? kobject_get_path(&dev->kobj, GFP_KERNEL) : kstrdup("/.", GFP_KERNEL);
+	char *dir = dev ? kobject_get_path(&dev->kobj, GFP_KERNEL) :
+			  kstrdup("/.", GFP_KERNEL);
 	size_t size;
 	char *path;
 
@@ -1194,10 +1238,11 @@ const char *mock_pci_sysfs_path(struct kunit *test, struct device *dev, const ch
 
 /**
  * mock_pci_sysfs_reopen - open a file in sysfs outside of the thread of a test
- * @mnt: from mock_pci_sysfs_mount()
- * @path: from mock_pci_sysfs_path()
+ * @mnt: result of mock_pci_sysfs_mount()
+ * @path: result of mock_pci_sysfs_path()
  *
- * Return: the file, open for reading, for __fput_sync(), or an ERR_PTR().
+ * Return: the file, open for reading; close with __fput_sync(). Or an
+ * ERR_PTR().
  */
 struct file *mock_pci_sysfs_reopen(struct vfsmount *mnt, const char *path)
 {
@@ -1206,21 +1251,25 @@ struct file *mock_pci_sysfs_reopen(struct vfsmount *mnt, const char *path)
 
 /**
  * mock_pci_sysfs_open - open a file of a device in sysfs
- * @test: the test that wants it
- * @dev: the device, or NULL for sysfs itself
- * @name: path below its directory
- * @flags: as for open()
+ * @test: the test
+ * @dev: the device, or NULL for the root of sysfs
+ * @name: path below the directory of @dev
+ * @flags: flags of open()
  *
- * Return: the file, which mock_pci_sysfs_close() or the end of the test closes, or an ERR_PTR().
+ * Return: the file, closed by mock_pci_sysfs_close() or the end of the test, or
+ * an ERR_PTR().
  */
-struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev, const char *name,
-				 int flags)
+struct file *mock_pci_sysfs_open(struct kunit *test, struct device *dev,
+				 const char *name, int flags)
 {
 	const char *path = mock_pci_sysfs_path(test, dev, name);
-	struct file *file = file_open_root_mnt(mock_pci_sysfs_mount(test), path, flags, 0);
+	struct file *file =
+		file_open_root_mnt(mock_pci_sysfs_mount(test), path, flags, 0);
 
 	if (!IS_ERR(file))
-		KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, sysfs_close, file));
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, sysfs_close,
+							  file));
 	return file;
 }
 
@@ -1236,15 +1285,15 @@ void mock_pci_sysfs_close(struct kunit *test, struct file *file)
 
 /**
  * mock_pci_sysfs_write - write to a file of a device in sysfs
- * @test: the test that wants it
- * @dev: the device, or NULL for sysfs itself
- * @name: path below its directory
- * @text: what to write
+ * @test: the test
+ * @dev: the device, or NULL for the root of sysfs
+ * @name: path below the directory of @dev
+ * @text: text to write
  *
- * Return: bytes written, or a negative error.
+ * Return: number of bytes written, or a negative error code.
  */
-ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev, const char *name,
-			     const char *text)
+ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev,
+			     const char *name, const char *text)
 {
 	struct file *file = mock_pci_sysfs_open(test, dev, name, O_WRONLY);
 	loff_t pos = 0;
@@ -1259,16 +1308,16 @@ ssize_t mock_pci_sysfs_write(struct kunit *test, struct device *dev, const char 
 
 /**
  * mock_pci_sysfs_read - read a file of a device in sysfs
- * @test: the test that wants it
- * @dev: the device, or NULL for sysfs itself
- * @name: path below its directory
- * @buf: where to; ends with a NUL
- * @size: of @buf
+ * @test: the test
+ * @dev: the device, or NULL for the root of sysfs
+ * @name: path below the directory of @dev
+ * @buf: buffer for the text; always NUL-terminated
+ * @size: size of @buf
  *
- * Return: bytes read, or a negative error.
+ * Return: number of bytes read, or a negative error code.
  */
-ssize_t mock_pci_sysfs_read(struct kunit *test, struct device *dev, const char *name, char *buf,
-			    size_t size)
+ssize_t mock_pci_sysfs_read(struct kunit *test, struct device *dev,
+			    const char *name, char *buf, size_t size)
 {
 	struct file *file = mock_pci_sysfs_open(test, dev, name, O_RDONLY);
 	loff_t pos = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite p2pdma_configfs: the words of "echo ... > p2pmem"
+ * KUnit suite p2pdma_configfs: the text of configfs attributes such as p2pmem
  */
 
 #include <kunit/test.h>
@@ -14,7 +14,7 @@
 #include "mock_pci.h"
 #include "p2pdma_kunit.h"
 
-/* What no call may leave behind unless it succeeds. */
+/* Value of a pointer before a call; a failing call must keep the value. */
 #define UNTOUCHED	((struct pci_dev *)0x5a5a5a5aUL)
 
 /*
@@ -29,8 +29,10 @@ enum { HOST, RP, MEM, HIDDEN, BARE, NR };
 static const struct mock_pci_row word_rows[NR] = {
 	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
 	[RP] = { .kind = MOCK_PCI_ROOT_PORT },
-	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .devfn = 0, .bar[0] = SZ_2M },
-	[HIDDEN] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .devfn = 1, .bar[0] = SZ_2M },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .devfn = 0,
+		  .bar[0] = SZ_2M },
+	[HIDDEN] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .devfn = 1,
+		     .bar[0] = SZ_2M },
 	[BARE] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .devfn = 2 },
 };
 
@@ -48,8 +50,6 @@ static unsigned int references(struct pci_dev *pdev)
 {
 	return kref_read(&pdev->dev.kobj.kref);
 }
-
-/* ---- booleans ----------------------------------------------------------------------------- */
 
 struct word_case {
 	const char *word;
@@ -85,13 +85,12 @@ static void store_boolean(struct kunit *test)
 		snprintf(text, sizeof(text), "%s%s", c->word, ends[i]);
 		pdev = UNTOUCHED;
 		use = !c->on;
-		KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), 0);
+		KUNIT_EXPECT_EQ(test,
+				pci_p2pdma_enable_store(text, &pdev, &use), 0);
 		KUNIT_EXPECT_NULL(test, pdev);
 		KUNIT_EXPECT_EQ(test, use, c->on);
 	}
 }
-
-/* ---- what is no word ---------------------------------------------------------------------- */
 
 struct garbage_case {
 	const char *name;
@@ -132,18 +131,20 @@ static const struct garbage_case garbage_cases[] = {
 	{ "a bridge", "0001:00:00.0", -ENODEV },
 };
 
-static void expect_refused(struct kunit *test, const struct garbage_case *c, bool use)
+static void expect_refused(struct kunit *test, const struct garbage_case *c,
+			   bool use)
 {
 	struct pci_dev *pdev = UNTOUCHED;
 	bool result = use;
 
-	KUNIT_EXPECT_EQ_MSG(test, pci_p2pdma_enable_store(c->text, &pdev, &result), c->err, "%s",
-			    c->name);
+	KUNIT_EXPECT_EQ_MSG(test,
+			    pci_p2pdma_enable_store(c->text, &pdev, &result),
+			    c->err, "%s", c->name);
 	KUNIT_EXPECT_EQ_MSG(test, result, use, "%s", c->name);
 	KUNIT_EXPECT_PTR_EQ_MSG(test, pdev, UNTOUCHED, "%s", c->name);
 }
 
-/* One hierarchy for all, because building it takes longer than asking. */
+/* Not parameterized: building a hierarchy for every text would take longer. */
 static void store_refused(struct kunit *test)
 {
 	struct mock_pci *mock = word_add(test);
@@ -158,8 +159,9 @@ static void store_refused(struct kunit *test)
 		expect_refused(test, &garbage_cases[i], true);
 	}
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		KUNIT_EXPECT_EQ_MSG(test, references(mock_pci_dev(mock, rows[i])), before[i],
-				    "row %u", rows[i]);
+		KUNIT_EXPECT_EQ_MSG(test,
+				    references(mock_pci_dev(mock, rows[i])),
+				    before[i], "row %u", rows[i]);
 }
 
 static void store_long_text(struct kunit *test)
@@ -171,14 +173,14 @@ static void store_long_text(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, text);
 	memset(text, '1', PAGE_SIZE - 1);
 	text[PAGE_SIZE - 1] = '\0';
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), -ENODEV);
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use),
+			-ENODEV);
 	text[10] = ':';
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), -ENODEV);
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use),
+			-ENODEV);
 	KUNIT_EXPECT_PTR_EQ(test, pdev, UNTOUCHED);
 	KUNIT_EXPECT_TRUE(test, use);
 }
-
-/* ---- addresses ---------------------------------------------------------------------------- */
 
 static void store_provider(struct kunit *test)
 {
@@ -195,7 +197,8 @@ static void store_provider(struct kunit *test)
 		snprintf(text, sizeof(text), "%s%s", pci_name(mem), ends[i]);
 		pdev = UNTOUCHED;
 		use = false;
-		KUNIT_ASSERT_EQ(test, pci_p2pdma_enable_store(text, &pdev, &use), 0);
+		KUNIT_ASSERT_EQ(test,
+				pci_p2pdma_enable_store(text, &pdev, &use), 0);
 		KUNIT_EXPECT_PTR_EQ(test, pdev, mem);
 		KUNIT_EXPECT_TRUE(test, use);
 		KUNIT_EXPECT_EQ(test, references(mem), before + 1);
@@ -203,16 +206,20 @@ static void store_provider(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, references(mem), before);
 
-	/* Published and not, at the moment of asking. */
+	/* Only publication at the time of the call counts. */
 	pci_p2pmem_publish(mem, false);
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(pci_name(mem), &pdev, &use), -ENODEV);
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pdma_enable_store(pci_name(mem), &pdev, &use),
+			-ENODEV);
 	pci_p2pmem_publish(mock_pci_dev(mock, HIDDEN), true);
-	KUNIT_ASSERT_EQ(test, pci_p2pdma_enable_store("0001:01:00.1", &pdev, &use), 0);
+	KUNIT_ASSERT_EQ(test,
+			pci_p2pdma_enable_store("0001:01:00.1", &pdev, &use),
+			0);
 	KUNIT_EXPECT_PTR_EQ(test, pdev, mock_pci_dev(mock, HIDDEN));
 	pci_dev_put(pdev);
 }
 
-/* A provider that went away is not found, although its address is the same. */
+/* The name of a provider finds nothing between unbind and the next bind. */
 static void store_after_unbind(struct kunit *test)
 {
 	struct mock_pci *mock = word_add(test);
@@ -221,13 +228,14 @@ static void store_after_unbind(struct kunit *test)
 	bool use = false;
 
 	mock_pci_unbind(mem);
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_store(pci_name(mem), &pdev, &use), -ENODEV);
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pdma_enable_store(pci_name(mem), &pdev, &use),
+			-ENODEV);
 	p2pdma_kunit_provide(test, mem);
-	KUNIT_ASSERT_EQ(test, pci_p2pdma_enable_store(pci_name(mem), &pdev, &use), 0);
+	KUNIT_ASSERT_EQ(test,
+			pci_p2pdma_enable_store(pci_name(mem), &pdev, &use), 0);
 	pci_dev_put(pdev);
 }
-
-/* ---- reading back ------------------------------------------------------------------------- */
 
 static void show_choice(struct kunit *test)
 {
@@ -240,7 +248,8 @@ static void show_choice(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, page, "0\n");
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_show(page, NULL, true), 2);
 	KUNIT_EXPECT_STREQ(test, page, "1\n");
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_show(page, mem, true), strlen("0001:01:00.0\n"));
+	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_show(page, mem, true),
+			strlen("0001:01:00.0\n"));
 	KUNIT_EXPECT_STREQ(test, page, "0001:01:00.0\n");
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_enable_show(page, mem, false), 2);
 	KUNIT_EXPECT_STREQ(test, page, "0\n");
@@ -260,7 +269,8 @@ static void show_and_store_agree(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	for (i = 0; i < ARRAY_SIZE(use); i++) {
 		pci_p2pdma_enable_show(page, chosen[i], use[i]);
-		KUNIT_ASSERT_EQ(test, pci_p2pdma_enable_store(page, &pdev, &on), 0);
+		KUNIT_ASSERT_EQ(test,
+				pci_p2pdma_enable_store(page, &pdev, &on), 0);
 		KUNIT_EXPECT_PTR_EQ(test, pdev, chosen[i]);
 		KUNIT_EXPECT_EQ(test, on, use[i]);
 		pci_dev_put(pdev);

@@ -3,7 +3,8 @@
  * KUnit suite p2pdma_hosts: the table of quirks against the kernel's own quirks
  *
  * The kernel asks pci_dev_specific_acs_enabled(), the command looks functions
- * up in a table. Both have to say the same of every number.
+ * up in a table. Both have to agree on every vendor and device ID. Exempt are
+ * AMD's quirks for machines whose firmware describes an IOMMU.
  */
 
 #include <kunit/test.h>
@@ -16,10 +17,10 @@
 #define UP	(PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF)
 
 /**
- * struct fake - a function that only quirks look at
+ * struct fake - a function with the fields that quirks read
  * @pdev: the function
  * @bus: root bus of the function
- * @ops: configuration space, in which every control is on
+ * @ops: configuration accesses; reads return UP, all controls on
  */
 struct fake {
 	struct pci_dev pdev;
@@ -44,7 +45,7 @@ static struct fake *fake_add(struct kunit *test)
 	fake->pdev.bus = &fake->bus;
 	fake->pdev.multifunction = 1;
 	fake->pdev.acs_cap = 0x100;
-	/* As after the kernel has switched peer decoding of a PCH off. */
+	/* Set by the kernel after disabling peer decoding of a PCH. */
 	fake->pdev.dev_flags = PCI_DEV_FLAGS_ACS_ENABLED_QUIRK;
 	return fake;
 }
@@ -70,7 +71,8 @@ static u16 table_says(u16 vendor, u16 device, int type)
 
 static bool depends_on_firmware(u16 vendor, u16 device)
 {
-	const struct p2pdma_quirk *quirk = p2pdma_known_quirk(vendor, device, -1);
+	const struct p2pdma_quirk *quirk =
+		p2pdma_known_quirk(vendor, device, -1);
 
 	return quirk && quirk->condition == P2PDMA_QUIRK_AMD_IOMMU;
 }
@@ -86,7 +88,7 @@ static void compare(struct kunit *test, struct fake *fake, u16 vendor,
 			   vendor, device, type, kernel, table);
 }
 
-/* Every number as a root port; neighbours of a quirk as everything. */
+/* Every ID as a root port; IDs with a quirk, and the next ID, as every type. */
 static void quirks_of_vendor(struct kunit *test)
 {
 	static const int types[] = {
@@ -119,7 +121,7 @@ static void vendor_desc(const u16 *vendor, char *desc)
 
 KUNIT_ARRAY_PARAM(vendor, vendors, vendor_desc);
 
-/* AMD since family 0x17, and nothing else. */
+/* AMD processors since family 0x17 are the only known processors. */
 static void cpus(struct kunit *test)
 {
 	KUNIT_EXPECT_TRUE(test, p2pdma_known_cpu("AuthenticAMD", 0x17));
@@ -131,7 +133,8 @@ static void cpus(struct kunit *test)
 
 static void words(struct kunit *test)
 {
-	KUNIT_EXPECT_STREQ(test, p2pdma_policy_word(P2PDMA_POLICY_DENY), "deny");
+	KUNIT_EXPECT_STREQ(test, p2pdma_policy_word(P2PDMA_POLICY_DENY),
+			   "deny");
 	KUNIT_EXPECT_NULL(test, p2pdma_policy_word(P2PDMA_POLICY_DENY + 1));
 	KUNIT_EXPECT_STREQ(test, p2pdma_capability_word(P2PDMA_CPU), "cpu");
 	KUNIT_EXPECT_NULL(test, p2pdma_capability_word(P2PDMA_CPU + 1));

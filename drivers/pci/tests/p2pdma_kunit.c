@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the p2pdma suites share: providers and memory that go with the test.
+ * Helpers of the p2pdma suites: providers and peer memory for a test.
  */
 
 #include <kunit/resource.h>
@@ -27,7 +27,8 @@ static int provide_probe(struct pci_dev *pdev, void *data)
 	int err = 0;
 
 	for (i = 0; i < ranges->nr && !err; i++)
-		err = pci_p2pdma_add_resource(pdev, ranges->range[i].bar, ranges->range[i].size,
+		err = pci_p2pdma_add_resource(pdev, ranges->range[i].bar,
+					      ranges->range[i].size,
 					      ranges->range[i].offset);
 	if (!err)
 		pci_p2pmem_publish(pdev, true);
@@ -35,24 +36,25 @@ static int provide_probe(struct pci_dev *pdev, void *data)
 }
 
 /**
- * p2pdma_kunit_provide_ranges - bind a function to a driver that registers and publishes memory
- * @test: fails if that does not work
+ * p2pdma_kunit_provide_ranges - bind a function to a provider's driver
+ * @test: the test; fails if the driver cannot register or publish memory
  * @pdev: the function
- * @ranges: what to register
- * @nr: how many of them
+ * @ranges: ranges of memory to register
+ * @nr: number of ranges
  */
 void p2pdma_kunit_provide_ranges(struct kunit *test, struct pci_dev *pdev,
-				 const struct p2pdma_kunit_range *ranges, unsigned int nr)
+				 const struct p2pdma_kunit_range *ranges,
+				 unsigned int nr)
 {
 	struct ranges all = { .range = ranges, .nr = nr };
 
-	KUNIT_ASSERT_EQ_MSG(test, 0, mock_pci_bind(pdev, provide_probe, &all), "%s",
-			    pci_name(pdev));
+	KUNIT_ASSERT_EQ_MSG(test, 0, mock_pci_bind(pdev, provide_probe, &all),
+			    "%s", pci_name(pdev));
 }
 
 /**
- * p2pdma_kunit_provide - make a function a provider of all of its BAR 0
- * @test: fails if that does not work
+ * p2pdma_kunit_provide - make a function a provider of the whole BAR 0
+ * @test: the test; fails if the driver cannot register or publish memory
  * @pdev: the function
  */
 void p2pdma_kunit_provide(struct kunit *test, struct pci_dev *pdev)
@@ -71,15 +73,15 @@ static void free_mem(void *data)
 }
 
 /**
- * p2pdma_kunit_alloc - allocate peer memory that goes back at the end of the test
+ * p2pdma_kunit_alloc - allocate peer memory until the end of the test
  * @test: the test
  * @pdev: the provider
- * @size: in bytes
+ * @size: number of bytes
  *
- * Return: the memory, or NULL if the provider has none.
+ * Return: the memory, or NULL if the provider has not enough free memory.
  */
-struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test, struct pci_dev *pdev,
-					    size_t size)
+struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test,
+					    struct pci_dev *pdev, size_t size)
 {
 	struct p2pdma_kunit_mem *mem = kzalloc(sizeof(*mem), GFP_KERNEL);
 
@@ -91,12 +93,13 @@ struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test, struct pci_dev *
 		kfree(mem);
 		return NULL;
 	}
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_mem, mem));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_mem, mem));
 	return mem;
 }
 
 /**
- * p2pdma_kunit_free - give memory back before the end of the test
+ * p2pdma_kunit_free - free peer memory before the end of the test
  * @test: the test
  * @mem: the memory
  */
@@ -107,25 +110,29 @@ void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem)
 
 /**
  * p2pdma_kunit_number - read a number from the sysfs directory of a provider
- * @test: fails if there is no such file, or no number in it
+ * @test: the test; fails without the file, or without a number in the file
  * @pdev: the provider
- * @name: "available", for instance
+ * @name: name of the file, such as "available"
  *
  * Return: the number.
  */
-u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev, const char *name)
+u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev,
+			const char *name)
 {
 	char path[32], text[32];
 	u64 number = 0;
 
 	snprintf(path, sizeof(path), "p2pmem/%s", name);
-	KUNIT_ASSERT_GT_MSG(test, mock_pci_sysfs_read(test, &pdev->dev, path, text, sizeof(text)),
+	KUNIT_ASSERT_GT_MSG(test,
+			    mock_pci_sysfs_read(test, &pdev->dev, path, text,
+						sizeof(text)),
 			    0, "%s", path);
-	KUNIT_ASSERT_EQ_MSG(test, 0, kstrtou64(text, 10, &number), "%s is \"%s\"", path, text);
+	KUNIT_ASSERT_EQ_MSG(test, 0, kstrtou64(text, 10, &number),
+			    "%s is \"%s\"", path, text);
 	return number;
 }
 
-/* To redirect p2pdma_cpu_routes(), so that no verdict depends on the machine of the test. */
+/* Stubs for p2pdma_cpu_routes(): hide the processor of the test machine. */
 bool p2pdma_kunit_cpu_routes(void)
 {
 	return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the p2pdma suites share: providers and memory that go with the test. */
+/* Helpers of the p2pdma suites: providers and peer memory for a test. */
 #ifndef _P2PDMA_KUNIT_H
 #define _P2PDMA_KUNIT_H
 
@@ -11,8 +11,8 @@ struct kunit;
 /**
  * struct p2pdma_kunit_range - a range to register
  * @bar: index of the BAR
- * @size: as for pci_p2pdma_add_resource()
- * @offset: likewise
+ * @size: size for pci_p2pdma_add_resource(), 0 for the rest of the BAR
+ * @offset: offset in the BAR
  */
 struct p2pdma_kunit_range {
 	int bar;
@@ -21,10 +21,10 @@ struct p2pdma_kunit_range {
 };
 
 /**
- * struct p2pdma_kunit_mem - memory that a test has allocated
- * @pdev: from whom
- * @addr: where
- * @size: how much was asked for
+ * struct p2pdma_kunit_mem - memory from p2pdma_kunit_alloc()
+ * @pdev: the provider
+ * @addr: kernel address of the memory
+ * @size: requested number of bytes
  */
 struct p2pdma_kunit_mem {
 	struct pci_dev *pdev;
@@ -33,14 +33,16 @@ struct p2pdma_kunit_mem {
 };
 
 void p2pdma_kunit_provide_ranges(struct kunit *test, struct pci_dev *pdev,
-				 const struct p2pdma_kunit_range *ranges, unsigned int nr);
+				 const struct p2pdma_kunit_range *ranges,
+				 unsigned int nr);
 void p2pdma_kunit_provide(struct kunit *test, struct pci_dev *pdev);
 
-struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test, struct pci_dev *pdev,
-					    size_t size);
+struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test,
+					    struct pci_dev *pdev, size_t size);
 void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem);
 
-u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev, const char *name);
+u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev,
+			const char *name);
 
 bool p2pdma_kunit_cpu_routes(void);
 bool p2pdma_kunit_cpu_does_not_route(void);

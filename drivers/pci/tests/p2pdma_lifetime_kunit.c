@@ -2,8 +2,9 @@
 /*
  * KUnit suite p2pdma_lifetime: registration, publication, find, teardown
  *
- * Providers are bound to a driver. As on real machines, devres ends a registration when the driver
- * is unbound, or when the function or a bridge above is removed.
+ * Providers are bound to a driver. As on real machines, devres ends a
+ * registration when the driver is unbound, or when the function or a bridge
+ * above is removed.
  */
 
 #include <kunit/resource.h>
@@ -45,23 +46,29 @@
  *	           2 MiB in BAR 2, I/O in BAR 5
  */
 enum {
-	HOST, RP, USP, DSP0, DSP1, DSP2, DSP3, CLIENT, MEM, NEAR, NEAR2, RP2, FAR, NR
+	HOST, RP, USP, DSP0, DSP1, DSP2, DSP3, CLIENT, MEM, NEAR, NEAR2, RP2,
+	FAR, NR
 };
 
 static const struct mock_pci_row life_rows[NR] = {
 	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
-	[RP] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0), .acs = MOCK_PCI_ACS(0) },
+	[RP] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0),
+		 .acs = MOCK_PCI_ACS(0) },
 	[USP] = { .kind = MOCK_PCI_UPSTREAM, .up = RP },
-	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1, .acs = MOCK_PCI_ACS(0) },
-	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(1, 0), .port = 2,
+	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1,
 		   .acs = MOCK_PCI_ACS(0) },
-	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(2, 0), .port = 3,
+	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
+		   .devfn = PCI_DEVFN(1, 0), .port = 2,
 		   .acs = MOCK_PCI_ACS(0) },
-	[DSP3] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(3, 0), .port = 4,
+	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
+		   .devfn = PCI_DEVFN(2, 0), .port = 3,
+		   .acs = MOCK_PCI_ACS(0) },
+	[DSP3] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
+		   .devfn = PCI_DEVFN(3, 0), .port = 4,
 		   .acs = MOCK_PCI_ACS(0) },
 	[CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP0 },
-	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_4M, .bar[2] = SZ_2M,
-		  .io_bar = 64 },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_4M,
+		  .bar[2] = SZ_2M, .io_bar = 64 },
 	[NEAR] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP2, .bar[0] = SZ_2M },
 	[NEAR2] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP3, .bar[0] = SZ_4M },
 	[RP2] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(2, 0) },
@@ -78,11 +85,11 @@ enum { SM_HOST, SM_RP, SM_MEM, SM_NR };
 static const struct mock_pci_row small_rows[SM_NR] = {
 	[SM_HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
 	[SM_RP] = { .kind = MOCK_PCI_ROOT_PORT },
-	[SM_MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = SM_RP, .bar[0] = SZ_4M, .bar[2] = SZ_2M,
-		     .io_bar = 64 },
+	[SM_MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = SM_RP, .bar[0] = SZ_4M,
+		     .bar[2] = SZ_2M, .io_bar = 64 },
 };
 
-/* The provider of a small hierarchy; the hierarchy goes with the test. */
+/* Returns the provider of a small hierarchy, which goes with the test. */
 static struct pci_dev *small_add(struct kunit *test)
 {
 	return mock_pci_dev(mock_pci_add(test, small_rows, SM_NR), SM_MEM);
@@ -90,13 +97,15 @@ static struct pci_dev *small_add(struct kunit *test)
 
 static struct mock_pci *life_add(struct kunit *test)
 {
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_does_not_route);
 	return mock_pci_add(test, life_rows, NR);
 }
 
 static bool has_file(struct kunit *test, struct pci_dev *pdev, const char *name)
 {
-	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, name, O_RDONLY);
+	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, name,
+						O_RDONLY);
 
 	if (IS_ERR(file))
 		return false;
@@ -104,7 +113,7 @@ static bool has_file(struct kunit *test, struct pci_dev *pdev, const char *name)
 	return true;
 }
 
-/* No trace of a provider. */
+/* Nothing is left of a provider. */
 static void expect_nothing(struct kunit *test, struct pci_dev *pdev)
 {
 	KUNIT_EXPECT_NULL(test, rcu_access_pointer(pdev->p2pdma));
@@ -116,16 +125,19 @@ static void expect_nothing(struct kunit *test, struct pci_dev *pdev)
 }
 
 /* A provider with @size bytes, all free. */
-static void expect_all_free(struct kunit *test, struct pci_dev *pdev, size_t size)
+static void expect_all_free(struct kunit *test, struct pci_dev *pdev,
+			    size_t size)
 {
 	struct p2pdma_kunit_mem *mem;
 
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), size);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), size);
+	KUNIT_EXPECT_EQ(test,
+			p2pdma_kunit_number(test, pdev, "available"), size);
 	KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
 	mem = p2pdma_kunit_alloc(test, pdev, SZ_64K);
 	KUNIT_ASSERT_NOT_NULL(test, mem);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), size - SZ_64K);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			size - SZ_64K);
 	p2pdma_kunit_free(test, mem);
 }
 
@@ -153,14 +165,16 @@ static int attempt_probe(struct pci_dev *pdev, void *data)
 	for (i = 0; i < attempt->nr; i++) {
 		if (i && attempt->between)
 			attempt->between(attempt->test);
-		attempt->err[i] = pci_p2pdma_add_resource(pdev, attempt->range[i].bar,
-							  attempt->range[i].size,
-							  attempt->range[i].offset);
+		attempt->err[i] =
+			pci_p2pdma_add_resource(pdev, attempt->range[i].bar,
+						attempt->range[i].size,
+						attempt->range[i].offset);
 	}
 	return 0;
 }
 
-static void bind_attempt(struct kunit *test, struct pci_dev *pdev, struct attempt *attempt)
+static void bind_attempt(struct kunit *test, struct pci_dev *pdev,
+			 struct attempt *attempt)
 {
 	attempt->test = test;
 	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(pdev, attempt_probe, attempt));
@@ -184,17 +198,21 @@ static const struct bad_case bad_cases[] = {
 	{ "no BAR there", { .bar = 4 } },
 	{ "upper half of a BAR", { .bar = 1 } },
 	{ "more than the BAR has", { .bar = 0, .size = SZ_4M + SZ_2M } },
-	{ "more than the rest of the BAR", { .bar = 0, .size = SZ_4M, .offset = SZ_2M } },
+	{ "more than the rest of the BAR",
+	  { .bar = 0, .size = SZ_4M, .offset = SZ_2M } },
 	{ "offset at the end", { .bar = 0, .offset = SZ_4M } },
-	{ "offset beyond the end", { .bar = 0, .size = SZ_2M, .offset = SZ_8M } },
-	{ "size and offset wrap to zero", { .bar = 0, .size = SZ_2M, .offset = -(u64)SZ_2M } },
+	{ "offset beyond the end",
+	  { .bar = 0, .size = SZ_2M, .offset = SZ_8M } },
+	{ "size and offset wrap to zero",
+	  { .bar = 0, .size = SZ_2M, .offset = -(u64)SZ_2M } },
 	{ "size and offset wrap into the BAR", { .bar = 0, .size = SZ_4M,
 						 .offset = -(u64)SZ_2M } },
 	{ "largest size", { .bar = 0, .size = SIZE_MAX, .offset = SZ_2M } },
 	{ "largest offset", { .bar = 0, .offset = U64_MAX } },
 	{ "size is not aligned", { .bar = 0, .size = SZ_2M + SZ_64K } },
 	{ "size is less than a section", { .bar = 0, .size = SZ_64K } },
-	{ "offset is not aligned", { .bar = 0, .size = SZ_2M, .offset = SZ_64K } },
+	{ "offset is not aligned",
+	  { .bar = 0, .size = SZ_2M, .offset = SZ_64K } },
 	{ "offset is no page", { .bar = 0, .size = SZ_2M, .offset = 1 } },
 };
 
@@ -216,7 +234,8 @@ static void register_bad_after_good(struct kunit *test)
 {
 	const struct bad_case *c = test->param_value;
 	struct pci_dev *pdev = small_add(test);
-	struct attempt attempt = { .range = { { .bar = 2 }, c->range }, .nr = 2 };
+	struct attempt attempt = { .range = { { .bar = 2 }, c->range },
+				   .nr = 2 };
 
 	bind_attempt(test, pdev, &attempt);
 	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
@@ -224,7 +243,7 @@ static void register_bad_after_good(struct kunit *test)
 	expect_all_free(test, pdev, SZ_2M);
 }
 
-/* The BAR is there, but the core found no room for it. */
+/* The BAR exists, but the PCI core found no address. */
 static void register_unassigned_bar(struct kunit *test)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, life_rows, NR);
@@ -251,10 +270,14 @@ struct overlap_case {
 static const struct overlap_case overlap_cases[] = {
 	{ "twice the same BAR", { .bar = 0 }, { .bar = 0 }, SZ_4M },
 	{ "twice the same half", { 0, SZ_2M, 0 }, { 0, SZ_2M, 0 }, SZ_2M },
-	{ "the whole after its first half", { 0, SZ_2M, 0 }, { .bar = 0 }, SZ_2M },
-	{ "the whole after its second half", { 0, SZ_2M, SZ_2M }, { .bar = 0 }, SZ_2M },
-	{ "the first half after the whole", { .bar = 0 }, { 0, SZ_2M, 0 }, SZ_4M },
-	{ "the second half after the whole", { .bar = 0 }, { 0, SZ_2M, SZ_2M }, SZ_4M },
+	{ "the whole after its first half", { 0, SZ_2M, 0 }, { .bar = 0 },
+	  SZ_2M },
+	{ "the whole after its second half", { 0, SZ_2M, SZ_2M }, { .bar = 0 },
+	  SZ_2M },
+	{ "the first half after the whole", { .bar = 0 }, { 0, SZ_2M, 0 },
+	  SZ_4M },
+	{ "the second half after the whole", { .bar = 0 }, { 0, SZ_2M, SZ_2M },
+	  SZ_4M },
 };
 
 KUNIT_ARRAY_PARAM_DESC(overlap, overlap_cases, name);
@@ -288,8 +311,9 @@ static const struct good_case good_cases[] = {
 	{ "the rest", { { 0, 0, SZ_2M } }, 1, SZ_2M },
 	{ "two halves", { { 0, SZ_2M, 0 }, { 0, SZ_2M, SZ_2M } }, 2, SZ_4M },
 	{ "two BARs", { { .bar = 2 }, { .bar = 0 } }, 2, SZ_4M + SZ_2M },
-	{ "two BARs, one of them in halves", { { 0, SZ_2M, SZ_2M }, { .bar = 2 },
-					       { 0, SZ_2M, 0 } }, 3, SZ_4M + SZ_2M },
+	{ "two BARs, one of them in halves",
+	  { { 0, SZ_2M, SZ_2M }, { .bar = 2 }, { 0, SZ_2M, 0 } },
+	  3, SZ_4M + SZ_2M },
 };
 
 KUNIT_ARRAY_PARAM_DESC(good, good_cases, name);
@@ -298,7 +322,8 @@ static void register_ranges(struct kunit *test)
 {
 	const struct good_case *c = test->param_value;
 	struct pci_dev *pdev = small_add(test);
-	struct attempt attempt = { .range = { c->range[0], c->range[1], c->range[2] },
+	struct attempt attempt = { .range = { c->range[0], c->range[1],
+					      c->range[2] },
 				   .nr = c->nr };
 	unsigned int i, again;
 
@@ -345,12 +370,14 @@ struct step_case {
 	int second;
 };
 
-/* The second registration creates neither a provider nor its directory. */
+/* The second registration creates neither provider nor directory. */
 static const struct step_case step_cases[] = {
-	{ "create the provider", p2pdma_provider_create, no_provider, -ENOMEM, 0 },
+	{ "create the provider", p2pdma_provider_create, no_provider,
+	  -ENOMEM, 0 },
 	{ "make pages", p2pdma_region_map, region_fails, -EIO, -EIO },
 	{ "create the directory", p2pdma_sysfs_add, file_fails, -EIO, 0 },
-	{ "create the file allocate", p2pdma_sysfs_add_allocate, file_fails, -EIO, -EIO },
+	{ "create the file allocate", p2pdma_sysfs_add_allocate, file_fails,
+	  -EIO, -EIO },
 	{ "arm the teardown", p2pdma_region_arm, region_fails, -EIO, -EIO },
 	{ "fill the pool", p2pdma_region_pool, region_fails, -EIO, -EIO },
 };
@@ -383,7 +410,7 @@ static void unwind_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, attempt.err[0], c->first);
 	expect_nothing(test, pdev);
 
-	/* Nothing is left in the way of unbinding or of a later registration. */
+	/* Neither unbinding nor a later registration is affected. */
 	mock_pci_unbind(pdev);
 	bind_attempt(test, pdev, &attempt);
 	KUNIT_EXPECT_EQ(test, attempt.err[0], 0);
@@ -396,7 +423,8 @@ static void unwind_and_retry(struct kunit *test)
 	const struct step_case *c = test->param_value;
 	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = {
-		.range = { { .bar = 0 }, { .bar = 0 } }, .nr = 2, .between = step_works,
+		.range = { { .bar = 0 }, { .bar = 0 } }, .nr = 2,
+		.between = step_works,
 	};
 
 	step_breaks(test);
@@ -413,7 +441,8 @@ static void unwind_second(struct kunit *test)
 	const struct step_case *c = test->param_value;
 	struct pci_dev *pdev = small_add(test);
 	struct attempt attempt = {
-		.range = { { .bar = 0 }, { .bar = 2 } }, .nr = 2, .between = step_breaks,
+		.range = { { .bar = 0 }, { .bar = 2 } }, .nr = 2,
+		.between = step_breaks,
 	};
 
 	bind_attempt(test, pdev, &attempt);
@@ -438,7 +467,8 @@ static void unwind_probe(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
 
-	KUNIT_EXPECT_EQ(test, mock_pci_bind(pdev, register_and_fail, NULL), -ENXIO);
+	KUNIT_EXPECT_EQ(test, mock_pci_bind(pdev, register_and_fail, NULL),
+			-ENXIO);
 	expect_nothing(test, pdev);
 	p2pdma_kunit_provide(test, pdev);
 	expect_all_free(test, pdev, SZ_4M);
@@ -484,7 +514,7 @@ static void publish_ends_with_the_driver(struct kunit *test)
 
 /* Find */
 
-/* Several times, because an order by chance would be right now and then. */
+/* Repeat, because a random order would be right now and then. */
 static void expect_found(struct kunit *test, struct device **clients, int nr,
 			 struct pci_dev *expected)
 {
@@ -496,7 +526,8 @@ static void expect_found(struct kunit *test, struct device **clients, int nr,
 		found = pci_p2pmem_find_many(clients, nr);
 		KUNIT_EXPECT_PTR_EQ(test, found, expected);
 		if (found && found == expected)
-			KUNIT_EXPECT_EQ(test, kref_read(&found->dev.kobj.kref), refs + 1);
+			KUNIT_EXPECT_EQ(test, kref_read(&found->dev.kobj.kref),
+					refs + 1);
 		pci_dev_put(found);
 	}
 }
@@ -527,14 +558,16 @@ static void find_reachable_only(struct kunit *test)
 		&mock_pci_dev(mock, CLIENT)->dev, &mock_pci_dev(mock, FAR)->dev,
 		mock_pci_add_child(test, NULL, "mock-stranger"),
 	};
-	struct device *child = mock_pci_add_child(test, clients[0], "mock-child");
+	struct device *child = mock_pci_add_child(test, clients[0],
+						  "mock-child");
 
 	p2pdma_kunit_provide(test, mem);
 	expect_found(test, clients, 1, mem);
 	expect_found(test, &child, 1, mem);
 	expect_found(test, clients, 2, NULL);
 	expect_found(test, clients, 3, NULL);
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_routes);
 	expect_found(test, clients, 2, mem);
 	expect_found(test, clients, 3, NULL);
 }
@@ -547,13 +580,14 @@ static void find_through_host_bridge(struct kunit *test)
 	struct mock_pci *mock = life_add(test);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_routes);
 	p2pdma_kunit_provide(test, mock_pci_dev(mock, FAR));
 	expect_found(test, &client, 1, mock_pci_dev(mock, FAR));
 	p2pdma_kunit_provide(test, mock_pci_dev(mock, NEAR));
 	expect_found(test, &client, 1, mock_pci_dev(mock, NEAR));
 
-	/* All go through the host bridge: distance decides. */
+	/* All routes go through the host bridge: distance decides. */
 	mock_pci_set_acs(mock, DSP0, &redirects);
 	mock_pci_set_acs(mock, RP, &forwards);
 	expect_found(test, &client, 1, mock_pci_dev(mock, NEAR));
@@ -565,22 +599,29 @@ static void find_through_host_bridge(struct kunit *test)
  *
  * CLOSE is 2 away and WIDE is 4, until CLIENT redirects requests to CLOSE.
  */
-enum { FD_HOST, FD_RP, FD_USP, FD_DSP0, FD_DSP1, FD_CLIENT, FD_CLOSE, FD_WIDE, FD_NR };
+enum {
+	FD_HOST, FD_RP, FD_USP, FD_DSP0, FD_DSP1, FD_CLIENT, FD_CLOSE, FD_WIDE,
+	FD_NR
+};
 
 static const struct mock_pci_row find_rows[FD_NR] = {
 	[FD_HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
-	[FD_RP] = { .kind = MOCK_PCI_ROOT_PORT, .acs = MOCK_PCI_ACS(PCI_ACS_UF) },
+	[FD_RP] = { .kind = MOCK_PCI_ROOT_PORT,
+		    .acs = MOCK_PCI_ACS(PCI_ACS_UF) },
 	[FD_USP] = { .kind = MOCK_PCI_UPSTREAM, .up = FD_RP },
 	[FD_DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = FD_USP, .port = 1,
 		      .acs = MOCK_PCI_ACS(PCI_ACS_UF) },
-	[FD_DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = FD_USP, .devfn = PCI_DEVFN(1, 0),
-		      .port = 2 },
-	[FD_CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0, .acs = MOCK_PCI_ACS(0) },
-	[FD_CLOSE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0, .devfn = 1, .bar[0] = SZ_2M },
-	[FD_WIDE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP1, .bar[0] = SZ_4M },
+	[FD_DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = FD_USP,
+		      .devfn = PCI_DEVFN(1, 0), .port = 2 },
+	[FD_CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0,
+			.acs = MOCK_PCI_ACS(0) },
+	[FD_CLOSE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP0, .devfn = 1,
+		       .bar[0] = SZ_2M },
+	[FD_WIDE] = { .kind = MOCK_PCI_ENDPOINT, .up = FD_DSP1,
+		      .bar[0] = SZ_4M },
 };
 
-/* Distance goes before free memory, and a direct route before a shorter distance. */
+/* Distance counts before free memory, a direct route before distance. */
 static void find_by_route_and_distance(struct kunit *test)
 {
 	struct mock_pci *mock = mock_pci_add(test, find_rows, FD_NR);
@@ -589,7 +630,8 @@ static void find_by_route_and_distance(struct kunit *test)
 	struct pci_dev *close = mock_pci_dev(mock, FD_CLOSE);
 	struct pci_dev *wide = mock_pci_dev(mock, FD_WIDE);
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_routes);
 	p2pdma_kunit_provide(test, wide);
 	p2pdma_kunit_provide(test, close);
 	expect_found(test, &client, 1, close);
@@ -608,7 +650,7 @@ static void find_sums_distances(struct kunit *test)
 		&mock_pci_dev(mock, FD_CLIENT)->dev, &wide->dev, &wide->dev,
 	};
 
-	/* From CLIENT and twice from WIDE: 2 + 4 + 4 to CLOSE, 4 + 0 + 0 to WIDE. */
+	/* CLIENT and twice WIDE: 2 + 4 + 4 to CLOSE, 4 + 0 + 0 to WIDE. */
 	p2pdma_kunit_provide(test, close);
 	p2pdma_kunit_provide(test, wide);
 	expect_found(test, clients, 1, close);
@@ -656,7 +698,7 @@ static void find_by_free_memory(struct kunit *test)
 	expect_found(test, &client, 1, near2);
 }
 
-/* All the same: the lowest address wins, whoever registered first. */
+/* All equal: the lowest address wins, in any order of registration. */
 static void find_is_deterministic(struct kunit *test)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, life_rows, NR);
@@ -692,7 +734,7 @@ static int add_bar(struct pci_dev *pdev, int bar)
 	return pci_p2pdma_add_resource(pdev, bar, 0, 0);
 }
 
-/* End a registration as a driver does that manages the pages itself. */
+/* End a registration like a driver that manages the pages itself. */
 static void unmap_bar(struct pci_dev *pdev, int bar)
 {
 	guard(device)(&pdev->dev);
@@ -752,7 +794,7 @@ static void register_one_of_two_after_unmap(struct kunit *test)
 	}
 }
 
-/* A registration that fails leaves the other region its file. */
+/* A failed registration leaves the file "allocate" to the other region. */
 static void refused_after_unmap(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
@@ -765,7 +807,7 @@ static void refused_after_unmap(struct kunit *test)
 	expect_all_free(test, pdev, SZ_4M);
 }
 
-/* Every page has a struct page of its own, however large the region is. */
+/* Every page has a struct page of its own, in a region of any size. */
 static void pages_are_independent(struct kunit *test)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, small_rows, SM_NR);
@@ -954,7 +996,8 @@ static void owned_beside_pool(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
 		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"),
 				SZ_4M + SZ_2M);
-		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"),
+		KUNIT_EXPECT_EQ(test,
+				p2pdma_kunit_number(test, pdev, "reserve"),
 				SZ_2M / 16);
 		mem = p2pdma_kunit_alloc(test, pdev, SZ_2M);
 		KUNIT_ASSERT_NOT_NULL(test, mem);
@@ -962,7 +1005,8 @@ static void owned_beside_pool(struct kunit *test)
 				    bar_page(pdev, 2, 0));
 		KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc(pdev, PAGE_SIZE));
 		p2pdma_kunit_free(test, mem);
-		KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
+		KUNIT_EXPECT_TRUE(test,
+				  has_file(test, pdev, "p2pmem/allocate"));
 		mock_pci_unbind(pdev);
 		expect_nothing(test, pdev);
 	}
@@ -983,7 +1027,8 @@ static void owned_again_beside_pool(struct kunit *test)
 		KUNIT_EXPECT_EQ(test,
 				p2pdma_kunit_number(test, pdev, "available"),
 				SZ_2M);
-		KUNIT_EXPECT_TRUE(test, has_file(test, pdev, "p2pmem/allocate"));
+		KUNIT_EXPECT_TRUE(test,
+				  has_file(test, pdev, "p2pmem/allocate"));
 		unmap_bar(pdev, 0);
 	}
 	KUNIT_ASSERT_EQ(test, add_bar(pdev, 0), 0);
@@ -997,7 +1042,7 @@ struct order_case {
 	u8 row[4];
 };
 
-/* HOST ends the list, and removes the rest. */
+/* HOST ends the list. The end of the test removes the rest. */
 static const struct order_case order_cases[] = {
 	{ "provider, then client", { MEM, CLIENT } },
 	{ "client, then provider", { CLIENT, MEM } },
@@ -1015,9 +1060,11 @@ static const struct order_case order_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(order, order_cases, name);
 
-static int map_for(struct kunit *test, struct device *client, struct pci_dev *provider)
+static int map_for(struct kunit *test, struct device *client,
+		   struct pci_dev *provider)
 {
-	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider, SZ_8K);
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider,
+							  SZ_8K);
 	struct scatterlist sg;
 	int nents;
 
@@ -1031,11 +1078,13 @@ static int map_for(struct kunit *test, struct device *client, struct pci_dev *pr
 	return nents;
 }
 
-/* All in use until a moment ago, with remembered routes. */
+/* The memory was in use just before, and routes are cached. */
 static void remove_in_order(struct kunit *test)
 {
 	const struct order_case *c = test->param_value;
-	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	static const struct p2pdma_kunit_range both[] = {
+		{ .bar = 0 }, { .bar = 2 }
+	};
 	struct mock_pci *mock = life_add(test);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 	unsigned int i;
@@ -1043,19 +1092,24 @@ static void remove_in_order(struct kunit *test)
 	p2pdma_kunit_provide_ranges(test, mock_pci_dev(mock, MEM), both, 2);
 	p2pdma_kunit_provide(test, mock_pci_dev(mock, NEAR));
 	p2pdma_kunit_provide(test, mock_pci_dev(mock, FAR));
-	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, MEM)), 1);
-	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, NEAR)), 1);
-	KUNIT_EXPECT_EQ(test, map_for(test, client, mock_pci_dev(mock, FAR)), 0);
+	KUNIT_EXPECT_EQ(test,
+			map_for(test, client, mock_pci_dev(mock, MEM)), 1);
+	KUNIT_EXPECT_EQ(test,
+			map_for(test, client, mock_pci_dev(mock, NEAR)), 1);
+	KUNIT_EXPECT_EQ(test,
+			map_for(test, client, mock_pci_dev(mock, FAR)), 0);
 
 	for (i = 0; i < ARRAY_SIZE(c->row) && c->row[i]; i++)
 		mock_pci_unplug(mock, c->row[i]);
 	mock_pci_remove(mock);
 }
 
-/* The second of two regions goes first, and both are back after the next bind. */
+/* The second region goes first, and both are back after the next bind. */
 static void rebind(struct kunit *test)
 {
-	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	static const struct p2pdma_kunit_range both[] = {
+		{ .bar = 0 }, { .bar = 2 }
+	};
 	struct pci_dev *pdev = small_add(test);
 	int again;
 
@@ -1067,7 +1121,7 @@ static void rebind(struct kunit *test)
 	}
 }
 
-/* After the provider has gone, addresses of the memory mean nothing. */
+/* After unbinding, an address in the memory has no bus address. */
 static void unbound_memory_has_no_address(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
@@ -1084,13 +1138,13 @@ static void unbound_memory_has_no_address(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(pdev, addr), 0);
 }
 
-/* Teardown while somebody is there */
+/* Teardown during use */
 
 /**
- * struct unbinder - unbinds a provider in a thread of its own
+ * struct unbinder - thread that unbinds a provider
  * @pdev: the provider
  * @task: the thread, once started
- * @done: completed for good at the end of the unbinding
+ * @done: completed for all waiters at the end of the unbinding
  */
 struct unbinder {
 	struct pci_dev *pdev;
@@ -1116,17 +1170,20 @@ static void wait_for_unbinder(void *data)
 }
 
 /*
- * Call before any allocation: the end of a test runs actions in reverse order, so a test that fails
- * frees the memory before waiting for the thread.
+ * Call before any allocation: the end of a test runs actions in reverse order,
+ * so a test that fails frees the memory before waiting for the thread.
  */
 static struct unbinder *new_unbinder(struct kunit *test, struct pci_dev *pdev)
 {
-	struct unbinder *unbinder = kunit_kzalloc(test, sizeof(*unbinder), GFP_KERNEL);
+	struct unbinder *unbinder = kunit_kzalloc(test, sizeof(*unbinder),
+						  GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, unbinder);
 	unbinder->pdev = pdev;
 	init_completion(&unbinder->done);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, wait_for_unbinder, unbinder));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, wait_for_unbinder,
+						  unbinder));
 	return unbinder;
 }
 
@@ -1137,13 +1194,13 @@ static void start_unbind(struct kunit *test, struct unbinder *unbinder)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(unbinder->task));
 }
 
-/* The end of the wait of a teardown, or false without an end. */
+/* Returns false if the unbinding does not end. */
 static bool unbind_ends(struct unbinder *unbinder)
 {
 	return wait_for_completion_timeout(&unbinder->done, 30 * HZ);
 }
 
-/* There is no event for "an allocation would fail now". */
+/* Poll, because no event tells when allocations fail. */
 static bool closes(struct pci_dev *pdev)
 {
 	unsigned long deadline = jiffies + 30 * HZ;
@@ -1159,8 +1216,9 @@ static bool closes(struct pci_dev *pdev)
 	return false;
 }
 
-/* Nor is there an event for "the file is gone", the next step. */
-static bool loses_file(struct kunit *test, struct pci_dev *pdev, const char *name)
+/* Poll, because no event tells when the file is gone, the next step. */
+static bool loses_file(struct kunit *test, struct pci_dev *pdev,
+		       const char *name)
 {
 	unsigned long deadline = jiffies + 30 * HZ;
 
@@ -1174,7 +1232,9 @@ static bool loses_file(struct kunit *test, struct pci_dev *pdev, const char *nam
 
 static void unbind_waits_for_memory(struct kunit *test)
 {
-	static const struct p2pdma_kunit_range both[] = { { .bar = 0 }, { .bar = 2 } };
+	static const struct p2pdma_kunit_range both[] = {
+		{ .bar = 0 }, { .bar = 2 }
+	};
 	struct mock_pci *mock = life_add(test);
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
@@ -1183,7 +1243,10 @@ static void unbind_waits_for_memory(struct kunit *test)
 	void *addr[2];
 
 	p2pdma_kunit_provide_ranges(test, pdev, both, 2);
-	/* All of both regions, so that both have to wait. */
+	/*
+	 * Memory of both regions, so that both have to wait. A page is left for
+	 * closes().
+	 */
 	mem[0] = p2pdma_kunit_alloc(test, pdev, SZ_4M);
 	mem[1] = p2pdma_kunit_alloc(test, pdev, SZ_2M - PAGE_SIZE);
 	KUNIT_ASSERT_NOT_NULL(test, mem[0]);
@@ -1265,7 +1328,8 @@ static void file_outlives_provider(struct kunit *test)
 
 	p2pdma_kunit_provide(test, pdev);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		file[i] = mock_pci_sysfs_open(test, &pdev->dev, names[i], O_RDONLY);
+		file[i] = mock_pci_sysfs_open(test, &pdev->dev, names[i],
+					      O_RDONLY);
 		KUNIT_ASSERT_FALSE(test, IS_ERR(file[i]));
 	}
 
@@ -1273,15 +1337,19 @@ static void file_outlives_provider(struct kunit *test)
 	mock_pci_unbind(pdev);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		pos = 0;
-		KUNIT_EXPECT_EQ_MSG(test, kernel_read(file[i], text, sizeof(text), &pos), -ENODEV,
-				    "%s", names[i]);
+		KUNIT_EXPECT_EQ_MSG(test,
+				    kernel_read(file[i], text, sizeof(text),
+						&pos),
+				    -ENODEV, "%s", names[i]);
 	}
 
-	/* Nor does the file come back to life with a new provider. */
+	/* With a new provider, read() of the old file still fails. */
 	p2pdma_kunit_provide(test, pdev);
 	for (i = 0; i < ARRAY_SIZE(names); i++) {
 		pos = 0;
-		KUNIT_EXPECT_EQ(test, kernel_read(file[i], text, sizeof(text), &pos), -ENODEV);
+		KUNIT_EXPECT_EQ(test,
+				kernel_read(file[i], text, sizeof(text), &pos),
+				-ENODEV);
 	}
 	mock_pci_unplug(mock, MEM);
 	for (i = 0; i < ARRAY_SIZE(names); i++)
@@ -1289,7 +1357,7 @@ static void file_outlives_provider(struct kunit *test)
 }
 
 /**
- * struct reader - asks about a provider all the time
+ * struct reader - thread that asks about a provider all the time
  * @client: a client of the provider
  * @pdev: the provider
  * @stop: tells the thread to end
@@ -1338,7 +1406,8 @@ static void ask_while_providers_come_and_go(struct kunit *test)
 {
 	struct mock_pci *mock = life_add(test);
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
-	struct reader *reader = kunit_kzalloc(test, sizeof(*reader), GFP_KERNEL);
+	struct reader *reader = kunit_kzalloc(test, sizeof(*reader),
+					      GFP_KERNEL);
 	struct task_struct *task;
 	int again, asked;
 
@@ -1348,14 +1417,17 @@ static void ask_while_providers_come_and_go(struct kunit *test)
 	init_completion(&reader->done);
 	task = kthread_run(reader_thread, reader, "p2pdma-reader");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_reader, reader));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, stop_reader, reader));
 
 	for (again = 0; again < 20; again++) {
 		asked = atomic_read(&reader->asked);
 		p2pdma_kunit_provide(test, pdev);
 		while (atomic_read(&reader->asked) < asked + 10)
 			cond_resched();
-		KUNIT_EXPECT_LE(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+		KUNIT_EXPECT_LE(test,
+				p2pdma_kunit_number(test, pdev, "available"),
+				SZ_4M);
 		mock_pci_unbind(pdev);
 		KUNIT_EXPECT_NULL(test, rcu_access_pointer(pdev->p2pdma));
 	}
@@ -1364,10 +1436,11 @@ static void ask_while_providers_come_and_go(struct kunit *test)
 
 /* User mappings */
 
-static unsigned long map_file(struct kunit *test, struct file *file, size_t size, int flags,
-			      unsigned long offset)
+static unsigned long map_file(struct kunit *test, struct file *file,
+			      size_t size, int flags, unsigned long offset)
 {
-	return kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE, flags, offset);
+	return kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE, flags,
+			     offset);
 }
 
 static void mmap_memory(struct kunit *test)
@@ -1382,15 +1455,18 @@ static void mmap_memory(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_64K, MAP_PRIVATE, 0),
 			(unsigned long)-EINVAL);
-	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_64K, MAP_SHARED, PAGE_SIZE),
+	KUNIT_EXPECT_EQ(test,
+			map_file(test, file, SZ_64K, MAP_SHARED, PAGE_SIZE),
 			(unsigned long)-EINVAL);
 	KUNIT_EXPECT_EQ(test, map_file(test, file, SZ_8M, MAP_SHARED, 0),
 			(unsigned long)-ENOMEM);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			SZ_4M);
 
 	one = map_file(test, file, SZ_64K, MAP_SHARED, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(one));
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M - SZ_64K);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			SZ_4M - SZ_64K);
 	two = map_file(test, file, SZ_4M - SZ_64K, MAP_SHARED, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(two));
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), 0);
@@ -1398,12 +1474,14 @@ static void mmap_memory(struct kunit *test)
 			(unsigned long)-ENOMEM);
 
 	KUNIT_EXPECT_EQ(test, vm_munmap(one, SZ_64K), 0);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_64K);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			SZ_64K);
 	KUNIT_EXPECT_EQ(test, vm_munmap(two, SZ_4M - SZ_64K), 0);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			SZ_4M);
 }
 
-/* An unbind ends user mappings instead of waiting for them. */
+/* Unbinding ends user mappings instead of waiting. */
 static void unbind_under_mapping(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
@@ -1443,10 +1521,13 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 	addr = map_file(test, file, SZ_4M, MAP_SHARED, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
-	KUNIT_ASSERT_EQ(test, pin_user_pages_fast(addr, 1, FOLL_WRITE | FOLL_PCI_P2PDMA, &page),
-			1);
+	KUNIT_ASSERT_EQ(test,
+			pin_user_pages_fast(addr, 1,
+					    FOLL_WRITE | FOLL_PCI_P2PDMA,
+					    &page), 1);
 	KUNIT_EXPECT_EQ(test, vm_munmap(addr, SZ_4M), 0);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), SZ_4M - PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			SZ_4M - PAGE_SIZE);
 
 	start_unbind(test, unbinder);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
@@ -1458,10 +1539,10 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 }
 
 /**
- * struct reserve_case - words for the file "reserve" that change nothing
- * @name: what is wrong
- * @text: the words
- * @err: what write() gives
+ * struct reserve_case - input that does not change the reserve
+ * @name: kind of input
+ * @text: input for the file "reserve"
+ * @err: expected result of write()
  */
 struct reserve_case {
 	const char *name;
@@ -1535,7 +1616,7 @@ static void reserve_follows_size(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "reserve"), 0);
 }
 
-/* Map without the capability that lets a task use the reserve. */
+/* Map without CAP_SYS_RESOURCE, so without a right to the reserve. */
 static unsigned long map_as_user(struct kunit *test, struct file *file,
 				 size_t size)
 {
@@ -1569,9 +1650,10 @@ static void mappings_leave_the_reserve(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	KUNIT_EXPECT_EQ(test, map_as_user(test, file, PAGE_SIZE),
 			(unsigned long)-ENOMEM);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "alloc_failed"), 2);
+	KUNIT_EXPECT_EQ(test,
+			p2pdma_kunit_number(test, pdev, "alloc_failed"), 2);
 
-	/* Drivers get all of the reserve. So does an administrator. */
+	/* Drivers get all of the reserve, and so does an administrator. */
 	mem = p2pdma_kunit_alloc(test, pdev, rest);
 	KUNIT_ASSERT_NOT_NULL(test, mem);
 	p2pdma_kunit_free(test, mem);
@@ -1601,7 +1683,7 @@ static void make_writable(struct kunit *test, unsigned long addr)
 	KUNIT_ASSERT_NOT_NULL(test, vma);
 }
 
-/* The write fault on a clean page of a mapping that was read-only ends. */
+/* A write fault in a mapping that was read-only must end. */
 static void write_fault_ends(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);

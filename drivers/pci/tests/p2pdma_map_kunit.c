@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite p2pdma_map: DMA mapping of peer memory, and the cache of routes behind it
+ * KUnit suite p2pdma_map: DMA mapping of peer memory, and the cache of routes
+ * behind the mapping
  *
- * Maps through dma_map_sg() and dma_map_sgtable() like any driver. What a bus address has to be is
- * read from the BAR of the mock device, which is where the PCI core put it.
+ * Maps with dma_map_sg() and dma_map_sgtable() like any driver. The expected
+ * bus address comes from the BAR register of the mock device, as the PCI core
+ * wrote the register.
  */
 
 #include <kunit/resource.h>
@@ -31,15 +33,13 @@
 
 #define OFFSET	(128LL * SZ_1G)
 
-/* ---- shared parts ------------------------------------------------------------------------- */
-
 /*
- *	        host bridge (no device that speaks for it)
+ *	        host bridge (unlisted)
  *	     ________|___________
  *	    |                    |
  *	   RP1                  RP2
  *	    |                    |
- *	   USP                  FAR, a client, and with memory in BAR 0
+ *	   USP                  FAR, a client with memory in BAR 0
  *	 ___|__________________
  *	|        |             |
  *	DSP0    DSP1          DSP2
@@ -57,31 +57,39 @@ static const struct mock_pci_row map_rows[NR] = {
 	[RP1] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0),
 		  .acs = MOCK_PCI_ACS(0) },
 	[USP] = { .kind = MOCK_PCI_UPSTREAM, .up = RP1 },
-	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1, .acs = MOCK_PCI_ACS(0) },
-	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(1, 0), .port = 2,
+	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1,
 		   .acs = MOCK_PCI_ACS(0) },
-	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .devfn = PCI_DEVFN(2, 0), .port = 3 },
+	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
+		   .devfn = PCI_DEVFN(1, 0), .port = 2,
+		   .acs = MOCK_PCI_ACS(0) },
+	[DSP2] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
+		   .devfn = PCI_DEVFN(2, 0), .port = 3 },
 	[CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP0, .bar[0] = SZ_2M },
-	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_2M, .bar[2] = SZ_2M },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP1, .bar[0] = SZ_2M,
+		  .bar[2] = SZ_2M },
 	[MEM2] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP2, .bar[0] = SZ_2M },
 	[RP2] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(2, 0) },
 	[FAR] = { .kind = MOCK_PCI_ENDPOINT, .up = RP2, .bar[0] = SZ_2M },
 };
 
-static const struct p2pdma_kunit_range bars_0_and_2[] = { { .bar = 0 }, { .bar = 2 } };
+static const struct p2pdma_kunit_range bars_0_and_2[] = {
+	{ .bar = 0 }, { .bar = 2 }
+};
 
 static struct mock_pci *map_add(struct kunit *test, s64 offset)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, map_rows, NR);
 
 	rows[HOST].offset = offset;
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_does_not_route);
 	return mock_pci_add(test, rows, NR);
 }
 
 static void let_cpu_route(struct kunit *test)
 {
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_routes);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_routes);
 	p2pdma_routes_changed();
 }
 
@@ -93,7 +101,7 @@ static struct device *client_at(struct mock_pci *mock, unsigned int row)
 	return dev;
 }
 
-/* Where the device itself believes that its BAR is. */
+/* Bus address in the BAR register of the device. */
 static u64 bar_register(struct pci_dev *pdev, int bar)
 {
 	u32 low, high;
@@ -103,31 +111,33 @@ static u64 bar_register(struct pci_dev *pdev, int bar)
 	return (u64)high << 32 | (low & PCI_BASE_ADDRESS_MEM_MASK);
 }
 
-/* The BAR that an address is in; the pool may take memory from any. */
+/* Returns the BAR around an address; the pool may take memory from any BAR. */
 static int bar_of(struct pci_dev *pdev, void *addr)
 {
 	u64 phys = virt_to_phys(addr);
 	int bar;
 
 	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
-		if (phys >= pci_resource_start(pdev, bar) && phys <= pci_resource_end(pdev, bar))
+		if (phys >= pci_resource_start(pdev, bar) &&
+		    phys <= pci_resource_end(pdev, bar))
 			return bar;
 	return -1;
 }
 
-/* The bus address of memory of @pdev: BAR register plus the place in the BAR. */
+/* Bus address of memory of @pdev: BAR register plus offset in the BAR. */
 static u64 bus_address(struct pci_dev *pdev, void *addr)
 {
 	int bar = bar_of(pdev, addr);
 
 	return bar < 0 ? 0 :
-	       bar_register(pdev, bar) + (virt_to_phys(addr) - pci_resource_start(pdev, bar));
+	       bar_register(pdev, bar) +
+		       (virt_to_phys(addr) - pci_resource_start(pdev, bar));
 }
 
 /**
- * struct list - a scatterlist in the making
+ * struct list - a scatterlist under construction
  * @sgt: the list
- * @used: entries that are set
+ * @used: number of entries set so far
  */
 struct list {
 	struct sg_table sgt;
@@ -136,7 +146,8 @@ struct list {
 
 static void list_init(struct kunit *test, struct list *list, unsigned int nr)
 {
-	list->sgt.sgl = kunit_kcalloc(test, nr, sizeof(*list->sgt.sgl), GFP_KERNEL);
+	list->sgt.sgl = kunit_kcalloc(test, nr, sizeof(*list->sgt.sgl),
+				      GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, list->sgt.sgl);
 	list->sgt.orig_nents = nr;
 	list->used = 0;
@@ -145,12 +156,13 @@ static void list_init(struct kunit *test, struct list *list, unsigned int nr)
 
 static void list_add_addr(struct list *list, void *addr, unsigned int len)
 {
-	sg_set_page(&list->sgt.sgl[list->used++], virt_to_page(addr), len, offset_in_page(addr));
+	sg_set_page(&list->sgt.sgl[list->used++], virt_to_page(addr), len,
+		    offset_in_page(addr));
 }
 
-/* Allocates @size bytes, and adds as much of them as functions take in one segment by default. */
-static void *list_add_mem(struct kunit *test, struct list *list, struct pci_dev *pdev,
-			  unsigned int size)
+/* Allocates @size bytes, adds at most 64 KiB: the default segment limit. */
+static void *list_add_mem(struct kunit *test, struct list *list,
+			  struct pci_dev *pdev, unsigned int size)
 {
 	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, pdev, size);
 
@@ -182,10 +194,12 @@ static void expect_host(struct kunit *test, struct scatterlist *sg, void *addr)
 	KUNIT_EXPECT_FALSE(test, sg_dma_is_bus_address(sg));
 }
 
-/* Map one page of @provider for @dev, unmap it, and return what mapping returned. */
-static int map_one(struct kunit *test, struct device *dev, struct pci_dev *provider)
+/* Maps a page of @provider for @dev and unmaps the page. Returns the error. */
+static int map_one(struct kunit *test, struct device *dev,
+		   struct pci_dev *provider)
 {
-	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider, PAGE_SIZE);
+	struct p2pdma_kunit_mem *mem = p2pdma_kunit_alloc(test, provider,
+							  PAGE_SIZE);
 	struct sg_table sgt = { .orig_nents = 1 };
 	struct scatterlist sg;
 	int err;
@@ -199,8 +213,6 @@ static int map_one(struct kunit *test, struct device *dev, struct pci_dev *provi
 	p2pdma_kunit_free(test, mem);
 	return err;
 }
-
-/* ---- bus offsets -------------------------------------------------------------------------- */
 
 struct offset_case {
 	const char *name;
@@ -229,7 +241,9 @@ static void map_direct(struct kunit *test)
 	addr[0] = list_add_mem(test, &list, provider, SZ_64K);
 	addr[1] = list_add_mem(test, &list, provider, 512);
 
-	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_map_sgtable(client, &list.sgt,
+					DMA_BIDIRECTIONAL, 0));
 	KUNIT_EXPECT_EQ(test, list.sgt.nents, 2);
 	expect_bus(test, &list.sgt.sgl[0], bus_address(provider, addr[0]));
 	expect_bus(test, &list.sgt.sgl[0], virt_to_phys(addr[0]) - c->offset);
@@ -237,7 +251,7 @@ static void map_direct(struct kunit *test)
 	dma_unmap_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0);
 }
 
-/* The host bridge translates between bus and CPU addresses, so the CPU address is right there. */
+/* The host bridge translates CPU addresses, so DMA uses the CPU address. */
 static void map_through_host_bridge(struct kunit *test)
 {
 	const struct offset_case *c = test->param_value;
@@ -252,7 +266,8 @@ static void map_through_host_bridge(struct kunit *test)
 	list_init(test, &list, 1);
 	addr = list_add_mem(test, &list, provider, SZ_8K);
 
-	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
 	expect_host(test, list.sgt.sgl, addr);
 	dma_unmap_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0);
 }
@@ -271,17 +286,19 @@ static void virt_to_bus(struct kunit *test)
 	high = p2pdma_kunit_alloc(test, provider, SZ_2M);
 	KUNIT_ASSERT_NOT_NULL(test, low);
 	KUNIT_ASSERT_NOT_NULL(test, high);
-	KUNIT_EXPECT_NE(test, bar_of(provider, low->addr), bar_of(provider, high->addr));
+	KUNIT_EXPECT_NE(test, bar_of(provider, low->addr),
+			bar_of(provider, high->addr));
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, low->addr),
 			bus_address(provider, low->addr));
-	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, low->addr + SZ_2M - 1),
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pmem_virt_to_bus(provider, low->addr + SZ_2M - 1),
 			bus_address(provider, low->addr) + SZ_2M - 1);
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, high->addr),
 			bus_address(provider, high->addr));
 	KUNIT_EXPECT_EQ(test, bus_address(provider, low->addr),
 			virt_to_phys(low->addr) - c->offset);
 
-	/* Nothing but the memory of that provider has an address there. */
+	/* Memory of anything but the provider has no bus address there. */
 	ram = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, ram), 0);
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(provider, NULL), 0);
@@ -289,8 +306,6 @@ static void virt_to_bus(struct kunit *test)
 	p2pdma_kunit_provide(test, other);
 	KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(other, low->addr), 0);
 }
-
-/* ---- refusal ------------------------------------------------------------------------------ */
 
 static void map_refused(struct kunit *test)
 {
@@ -302,40 +317,46 @@ static void map_refused(struct kunit *test)
 	p2pdma_kunit_provide(test, provider);
 	list_init(test, &list, 1);
 	list_add_mem(test, &list, provider, PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0), -EREMOTEIO);
-	KUNIT_EXPECT_EQ(test, dma_map_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE), 0);
-	/* The second time the answer comes from the cache. */
-	KUNIT_EXPECT_EQ(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test,
+			dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0),
+			-EREMOTEIO);
+	KUNIT_EXPECT_EQ(test,
+			dma_map_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE), 0);
+	/* The cached verdict gives the same answer. */
+	KUNIT_EXPECT_EQ(test,
+			dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0),
+			-EREMOTEIO);
 }
 
-/* A device that is not below any PCI function cannot master DMA to one. */
+/* A device that is not below a PCI function cannot master DMA to a provider. */
 static void map_for_stranger(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
 	struct pci_dev *provider = mock_pci_dev(mock, MEM);
-	struct device *stranger = mock_pci_add_child(test, NULL, "mock-stranger");
+	struct device *stranger = mock_pci_add_child(test, NULL,
+						     "mock-stranger");
 
 	p2pdma_kunit_provide(test, provider);
 	let_cpu_route(test);
 	KUNIT_EXPECT_EQ(test, map_one(test, stranger, provider), -EREMOTEIO);
-	KUNIT_EXPECT_LT(test, pci_p2pdma_distance(provider, stranger, false), 0);
+	KUNIT_EXPECT_LT(test,
+			pci_p2pdma_distance(provider, stranger, false), 0);
 }
 
-/* A function that redirects all it can still reaches its own memory. */
+/* A function with all redirects on still reaches its own memory. */
 static void map_own_memory(struct kunit *test)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, map_rows, NR);
 	struct mock_pci *mock;
 	struct pci_dev *provider;
 
-	rows[MEM].acs = (struct mock_pci_acs)MOCK_PCI_ACS(PCI_ACS_RR | PCI_ACS_CR);
+	rows[MEM].acs =
+		(struct mock_pci_acs)MOCK_PCI_ACS(PCI_ACS_RR | PCI_ACS_CR);
 	mock = mock_pci_add(test, rows, NR);
 	provider = mock_pci_dev(mock, MEM);
 	p2pdma_kunit_provide(test, provider);
 	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, MEM), provider), 0);
 }
-
-/* ---- lists of several kinds of memory ----------------------------------------------------- */
 
 static void map_mixed_direct(struct kunit *test)
 {
@@ -358,7 +379,9 @@ static void map_mixed_direct(struct kunit *test)
 	addr[5] = list_add_mem(test, &list, mem, SZ_4K);
 	addr[6] = list_add_ram(test, &list);
 
-	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_map_sgtable(client, &list.sgt,
+					DMA_BIDIRECTIONAL, 0));
 	KUNIT_ASSERT_EQ(test, list.sgt.nents, 7);
 	sg = list.sgt.sgl;
 	expect_host(test, &sg[0], addr[0]);
@@ -371,7 +394,10 @@ static void map_mixed_direct(struct kunit *test)
 	dma_unmap_sgtable(client, &list.sgt, DMA_BIDIRECTIONAL, 0);
 }
 
-/* Direct and through the host bridge in one list; the flag of one must not stick to the next. */
+/*
+ * Direct entries and entries through the host bridge in one list: the bus
+ * address flag of an entry must not leak into the next entry.
+ */
 static void map_mixed_routes(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, OFFSET);
@@ -390,7 +416,8 @@ static void map_mixed_routes(struct kunit *test)
 	addr[2] = list_add_mem(test, &list, mem, SZ_8K);
 	addr[3] = list_add_ram(test, &list);
 
-	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_FROM_DEVICE, 0));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_map_sgtable(client, &list.sgt, DMA_FROM_DEVICE, 0));
 	expect_bus(test, &list.sgt.sgl[0], bus_address(mem, addr[0]));
 	expect_host(test, &list.sgt.sgl[1], addr[1]);
 	expect_bus(test, &list.sgt.sgl[2], bus_address(mem, addr[2]));
@@ -398,7 +425,7 @@ static void map_mixed_routes(struct kunit *test)
 	dma_unmap_sgtable(client, &list.sgt, DMA_FROM_DEVICE, 0);
 }
 
-/* One entry that must not be reached spoils the list, wherever it stands. */
+/* A single refused entry, at any position, fails the whole list. */
 static void map_mixed_refused(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, OFFSET);
@@ -415,12 +442,14 @@ static void map_mixed_refused(struct kunit *test)
 		for (i = 0; i < 3; i++)
 			list_add_mem(test, &list, i == bad ? far : mem, SZ_4K);
 		list_add_ram(test, &list);
-		KUNIT_EXPECT_EQ_MSG(test, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0),
+		KUNIT_EXPECT_EQ_MSG(test,
+				    dma_map_sgtable(client, &list.sgt,
+						    DMA_TO_DEVICE, 0),
 				    -EREMOTEIO, "entry %u", bad);
 	}
 }
 
-/* What is filled in, entry by entry: state is zeroed once and belongs to the list. */
+/* Entry by entry, with a state that the caller zeroes only once for a list. */
 static void map_segment_state(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, -OFFSET);
@@ -438,13 +467,19 @@ static void map_segment_state(struct kunit *test)
 	list_add_mem(test, &list, far, SZ_4K);
 	list_add_mem(test, &list, mem, SZ_4K);
 
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[0]),
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pdma_map_segment(&state, client,
+					       &list.sgt.sgl[0]),
 			PCI_P2PDMA_MAP_BUS_ADDR);
 	expect_bus(test, &list.sgt.sgl[0], bus_address(mem, addr));
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[1]),
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pdma_map_segment(&state, client,
+					       &list.sgt.sgl[1]),
 			PCI_P2PDMA_MAP_NOT_SUPPORTED);
 	KUNIT_EXPECT_FALSE(test, sg_dma_is_bus_address(&list.sgt.sgl[1]));
-	KUNIT_EXPECT_EQ(test, pci_p2pdma_map_segment(&state, client, &list.sgt.sgl[2]),
+	KUNIT_EXPECT_EQ(test,
+			pci_p2pdma_map_segment(&state, client,
+					       &list.sgt.sgl[2]),
 			PCI_P2PDMA_MAP_BUS_ADDR);
 }
 
@@ -460,7 +495,8 @@ static void map_sgl_of_provider(struct kunit *test)
 	p2pdma_kunit_provide(test, mem);
 	sgl = pci_p2pmem_alloc_sgl(mem, &nents, SZ_64K);
 	KUNIT_ASSERT_NOT_NULL(test, sgl);
-	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE), nents);
+	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE),
+			nents);
 	for_each_sg(sgl, sg, nents, i) {
 		expect_bus(test, sg, bus_address(mem, sg_virt(sg)));
 		total += sg_dma_len(sg);
@@ -468,10 +504,14 @@ static void map_sgl_of_provider(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, total, SZ_64K);
 	dma_unmap_sg(client, sgl, nents, DMA_TO_DEVICE);
 	pci_p2pmem_free_sgl(mem, sgl);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"), SZ_2M);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"),
+			SZ_2M);
 }
 
-/* Every other page: what pci_p2pmem_alloc_sgl() collects is longer than one page of entries. */
+/*
+ * Free every other page, so that an SGL of 1 MiB needs more entries than fit
+ * into a page.
+ */
 static void free_every_other(struct pci_dev *mem, void *addr, size_t size)
 {
 	size_t done;
@@ -480,14 +520,16 @@ static void free_every_other(struct pci_dev *mem, void *addr, size_t size)
 		pci_p2pmem_free(mem, addr + done, SZ_4K);
 }
 
-static void expect_mapped(struct kunit *test, struct pci_dev *mem, struct device *client,
-			  struct scatterlist *sgl, unsigned int nents)
+static void expect_mapped(struct kunit *test, struct pci_dev *mem,
+			  struct device *client, struct scatterlist *sgl,
+			  unsigned int nents)
 {
 	struct scatterlist *sg;
 	size_t total = 0;
 	unsigned int i;
 
-	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE), nents);
+	KUNIT_EXPECT_EQ(test, dma_map_sg(client, sgl, nents, DMA_TO_DEVICE),
+			nents);
 	for_each_sg(sgl, sg, nents, i) {
 		expect_bus(test, sg, bus_address(mem, sg_virt(sg)));
 		total += sg_dma_len(sg);
@@ -515,7 +557,8 @@ static void map_sgl_in_pieces(struct kunit *test)
 		expect_mapped(test, mem, client_at(mock, CLIENT), sgl, nents);
 	pci_p2pmem_free_sgl(mem, sgl);
 	free_every_other(mem, addr + SZ_4K, SZ_2M);
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"), SZ_2M);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "available"),
+			SZ_2M);
 }
 
 /* Block drivers map with interrupts off. */
@@ -533,14 +576,13 @@ static void map_in_atomic_context(struct kunit *test)
 	list_add_mem(test, &list, mem, SZ_4K);
 	for (again = 0; again < 2; again++) {
 		local_irq_save(flags);
-		list.sgt.nents = dma_map_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE);
+		list.sgt.nents = dma_map_sg(client, list.sgt.sgl, 1,
+					    DMA_TO_DEVICE);
 		local_irq_restore(flags);
 		KUNIT_EXPECT_EQ(test, list.sgt.nents, 1);
 		dma_unmap_sg(client, list.sgt.sgl, 1, DMA_TO_DEVICE);
 	}
 }
-
-/* ---- mapping and distance agree ----------------------------------------------------------- */
 
 struct agree_case {
 	const char *name;
@@ -557,7 +599,7 @@ static const struct agree_case agree_cases[] = {
 
 KUNIT_ARRAY_PARAM_DESC(agree, agree_cases, name);
 
-/* The function, its child and its grandchild: what one can do, all can. */
+/* Mapping and distance agree for the function, a child and a grandchild. */
 static void map_agrees_with_distance(struct kunit *test)
 {
 	const struct agree_case *c = test->param_value;
@@ -571,35 +613,42 @@ static void map_agrees_with_distance(struct kunit *test)
 		let_cpu_route(test);
 	p2pdma_kunit_provide(test, provider);
 	for (i = 0; i <= ARRAY_SIZE(names); i++) {
-		KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, dev, false) >= 0,
+		KUNIT_EXPECT_EQ(test,
+				pci_p2pdma_distance(provider, dev, false) >= 0,
 				c->reachable);
-		KUNIT_EXPECT_EQ(test, map_one(test, dev, provider), c->reachable ? 0 : -EREMOTEIO);
+		KUNIT_EXPECT_EQ(test, map_one(test, dev, provider),
+				c->reachable ? 0 : -EREMOTEIO);
 		if (i < ARRAY_SIZE(names))
 			dev = mock_pci_add_child(test, dev, names[i]);
 	}
 }
 
-/* ---- the cache: who is who ---------------------------------------------------------------- */
-
 /*
+ * Equal function numbers in two domains:
+ *
  *	domain 1:        RP - CLIENT and MEM (functions 0, 1)
  *	domain 0x10001:  RP - CLIENT and MEM (functions 0, 1)
  *
- * Bus and device numbers are the same in both, and so are the lower 16 bits of the domain.
+ * Bus and device numbers are the same in both domains, and so are the lower 16
+ * bits of the domain numbers.
  */
 enum {
-	AL_HOST0, AL_RP0, AL_CLIENT0, AL_MEM0, AL_HOST1, AL_RP1, AL_CLIENT1, AL_MEM1, AL_NR
+	AL_HOST0, AL_RP0, AL_CLIENT0, AL_MEM0, AL_HOST1, AL_RP1, AL_CLIENT1,
+	AL_MEM1, AL_NR
 };
 
 static const struct mock_pci_row alias_rows[AL_NR] = {
 	[AL_HOST0] = { .kind = MOCK_PCI_HOST, .domain = 1, .offset = OFFSET },
 	[AL_RP0] = { .kind = MOCK_PCI_ROOT_PORT },
 	[AL_CLIENT0] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP0 },
-	[AL_MEM0] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP0, .devfn = 1, .bar[0] = SZ_2M },
-	[AL_HOST1] = { .kind = MOCK_PCI_HOST, .domain = 0x10001, .offset = -OFFSET },
+	[AL_MEM0] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP0, .devfn = 1,
+		      .bar[0] = SZ_2M },
+	[AL_HOST1] = { .kind = MOCK_PCI_HOST, .domain = 0x10001,
+		       .offset = -OFFSET },
 	[AL_RP1] = { .kind = MOCK_PCI_ROOT_PORT, .up = AL_HOST1 },
 	[AL_CLIENT1] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP1 },
-	[AL_MEM1] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP1, .devfn = 1, .bar[0] = SZ_2M },
+	[AL_MEM1] = { .kind = MOCK_PCI_ENDPOINT, .up = AL_RP1, .devfn = 1,
+		      .bar[0] = SZ_2M },
 };
 
 static void map_domains_do_not_alias(struct kunit *test)
@@ -612,7 +661,8 @@ static void map_domains_do_not_alias(struct kunit *test)
 	int again;
 
 	KUNIT_ASSERT_EQ(test, pci_dev_id(mem0), pci_dev_id(mem1));
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_does_not_route);
 	p2pdma_kunit_provide(test, mem0);
 	p2pdma_kunit_provide(test, mem1);
 	for (again = 0; again < 2; again++) {
@@ -623,7 +673,7 @@ static void map_domains_do_not_alias(struct kunit *test)
 	}
 }
 
-/* Every client of a provider has its own verdict, however many there are. */
+/* Every client of a provider has its own verdict, for any number of clients. */
 static void map_many_clients(struct kunit *test)
 {
 	struct mock_pci_row *rows;
@@ -631,7 +681,10 @@ static void map_many_clients(struct kunit *test)
 	struct mock_pci *mock;
 	unsigned int i, again;
 
-	/* 0: host, 1: RP, 2: USP, 3: provider's port, 4: provider, then 60 ports and clients. */
+	/*
+	 * Rows: 0 host, 1 RP, 2 USP, 3 the provider's port, 4 provider, then 60
+	 * ports and clients.
+	 */
 	rows = kunit_kcalloc(test, 125, sizeof(*rows), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, rows);
 	rows[0] = (struct mock_pci_row) { .kind = MOCK_PCI_HOST, .domain = 1 };
@@ -639,11 +692,13 @@ static void map_many_clients(struct kunit *test)
 	rows[2] = (struct mock_pci_row) { .kind = MOCK_PCI_UPSTREAM, .up = 1 };
 	for (i = 0; i < 61; i++) {
 		rows[3 + 2 * i] = (struct mock_pci_row) {
-			.kind = MOCK_PCI_DOWNSTREAM, .up = 2, .devfn = PCI_DEVFN(i / 2, i % 2),
+			.kind = MOCK_PCI_DOWNSTREAM, .up = 2,
+			.devfn = PCI_DEVFN(i / 2, i % 2),
 			.port = i, .acs = MOCK_PCI_ACS(i % 2 ? PCI_ACS_RR : 0),
 		};
 		rows[4 + 2 * i] = (struct mock_pci_row) {
-			.kind = MOCK_PCI_ENDPOINT, .up = 3 + 2 * i, .bar[0] = i ? 0 : SZ_2M,
+			.kind = MOCK_PCI_ENDPOINT, .up = 3 + 2 * i,
+			.bar[0] = i ? 0 : SZ_2M,
 		};
 	}
 	mock = mock_pci_add(test, rows, 125);
@@ -652,17 +707,18 @@ static void map_many_clients(struct kunit *test)
 	for (again = 0; again < 2; again++)
 		for (i = 0; i < 61; i++)
 			KUNIT_EXPECT_EQ_MSG(test,
-					    map_one(test, client_at(mock, 4 + 2 * i), provider),
-					    i % 2 ? -EREMOTEIO : 0, "client %u", i);
+					    map_one(test,
+						    client_at(mock, 4 + 2 * i),
+						    provider),
+					    i % 2 ? -EREMOTEIO : 0,
+					    "client %u", i);
 }
-
-/* ---- the cache: the world changes --------------------------------------------------------- */
 
 static const struct mock_pci_acs acs_off = MOCK_PCI_ACS(0);
 static const struct mock_pci_acs acs_rr = MOCK_PCI_ACS(PCI_ACS_RR);
 static const struct mock_pci_acs acs_cr = MOCK_PCI_ACS(PCI_ACS_CR);
 
-/* Another client at the same address, and meanwhile its port was told to redirect. */
+/* Another client at the same address, below a port that redirects by now. */
 static void map_after_client_was_replaced(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -672,17 +728,20 @@ static void map_after_client_was_replaced(struct kunit *test)
 	};
 
 	p2pdma_kunit_provide(test, provider);
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+	KUNIT_EXPECT_EQ(test,
+			map_one(test, client_at(mock, CLIENT), provider), 0);
 
 	mock_pci_unplug(mock, CLIENT);
 	mock_pci_set_acs(mock, DSP0, &acs_rr);
 	mock_pci_plug(mock, CLIENT, &other);
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider),
+			-EREMOTEIO);
 
 	mock_pci_unplug(mock, CLIENT);
 	mock_pci_set_acs(mock, DSP0, &acs_off);
 	mock_pci_plug(mock, CLIENT, NULL);
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+	KUNIT_EXPECT_EQ(test,
+			map_one(test, client_at(mock, CLIENT), provider), 0);
 }
 
 static void map_after_provider_was_replaced(struct kunit *test)
@@ -707,7 +766,10 @@ static void map_after_provider_was_replaced(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 }
 
-/* A port with another mind, with the client below it, at the same addresses. */
+/*
+ * Another port with other access control, and the client below, at the same
+ * addresses.
+ */
 static void map_after_port_was_replaced(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -715,15 +777,20 @@ static void map_after_port_was_replaced(struct kunit *test)
 	struct mock_pci_row port = map_rows[DSP0];
 
 	p2pdma_kunit_provide(test, provider);
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+	KUNIT_EXPECT_EQ(test,
+			map_one(test, client_at(mock, CLIENT), provider), 0);
 
 	mock_pci_unplug(mock, DSP0);
 	port.acs = acs_rr;
 	mock_pci_plug(mock, DSP0, &port);
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider),
+			-EREMOTEIO);
 }
 
-/* Nobody notices that access control changes; whoever changes it has to say so. */
+/*
+ * No notifier reports changes of access control: the code behind a change has
+ * to call p2pdma_routes_changed().
+ */
 static void map_after_routes_changed(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -742,16 +809,17 @@ static void map_after_routes_changed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 }
 
-/* ---- the cache: the world changes under those who map ------------------------------------- */
-
-/* What setpci does. */
-static void setpci(struct kunit *test, struct pci_dev *pdev, loff_t where, u16 value)
+/* Write a register through sysfs, like setpci. */
+static void setpci(struct kunit *test, struct pci_dev *pdev, loff_t where,
+		   u16 value)
 {
-	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, "config", O_WRONLY);
+	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, "config",
+						O_WRONLY);
 	__le16 bytes = cpu_to_le16(value);
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
-	KUNIT_EXPECT_EQ(test, kernel_write(file, &bytes, sizeof(bytes), &where), sizeof(bytes));
+	KUNIT_EXPECT_EQ(test, kernel_write(file, &bytes, sizeof(bytes), &where),
+			sizeof(bytes));
 	mock_pci_sysfs_close(test, file);
 }
 
@@ -762,22 +830,28 @@ static void set_redirect(struct kunit *test, struct pci_dev *port, bool on)
 
 static void rescan(struct kunit *test)
 {
-	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, NULL, "bus/pci/p2pdma_rescan", "1"), 1);
+	KUNIT_EXPECT_EQ(test,
+			mock_pci_sysfs_write(test, NULL,
+					     "bus/pci/p2pdma_rescan", "1"),
+			1);
 }
 
-/* The line of CLIENT about MEM in p2pdma/peers. */
-static const char *verdict(struct kunit *test, struct mock_pci *mock, char *text, size_t size)
+/* Returns the rest of CLIENT's line about MEM in p2pdma/peers. */
+static const char *verdict(struct kunit *test, struct mock_pci *mock,
+			   char *text, size_t size)
 {
 	const char *line;
 
-	KUNIT_ASSERT_GT(test, mock_pci_sysfs_read(test, &mock_pci_dev(mock, CLIENT)->dev,
-						  "p2pdma/peers", text, size), 0);
+	KUNIT_ASSERT_GT(test,
+			mock_pci_sysfs_read(test,
+					    &mock_pci_dev(mock, CLIENT)->dev,
+					    "p2pdma/peers", text, size), 0);
 	line = strstr(text, pci_name(mock_pci_dev(mock, MEM)));
 	KUNIT_ASSERT_NOT_NULL(test, line);
 	return line + strlen(pci_name(mock_pci_dev(mock, MEM))) + 1;
 }
 
-/* As an administrator does it: a bit set with setpci, and the rescan that makes it known. */
+/* An administrator sets a bit with setpci, then writes the rescan file. */
 static void map_after_setpci(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -789,18 +863,23 @@ static void map_after_setpci(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, text);
 	p2pdma_kunit_provide(test, provider);
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
-	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "direct 4 "));
+	KUNIT_EXPECT_TRUE(test,
+			  strstarts(verdict(test, mock, text, SZ_4K),
+				    "direct 4 "));
 
 	set_redirect(test, port, true);
 	rescan(test);
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
-	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "none "));
+	KUNIT_EXPECT_TRUE(test,
+			  strstarts(verdict(test, mock, text, SZ_4K), "none "));
 	KUNIT_EXPECT_NOT_NULL(test, strstr(text, pci_name(port)));
 
 	set_redirect(test, port, false);
 	rescan(test);
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
-	KUNIT_EXPECT_TRUE(test, strstarts(verdict(test, mock, text, SZ_4K), "direct 4 "));
+	KUNIT_EXPECT_TRUE(test,
+			  strstarts(verdict(test, mock, text, SZ_4K),
+				    "direct 4 "));
 }
 
 #define MAPPERS		2
@@ -808,16 +887,17 @@ static void map_after_setpci(struct kunit *test)
 #define MAPS_BETWEEN	4
 
 /**
- * struct mapper - maps the same memory for the same client all the time
- * @client: who maps
- * @list: what
- * @bus: the bus address that it has to get
- * @world: counts changes: odd while one is under way, then 2 or 0 modulo 4 for refused or not
- * @stop: end
- * @done: ended
- * @progress: somebody waits for @rounds
- * @rounds: how often it has mapped
- * @wrong: how often that was not what the world said at the time
+ * struct mapper - thread that maps the same memory for the same client
+ * @client: device to map for
+ * @list: the memory
+ * @bus: expected bus address
+ * @world: count of changes, odd during a change; 2 modulo 4 after a change to
+ *	"refused", 0 modulo 4 after a change to "allowed"
+ * @stop: tells the thread to end
+ * @done: completed at the end of the thread
+ * @progress: wait queue for changes of @rounds
+ * @rounds: number of mappings so far
+ * @wrong: number of mappings that contradicted @world
  */
 struct mapper {
 	struct device *client;
@@ -831,21 +911,23 @@ struct mapper {
 	atomic_t wrong;
 };
 
-/* A verdict that was the world's before and after is the only one that may come in between. */
+/* Checks the result if the world was the same before and after the mapping. */
 static void map_and_check(struct mapper *mapper)
 {
 	unsigned int before;
 	bool wrong = false;
 	int ret;
 
-	/* Pairs with change_and_tell(): nothing of the mapping comes earlier. */
+	/* Pairs with change_and_tell(): the mapping comes after this load. */
 	before = smp_load_acquire(mapper->world);
-	ret = dma_map_sgtable(mapper->client, &mapper->list.sgt, DMA_TO_DEVICE, 0);
+	ret = dma_map_sgtable(mapper->client, &mapper->list.sgt,
+			      DMA_TO_DEVICE, 0);
 	if (!ret) {
 		wrong = sg_dma_address(mapper->list.sgt.sgl) != mapper->bus;
-		dma_unmap_sgtable(mapper->client, &mapper->list.sgt, DMA_TO_DEVICE, 0);
+		dma_unmap_sgtable(mapper->client, &mapper->list.sgt,
+				  DMA_TO_DEVICE, 0);
 	}
-	/* Pairs with change_and_tell(): nothing of the mapping comes later. */
+	/* Pairs with change_and_tell(): the next load follows the mapping. */
 	smp_mb();
 	if (before == READ_ONCE(*mapper->world) && before % 2 == 0)
 		wrong |= ret != (before % 4 ? -EREMOTEIO : 0);
@@ -878,7 +960,8 @@ static void stop_mapper(void *data)
 static struct mapper *start_mapper(struct kunit *test, struct mock_pci *mock,
 				   const unsigned int *world)
 {
-	struct mapper *mapper = kunit_kzalloc(test, sizeof(*mapper), GFP_KERNEL);
+	struct mapper *mapper = kunit_kzalloc(test, sizeof(*mapper),
+					      GFP_KERNEL);
 	struct pci_dev *provider = mock_pci_dev(mock, MEM);
 	struct task_struct *task;
 	void *addr;
@@ -893,18 +976,26 @@ static struct mapper *start_mapper(struct kunit *test, struct mock_pci *mock,
 	init_waitqueue_head(&mapper->progress);
 	task = kthread_run(mapper_thread, mapper, "p2pdma-mapper");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, stop_mapper, mapper));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, stop_mapper, mapper));
 	return mapper;
 }
 
-/* Refuse the route, or let it be, in one of two ways. Elsewhere a function comes or goes. */
-static void change_world(struct kunit *test, struct mock_pci *mock, bool by_policy, bool refuse)
+/*
+ * Refuse or allow the route, by policy or by access control. At the same time a
+ * function elsewhere goes or comes.
+ */
+static void change_world(struct kunit *test, struct mock_pci *mock,
+			 bool by_policy, bool refuse)
 {
 	struct device *shared = &mock_pci_dev(mock, USP)->dev;
 
 	if (by_policy) {
-		KUNIT_EXPECT_GT(test, mock_pci_sysfs_write(test, shared, "p2pdma/policy",
-							   refuse ? "deny" : "auto"), 0);
+		KUNIT_EXPECT_GT(test,
+				mock_pci_sysfs_write(test, shared,
+						     "p2pdma/policy",
+						     refuse ? "deny" : "auto"),
+				0);
 	} else {
 		set_redirect(test, mock_pci_dev(mock, DSP0), refuse);
 		rescan(test);
@@ -915,14 +1006,14 @@ static void change_world(struct kunit *test, struct mock_pci *mock, bool by_poli
 		mock_pci_plug(mock, FAR, NULL);
 }
 
-static void change_and_tell(struct kunit *test, struct mock_pci *mock, unsigned int *world,
-			    unsigned int change)
+static void change_and_tell(struct kunit *test, struct mock_pci *mock,
+			    unsigned int *world, unsigned int change)
 {
 	WRITE_ONCE(*world, *world + 1);
-	/* Who sees something of the change sees that there is one. */
+	/* A mapper that sees a part of the change also sees the odd count. */
 	smp_mb();
 	change_world(test, mock, change / 2 % 2, change % 2 == 0);
-	/* Who sees that it is over sees all of it. */
+	/* A mapper that sees the even count also sees the whole change. */
 	smp_store_release(world, *world + 1);
 }
 
@@ -931,7 +1022,8 @@ static void expect_progress(struct kunit *test, struct mapper *mapper)
 	int rounds = atomic_read(&mapper->rounds) + MAPS_BETWEEN;
 
 	KUNIT_ASSERT_GT(test, wait_event_timeout(mapper->progress,
-						 atomic_read(&mapper->rounds) - rounds >= 0,
+						 atomic_read(&mapper->rounds) -
+						 rounds >= 0,
 						 60 * HZ), 0);
 }
 
@@ -958,7 +1050,7 @@ static void map_while_routes_change(struct kunit *test)
 	}
 }
 
-/* Provider and client stay away from each other when a third function comes and goes. */
+/* A mapping and a route survive hot-plug of a third function. */
 static void map_survives_hot_plug_elsewhere(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, OFFSET);
@@ -970,7 +1062,8 @@ static void map_survives_hot_plug_elsewhere(struct kunit *test)
 	p2pdma_kunit_provide(test, provider);
 	list_init(test, &list, 1);
 	addr = list_add_mem(test, &list, provider, SZ_4K);
-	KUNIT_ASSERT_EQ(test, 0, dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_map_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0));
 	mock_pci_unplug(mock, DSP2);
 	expect_bus(test, list.sgt.sgl, bus_address(provider, addr));
 	dma_unmap_sgtable(client, &list.sgt, DMA_TO_DEVICE, 0);
@@ -980,13 +1073,13 @@ static void map_survives_hot_plug_elsewhere(struct kunit *test)
 }
 
 /*
- * Verdicts age. Nobody tells of what happens here to the port above CLIENT:
+ * Verdicts age. No notifier reports what happens here to the port above CLIENT:
  *
  *	RP1 - USP - DSP0 - CLIENT	DSP0 falls silent, or redirects
  *	         \- DSP1 - MEM
  */
 
-/* A port that does not answer once must not be held against the next mapping. */
+/* A port that does not answer once must not affect the next mapping. */
 static void map_after_silence(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -1000,9 +1093,12 @@ static void map_after_silence(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 }
 
-/* Access control changes without a word: the mapping follows within two seconds. */
-static void expect_soon(struct kunit *test, struct device *client, struct pci_dev *provider,
-			int err)
+/*
+ * Access control changes without a notification: mappings follow within two
+ * seconds.
+ */
+static void expect_soon(struct kunit *test, struct device *client,
+			struct pci_dev *provider, int err)
 {
 	unsigned long deadline = jiffies + 2 * HZ;
 	int got;
@@ -1029,7 +1125,7 @@ static void map_follows_access_control(struct kunit *test)
 	expect_soon(test, client, provider, 0);
 }
 
-/* The same under a storm of mappings on two CPUs. */
+/* The same while two threads map all the time. */
 static void map_storm_follows_access_control(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, OFFSET);
@@ -1046,7 +1142,7 @@ static void map_storm_follows_access_control(struct kunit *test)
 		/* Pairs with map_and_check(). */
 		smp_mb();
 		mock_pci_set_acs(mock, DSP0, change % 2 ? &acs_off : &acs_rr);
-		/* Age is what the mappings wait for. */
+		/* Wait until every cached verdict is dead of age. */
 		schedule_timeout_uninterruptible(HZ + HZ / 10);
 		/* Pairs with map_and_check(). */
 		smp_store_release(world, *world + 1);
@@ -1064,7 +1160,7 @@ static int bind_nothing(struct pci_dev *pdev, void *data)
 	return 0;
 }
 
-/* With the driver of a client the domain of its IOMMU may change. */
+/* A new driver may change the IOMMU domain of a client. */
 static void map_after_driver_changed(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -1074,7 +1170,8 @@ static void map_after_driver_changed(struct kunit *test)
 	p2pdma_kunit_provide(test, provider);
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 	mock_pci_set_acs(mock, DSP0, &acs_rr);
-	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
+	KUNIT_ASSERT_EQ(test, 0,
+			mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
 	client = client_at(mock, CLIENT);
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
 	mock_pci_set_acs(mock, DSP0, &acs_off);
@@ -1089,9 +1186,9 @@ static bool not_translated(struct pci_dev *client)
 }
 
 /*
- * CLIENT emits 32 or 37 bits. The window of the host bridge is at 256 GiB, 38 bits, and up:
+ * CLIENT emits 32 or 37 bits. The window of the host bridge begins at 256 GiB:
  *
- *	CLIENT --- 32 bits ---x   MEM, at 38 bits
+ *	CLIENT --- 32 bits ---x   MEM, above 256 GiB
  */
 static void map_above_the_mask(struct kunit *test)
 {
@@ -1101,32 +1198,38 @@ static void map_above_the_mask(struct kunit *test)
 	static const u64 masks[] = { DMA_BIT_MASK(32), DMA_BIT_MASK(37) };
 	unsigned int i;
 
-	kunit_activate_static_stub(test, p2pdma_client_translated, not_translated);
+	kunit_activate_static_stub(test, p2pdma_client_translated,
+				   not_translated);
 	p2pdma_kunit_provide(test, provider);
-	KUNIT_ASSERT_EQ(test, 0, mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
+	KUNIT_ASSERT_EQ(test, 0,
+			mock_pci_bind(to_pci_dev(client), bind_nothing, NULL));
 	for (i = 0; i < ARRAY_SIZE(masks); i++) {
-		KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(client, masks[i]));
+		KUNIT_ASSERT_EQ(test, 0,
+				dma_set_mask_and_coherent(client, masks[i]));
 		p2pdma_routes_changed();
-		KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
-		KUNIT_EXPECT_LT(test, pci_p2pdma_distance(provider, client, true), 0);
+		KUNIT_EXPECT_EQ(test, map_one(test, client, provider),
+				-EREMOTEIO);
+		KUNIT_EXPECT_LT(test,
+				pci_p2pdma_distance(provider, client, true), 0);
 	}
-	KUNIT_ASSERT_EQ(test, 0, dma_set_mask_and_coherent(client, DMA_BIT_MASK(64)));
+	KUNIT_ASSERT_EQ(test, 0,
+			dma_set_mask_and_coherent(client, DMA_BIT_MASK(64)));
 	p2pdma_routes_changed();
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), 0);
 
-	/* A bus in between counts like a mask. */
+	/* The limit of a bus on the way counts like a mask. */
 	client->bus_dma_limit = DMA_BIT_MASK(32);
 	p2pdma_routes_changed();
 	KUNIT_EXPECT_EQ(test, map_one(test, client, provider), -EREMOTEIO);
 	client->bus_dma_limit = 0;
 
-	/* Without a driver nobody has set the mask. */
+	/* The mask of a function without driver does not count. */
 	dma_set_mask_and_coherent(client, DMA_BIT_MASK(32));
 	mock_pci_unbind(to_pci_dev(client));
 	KUNIT_EXPECT_EQ(test, pci_p2pdma_distance(provider, client, true), 4);
 }
 
-/* What an administrator denied stays denied when the port comes back. */
+/* A denial outlives the port, and holds when the port comes back. */
 static void map_after_denied_port_returned(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -1135,22 +1238,30 @@ static void map_after_denied_port_returned(struct kunit *test)
 	char text[32];
 
 	p2pdma_kunit_provide(test, provider);
-	KUNIT_ASSERT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "deny"), 4);
+	KUNIT_ASSERT_EQ(test,
+			mock_pci_sysfs_write(test, port, "p2pdma/policy",
+					     "deny"),
+			4);
 	mock_pci_unplug(mock, DSP0);
 	port = &mock_pci_plug(mock, DSP0, NULL)->dev;
 	mock_pci_sysfs_read(test, port, "p2pdma/policy", text, sizeof(text));
 	KUNIT_EXPECT_STREQ(test, text, "auto [deny]\n");
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider),
+			-EREMOTEIO);
 
-	KUNIT_ASSERT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "auto"), 4);
+	KUNIT_ASSERT_EQ(test,
+			mock_pci_sysfs_write(test, port, "p2pdma/policy",
+					     "auto"),
+			4);
 	mock_pci_unplug(mock, DSP0);
 	port = &mock_pci_plug(mock, DSP0, NULL)->dev;
 	mock_pci_sysfs_read(test, port, "p2pdma/policy", text, sizeof(text));
 	KUNIT_EXPECT_STREQ(test, text, "[auto] deny\n");
-	KUNIT_EXPECT_EQ(test, map_one(test, client_at(mock, CLIENT), provider), 0);
+	KUNIT_EXPECT_EQ(test,
+			map_one(test, client_at(mock, CLIENT), provider), 0);
 }
 
-/* Root without CAP_SYS_ADMIN, in a container for instance, decides nothing. */
+/* Root without CAP_SYS_ADMIN, for instance in a container, decides nothing. */
 static void policy_needs_capability(struct kunit *test)
 {
 	struct mock_pci *mock = map_add(test, 0);
@@ -1162,8 +1273,13 @@ static void policy_needs_capability(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, weak);
 	cap_lower(weak->cap_effective, CAP_SYS_ADMIN);
 	before = override_creds(weak);
-	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, port, "p2pdma/policy", "deny"), -EPERM);
-	KUNIT_EXPECT_EQ(test, mock_pci_sysfs_write(test, NULL, "bus/pci/p2pdma_rescan", "1"),
+	KUNIT_EXPECT_EQ(test,
+			mock_pci_sysfs_write(test, port, "p2pdma/policy",
+					     "deny"),
+			-EPERM);
+	KUNIT_EXPECT_EQ(test,
+			mock_pci_sysfs_write(test, NULL,
+					     "bus/pci/p2pdma_rescan", "1"),
 			-EPERM);
 	revert_creds(before);
 	put_cred(weak);

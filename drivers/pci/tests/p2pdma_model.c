@@ -2,21 +2,20 @@
 /*
  * An independent model of the route rules.
  *
- * Follows a memory request from the client to the provider, and a completion from the provider
- * to the client. On every bus that it climbs to, a packet is claimed by the function behind which
- * its target stands, if there is one; else by the bridge above. Where the two part from the way
- * to the host bridge, the access control of the function that the packet came out of decides
- * (PCIe r6.0, sec 6.12.3): claimed, refused, or on to the host bridge after all.
+ * Follows a memory request from the client to the provider, and a completion
+ * from the provider to the client. A packet climbs from bus to bus until a
+ * function on the bus is the target or has the target below. The access control
+ * of the function that put the packet on this bus decides (PCIe r6.0, sec
+ * 6.12.3): the packet is claimed, refused, or sent on to the host bridge.
  *
- * Written for comparison, so it looks at every function on every bus, and at each as often as it
- * likes.
+ * Nothing is cached or sorted: every step searches the whole table.
  */
 
 #include <linux/pci.h>
 
 #include "p2pdma_model.h"
 
-/* What happens to a packet where it could be claimed. */
+/* Fate of a packet on a bus with a function that could claim the packet. */
 enum fate {
 	FATE_CLAIMED,
 	FATE_UP,
@@ -25,18 +24,19 @@ enum fate {
 	FATE_UNREADABLE,
 };
 
-/* There is no such bit in the egress control vector of a function. */
+/* The number of the bit in the egress control vector is unknown. */
 #define BIT_UNKNOWN	(-1)
-/* The vector has nothing to say about the function that would claim the packet. */
+/* The vector does not cover the function that would claim the packet. */
 #define BIT_NOT_CONTROLLED	(-2)
 
 /**
- * struct packet - a packet on its way
+ * struct packet - a packet on the way
  * @model: the hierarchy
- * @at: the function that it came out of
- * @target: the function that it is sent to
- * @claimer: the function on the bus of @at that would claim it, P2PDMA_MODEL_NONE if none would
- * @hops: from the sender to the bridge above @at
+ * @at: the function that put the packet on the current bus
+ * @target: the function that the packet is sent to
+ * @claimer: the function on the bus of @at that would claim the packet,
+ *	P2PDMA_MODEL_NONE if no function would
+ * @hops: number of hops from the sender to the bridge above @at
  */
 struct packet {
 	const struct p2pdma_model *model;
@@ -46,10 +46,8 @@ struct packet {
 	int hops;
 };
 
-/* ---- the hierarchy ------------------------------------------------------------------------ */
-
 /**
- * p2pdma_model_is_bridge - has a function a bus below it?
+ * p2pdma_model_is_bridge - test for a function with a bus below
  * @model: the hierarchy
  * @fn: index of the function
  *
@@ -63,7 +61,8 @@ bool p2pdma_model_is_bridge(const struct p2pdma_model *model, int fn)
 /* Ports that face away from the root complex (PCIe r6.0, sec 1.3.3). */
 static bool is_downstream_port(const struct p2pdma_model_function *fn)
 {
-	return fn->kind == P2PDMA_MODEL_ROOT_PORT || fn->kind == P2PDMA_MODEL_DOWNSTREAM;
+	return fn->kind == P2PDMA_MODEL_ROOT_PORT ||
+	       fn->kind == P2PDMA_MODEL_DOWNSTREAM;
 }
 
 static bool holds(const struct p2pdma_model *model, int fn, int target)
@@ -75,12 +74,16 @@ static bool holds(const struct p2pdma_model *model, int fn, int target)
 
 static bool on_one_bus(const struct p2pdma_model *model, int a, int b)
 {
-	return model->fn[a].host == model->fn[b].host && model->fn[a].up == model->fn[b].up;
+	return model->fn[a].host == model->fn[b].host &&
+	       model->fn[a].up == model->fn[b].up;
 }
 
 static bool in_one_device(const struct p2pdma_model *model, int a, int b)
 {
-	/* A root bus is the only one with several devices that have access control in common. */
+	/*
+	 * Of the buses whose functions have access control by function number,
+	 * only a root bus has several devices.
+	 */
 	return model->fn[a].up != P2PDMA_MODEL_NONE ||
 	       model->fn[a].number / 8 == model->fn[b].number / 8;
 }
@@ -98,18 +101,18 @@ static int function_0(const struct p2pdma_model *model, int fn)
 	return P2PDMA_MODEL_NONE;
 }
 
-/* ---- access control ----------------------------------------------------------------------- */
-
 /*
- * Hardware without the bits, but with their effect: Zhaoxin ports, Qualcomm root ports, network
- * functions of Solarflare and Intel, and Intel's integrated endpoints. Only what the random
- * hierarchies contain is here; the suite p2pdma_hosts compares the complete table.
+ * Hardware with the effect of the ACS controls but without the bits: Zhaoxin
+ * ports, Qualcomm root ports, network functions of Solarflare and Intel, and
+ * Intel's integrated endpoints. Listed are the IDs in random hierarchies; the
+ * suite p2pdma_hosts compares the complete table.
  */
 static bool isolates_by_design(const struct p2pdma_model_function *fn)
 {
 	switch (fn->vendor) {
 	case 0x1d17:
-		return is_downstream_port(fn) && (fn->device == 0x0710 || fn->device == 0x0740);
+		return is_downstream_port(fn) &&
+		       (fn->device == 0x0710 || fn->device == 0x0740);
 	case 0x17cb:
 		return fn->device == 0x0400;
 	case 0x1924:
@@ -121,7 +124,7 @@ static bool isolates_by_design(const struct p2pdma_model_function *fn)
 }
 
 /**
- * p2pdma_model_is_wide - are registers of the ACS capability 32 bits wide?
+ * p2pdma_model_is_wide - test for 32-bit registers in the ACS capability
  * @fn: the function
  *
  * Return: true for root ports of some Intel chipsets.
@@ -132,16 +135,21 @@ bool p2pdma_model_is_wide(const struct p2pdma_model_function *fn)
 	       (fn->device == 0xa110 || fn->device == 0x9d1b);
 }
 
-/* Without an answer nothing is known. */
+/* Is the effect of access control unknown? */
 static bool is_silent(const struct p2pdma_model_function *fn)
 {
 	return fn->acs.present && fn->unreadable && !isolates_by_design(fn);
 }
 
-/* Functions of one device, none of which is a port of a switch or a root complex. */
+/*
+ * Functions of one device. False if @a is a root port or a downstream port,
+ * because access control of ports applies to ports. With ARI, all functions on
+ * a bus belong to one device.
+ */
 static bool are_siblings(const struct p2pdma_model *model, int a, int b)
 {
-	if (b == P2PDMA_MODEL_NONE || is_downstream_port(&model->fn[a]) || !on_one_bus(model, a, b))
+	if (b == P2PDMA_MODEL_NONE || is_downstream_port(&model->fn[a]) ||
+	    !on_one_bus(model, a, b))
 		return false;
 	a = model->fn[a].pf == P2PDMA_MODEL_NONE ? a : model->fn[a].pf;
 	b = model->fn[b].pf == P2PDMA_MODEL_NONE ? b : model->fn[b].pf;
@@ -149,19 +157,25 @@ static bool are_siblings(const struct p2pdma_model *model, int a, int b)
 	       model->fn[a].number / 8 == model->fn[b].number / 8;
 }
 
-/* Whoever speaks to siblings can be told not to (PCIe r6.0, sec 6.12.1.2). */
-static bool sends_up_by_design(const struct p2pdma_model *model, int fn, int peer)
+/*
+ * A function that can reach siblings has to implement Request Redirect (PCIe
+ * r6.0, sec 6.12.1.2). Without Request Redirect, packets to siblings go up.
+ */
+static bool sends_up_by_design(const struct p2pdma_model *model, int fn,
+			       int peer)
 {
 	if (isolates_by_design(&model->fn[fn]))
 		return true;
-	return !(model->fn[fn].acs.cap & PCI_ACS_RR) && are_siblings(model, fn, peer);
+	return !(model->fn[fn].acs.cap & PCI_ACS_RR) &&
+	       are_siblings(model, fn, peer);
 }
 
 /*
- * Functions of one device have bits by function number (PCIe r6.0, sec 6.12.1.2). If function 0
- * says so they have them by function group (sec 7.8.8.3), which is not read: the bit counts as
- * unknown. So does it where a virtual function has a bus number of its own, because there are two
- * functions of each number then.
+ * Functions of one device have bits by function number (PCIe r6.0, sec
+ * 6.12.1.2), or by function group if function 0 says so (sec 7.8.8.3). Groups
+ * are not modelled: the bit counts as unknown, as with function 0 unreadable.
+ * The bit is also unknown if a virtual function has a bus number of its own,
+ * because two functions then share each function number.
  */
 static int bit_of_function(const struct p2pdma_model *model, int fn, int peer)
 {
@@ -178,7 +192,7 @@ static int bit_of_function(const struct p2pdma_model *model, int fn, int peer)
 	return model->fn[peer].number;
 }
 
-/* Ports have bits by the number of the port that the packet would leave through. */
+/* Ports have bits by port number of the port the packet would leave through. */
 static int bit_of_port(const struct p2pdma_model *model, int peer)
 {
 	if (peer == P2PDMA_MODEL_NONE || !is_downstream_port(&model->fn[peer]))
@@ -186,12 +200,13 @@ static int bit_of_port(const struct p2pdma_model *model, int peer)
 	return model->fn[peer].unreadable ? BIT_UNKNOWN : model->fn[peer].port;
 }
 
-static enum fate egress_control(const struct p2pdma_model *model, int fn, int peer)
+static enum fate egress_control(const struct p2pdma_model *model, int fn,
+				int peer)
 {
 	const struct p2pdma_model_acs *acs = &model->fn[fn].acs;
 	enum fate refused = acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_REFUSED;
-	int bit = is_downstream_port(&model->fn[fn]) ? bit_of_port(model, peer) :
-						       bit_of_function(model, fn, peer);
+	int bit = is_downstream_port(&model->fn[fn]) ?
+		  bit_of_port(model, peer) : bit_of_function(model, fn, peer);
 
 	if (bit == BIT_NOT_CONTROLLED)
 		return acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_CLAIMED;
@@ -200,8 +215,9 @@ static enum fate egress_control(const struct p2pdma_model *model, int fn, int pe
 	return acs->vector[bit / 64] >> (bit % 64) & 1 ? refused : FATE_CLAIMED;
 }
 
-/* PCIe r6.0, sec 6.12.3, says how request redirect and egress control act together. */
-static enum fate control_request(const struct p2pdma_model *model, int fn, int peer)
+/* PCIe r6.0, sec 6.12.3: interaction of Request Redirect and egress control. */
+static enum fate control_request(const struct p2pdma_model *model, int fn,
+				 int peer)
 {
 	const struct p2pdma_model_acs *acs = &model->fn[fn].acs;
 
@@ -216,7 +232,8 @@ static enum fate control_request(const struct p2pdma_model *model, int fn, int p
 	return acs->ctrl & PCI_ACS_RR ? FATE_UP : FATE_CLAIMED;
 }
 
-static enum fate control_completion(const struct p2pdma_model *model, int fn, int peer)
+static enum fate control_completion(const struct p2pdma_model *model, int fn,
+				    int peer)
 {
 	const struct p2pdma_model_function *from = &model->fn[fn];
 
@@ -235,9 +252,10 @@ static bool goes_up(enum fate fate)
 }
 
 /*
- * A packet that a port does not let be claimed enters every port above from below, with a target
- * that is below that port too (PCIe r6.0, sec 6.12.1.1, Upstream Forwarding). Upstream ports
- * have no say in it. A conventional bridge would take the packet for one that is not its own.
+ * A redirected packet enters every port above from below, with a target below
+ * the same port (PCIe r6.0, sec 6.12.1.1, Upstream Forwarding). Upstream ports
+ * always forward. A conventional bridge does not forward an address inside the
+ * bridge's own window.
  */
 static enum fate control_climber(const struct p2pdma_model_function *port)
 {
@@ -250,21 +268,23 @@ static enum fate control_climber(const struct p2pdma_model_function *port)
 	return port->acs.ctrl & PCI_ACS_UF ? FATE_UP : FATE_REFUSED;
 }
 
-/* ---- the way ------------------------------------------------------------------------------ */
-
 static int find_claimer(const struct p2pdma_model *model, int at, int target)
 {
 	int i;
 
 	for (i = 0; i < model->nr; i++)
-		if (i != at && on_one_bus(model, at, i) && holds(model, i, target))
+		if (i != at && on_one_bus(model, at, i) &&
+		    holds(model, i, target))
 			return i;
 	return P2PDMA_MODEL_NONE;
 }
 
-static struct packet send(const struct p2pdma_model *model, int from, int target)
+static struct packet send(const struct p2pdma_model *model, int from,
+			  int target)
 {
-	struct packet packet = { .model = model, .at = from, .target = target, .hops = 1 };
+	struct packet packet = {
+		.model = model, .at = from, .target = target, .hops = 1
+	};
 
 	for (;;) {
 		packet.claimer = find_claimer(model, packet.at, target);
@@ -276,7 +296,8 @@ static struct packet send(const struct p2pdma_model *model, int from, int target
 	}
 }
 
-static void mark(struct p2pdma_model_verdict *verdict, int fn, enum p2pdma_port_effect effect)
+static void mark(struct p2pdma_model_verdict *verdict, int fn,
+		 enum p2pdma_port_effect effect)
 {
 	verdict->effects[fn] |= 1 << effect;
 }
@@ -286,8 +307,9 @@ static bool refused(const struct p2pdma_model_verdict *verdict)
 	return verdict->type == PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 
-/* Only the first refusal is the reason, but what cannot be read comes before what is known. */
-static void refuse(struct p2pdma_model_verdict *verdict, enum p2pdma_reason reason)
+/* The first refusal is the reason, except that UNREADABLE replaces EGRESS. */
+static void refuse(struct p2pdma_model_verdict *verdict,
+		   enum p2pdma_reason reason)
 {
 	if (refused(verdict) && !(verdict->reason == P2PDMA_REASON_EGRESS &&
 				  reason == P2PDMA_REASON_UNREADABLE))
@@ -296,7 +318,8 @@ static void refuse(struct p2pdma_model_verdict *verdict, enum p2pdma_reason reas
 	verdict->reason = reason;
 }
 
-static void apply_fate(struct p2pdma_model_verdict *verdict, int fn, enum fate fate)
+static void apply_fate(struct p2pdma_model_verdict *verdict, int fn,
+		       enum fate fate)
 {
 	switch (fate) {
 	case FATE_CLAIMED:
@@ -320,7 +343,8 @@ static void apply_fate(struct p2pdma_model_verdict *verdict, int fn, enum fate f
 	}
 }
 
-static void climb(const struct p2pdma_model *model, int port, enum p2pdma_reason reason,
+static void climb(const struct p2pdma_model *model, int port,
+		  enum p2pdma_reason reason,
 		  struct p2pdma_model_verdict *verdict)
 {
 	for (; port != P2PDMA_MODEL_NONE; port = model->fn[port].up) {
@@ -335,27 +359,29 @@ static void climb(const struct p2pdma_model *model, int port, enum p2pdma_reason
 	}
 }
 
-/* ---- requests that the client translated -------------------------------------------------- */
-
 /*
- * They carry a CPU address. Direct Translated P2P lets them be claimed (PCIe r6.0, sec 6.12.3);
- * other such requests share the fate of requests for that address.
+ * A request with an address translated by the client carries a CPU address.
+ * Direct Translated P2P exempts the request from redirect and egress control
+ * (PCIe r6.0, sec 6.12.3). Otherwise the fate is @fate, the fate of an
+ * untranslated request for the same address.
  */
-static enum fate fate_of_translated(const struct p2pdma_model *model, int at, enum fate fate)
+static enum fate fate_of_translated(const struct p2pdma_model *model, int at,
+				    enum fate fate)
 {
 	const struct p2pdma_model_function *from = &model->fn[at];
 
-	if (fate != FATE_UP_BY_DESIGN && !isolates_by_design(from) && !from->unreadable &&
-	    from->acs.ctrl & PCI_ACS_DT)
+	if (fate != FATE_UP_BY_DESIGN && !isolates_by_design(from) &&
+	    !from->unreadable && from->acs.ctrl & PCI_ACS_DT)
 		return FATE_CLAIMED;
 	return fate;
 }
 
-/* Translation Blocking is for ports that the request enters from below. */
-static void block_translated(const struct p2pdma_model *model, int port, int end,
-			     struct p2pdma_model_verdict *verdict)
+/* Translation Blocking acts in ports that the request enters from below. */
+static void block_translated(const struct p2pdma_model *model, int port,
+			     int end, struct p2pdma_model_verdict *verdict)
 {
-	for (; port != end && port != P2PDMA_MODEL_NONE; port = model->fn[port].up) {
+	for (; port != end && port != P2PDMA_MODEL_NONE;
+	     port = model->fn[port].up) {
 		const struct p2pdma_model_function *fn = &model->fn[port];
 
 		if (!is_downstream_port(fn) || isolates_by_design(fn))
@@ -369,12 +395,17 @@ static void block_translated(const struct p2pdma_model *model, int port, int end
 	}
 }
 
-/* Where they are claimed below the host bridge, a CPU address must be a bus address. */
-static void send_translated(const struct packet *request, int client, enum fate fate,
+/*
+ * A translated request that is claimed below the host bridge arrives only if
+ * CPU addresses and bus addresses are equal.
+ */
+static void send_translated(const struct packet *request, int client,
+			    enum fate fate,
 			    struct p2pdma_model_verdict *verdict)
 {
 	const struct p2pdma_model *model = request->model;
-	bool claimed = fate == FATE_CLAIMED && verdict->parent != P2PDMA_MODEL_NONE;
+	bool claimed = fate == FATE_CLAIMED &&
+		       verdict->parent != P2PDMA_MODEL_NONE;
 	int pf = model->fn[client].pf;
 
 	if (claimed && model->hosts[model->fn[client].host].offset)
@@ -385,11 +416,11 @@ static void send_translated(const struct packet *request, int client, enum fate 
 		mark(verdict, request->at, P2PDMA_PORT_BLOCKS);
 		refuse(verdict, P2PDMA_REASON_TRANSLATED);
 	}
-	block_translated(model, model->fn[pf == P2PDMA_MODEL_NONE ? client : pf].up,
-			 claimed ? verdict->parent : P2PDMA_MODEL_NONE, verdict);
+	block_translated(model,
+			 model->fn[pf == P2PDMA_MODEL_NONE ? client : pf].up,
+			 claimed ? verdict->parent : P2PDMA_MODEL_NONE,
+			 verdict);
 }
-
-/* ---- policy ------------------------------------------------------------------------------- */
 
 static void deny_from(const struct p2pdma_model *model, int fn, int end,
 		      struct p2pdma_model_verdict *verdict)
@@ -403,22 +434,21 @@ static void deny_from(const struct p2pdma_model *model, int fn, int end,
 	}
 }
 
-/* ---- host bridges ------------------------------------------------------------------------- */
-
-/* From the documents of the vendors and the lists that they sent to the kernel. */
+/* Sources of the lists: documents of the vendors, and lists in the kernel. */
 static bool known_within(u16 vendor, u16 device)
 {
 	switch (vendor) {
 	case 0x8086:
-		return device == 0x3c00 || device == 0x3c01 || device == 0x2f00 ||
-		       device == 0x2f01;
+		return device == 0x3c00 || device == 0x3c01 ||
+		       device == 0x2f00 || device == 0x2f01;
 	case 0x1d17:
-		return device == 0x1003 || (device >= 0x1005 && device <= 0x1007);
+		return device == 0x1003 ||
+		       (device >= 0x1005 && device <= 0x1007);
 	}
 	return false;
 }
 
-/* Data streaming, in-memory analytics and QuickAssist, which Intel puts on root buses. */
+/* Intel's accelerators on root buses: DSA, in-memory analytics, QuickAssist. */
 static bool known_accelerator(u16 device)
 {
 	switch (device) {
@@ -436,8 +466,9 @@ static bool known_across(u16 vendor, u16 device)
 {
 	switch (vendor) {
 	case 0x8086:
-		return (device >= 0x2030 && device <= 0x2033) || device == 0x2020 ||
-		       device == 0x09a2 || known_accelerator(device);
+		return (device >= 0x2030 && device <= 0x2033) ||
+		       device == 0x2020 || device == 0x09a2 ||
+		       known_accelerator(device);
 	case 0x1ae0:
 		return true;
 	case 0x10de:
@@ -448,28 +479,35 @@ static bool known_across(u16 vendor, u16 device)
 	return false;
 }
 
-/* The first function on the root bus speaks for the host bridge if it is 00.0 or a root port. */
-static const struct p2pdma_model_function *speaker(const struct p2pdma_model *model, int host)
+/*
+ * The first function on the root bus identifies the host bridge, provided that
+ * the function is 00.0 or a root port.
+ */
+static const struct p2pdma_model_function *
+speaker(const struct p2pdma_model *model, int host)
 {
 	const struct p2pdma_model_function *fn, *first = NULL;
 
 	for (fn = model->fn; fn < model->fn + model->nr; fn++)
 		if (fn->host == host && fn->up == P2PDMA_MODEL_NONE &&
-		    fn->pf == P2PDMA_MODEL_NONE && (!first || fn->number < first->number))
+		    fn->pf == P2PDMA_MODEL_NONE &&
+		    (!first || fn->number < first->number))
 			first = fn;
-	if (first && (first->number == 0 || first->kind == P2PDMA_MODEL_ROOT_PORT))
+	if (first &&
+	    (first->number == 0 || first->kind == P2PDMA_MODEL_ROOT_PORT))
 		return first;
 	return NULL;
 }
 
 /**
- * p2pdma_model_capability - what is known of a host bridge
+ * p2pdma_model_capability - known peer routing of a host bridge
  * @model: the hierarchy
  * @host: index of the host bridge
  *
  * Return: the capability.
  */
-enum p2pdma_capability p2pdma_model_capability(const struct p2pdma_model *model, int host)
+enum p2pdma_capability p2pdma_model_capability(const struct p2pdma_model *model,
+					       int host)
 {
 	const struct p2pdma_model_function *fn = speaker(model, host);
 
@@ -482,10 +520,11 @@ enum p2pdma_capability p2pdma_model_capability(const struct p2pdma_model *model,
 	return P2PDMA_UNLISTED;
 }
 
-static enum p2pdma_reason ask_host(const struct p2pdma_model *model, int host, bool across,
-				   bool *routes)
+static enum p2pdma_reason ask_host(const struct p2pdma_model *model, int host,
+				   bool across, bool *routes)
 {
-	enum p2pdma_capability capability = p2pdma_model_capability(model, host);
+	enum p2pdma_capability capability =
+		p2pdma_model_capability(model, host);
 
 	*routes = model->hosts[host].policy == P2PDMA_POLICY_ALLOW;
 	if (model->hosts[host].policy != P2PDMA_POLICY_AUTO)
@@ -495,16 +534,22 @@ static enum p2pdma_reason ask_host(const struct p2pdma_model *model, int host, b
 	if (capability == P2PDMA_LISTED_SAME && across)
 		return P2PDMA_REASON_SAME_ONLY;
 	*routes = true;
-	return capability == P2PDMA_CPU ? P2PDMA_REASON_CPU : P2PDMA_REASON_LISTED;
+	return capability == P2PDMA_CPU ? P2PDMA_REASON_CPU :
+					  P2PDMA_REASON_LISTED;
 }
 
-/* Both have to route; the client's is asked first, and the first to refuse is named. */
+/*
+ * Both host bridges have to route. The verdict names the client's host bridge
+ * (@theirs) if @theirs refuses, else the provider's (@ours).
+ */
 static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
 		      struct p2pdma_model_verdict *verdict)
 {
 	bool routes, they_route;
-	enum p2pdma_reason reason = ask_host(model, ours, ours != theirs, &routes);
-	enum p2pdma_reason other = ask_host(model, theirs, ours != theirs, &they_route);
+	enum p2pdma_reason reason =
+		ask_host(model, ours, ours != theirs, &routes);
+	enum p2pdma_reason other =
+		ask_host(model, theirs, ours != theirs, &they_route);
 
 	verdict->host = they_route ? ours : theirs;
 	verdict->reason = they_route ? reason : other;
@@ -512,24 +557,29 @@ static void ask_hosts(const struct p2pdma_model *model, int ours, int theirs,
 					       PCI_P2PDMA_MAP_NOT_SUPPORTED;
 }
 
-/* ---- the verdict -------------------------------------------------------------------------- */
-
-/* With an address for an IOMMU, nobody below the host bridge takes the request for his own. */
-static enum fate fate_of_request(const struct p2pdma_model *model, int client, int at,
-				 enum fate fate)
+/*
+ * An address for an IOMMU is in no window below the host bridge, so egress
+ * control cannot stop the request. A claimed request has a bus address.
+ */
+static enum fate fate_of_request(const struct p2pdma_model *model, int client,
+				 int at, enum fate fate)
 {
-	if (!model->fn[client].iommu || fate == FATE_CLAIMED || is_silent(&model->fn[at]))
+	if (!model->fn[client].iommu || fate == FATE_CLAIMED ||
+	    is_silent(&model->fn[at]))
 		return fate;
 	return fate == FATE_UP_BY_DESIGN ? fate : FATE_UP;
 }
 
-static void meet_at_bridge(const struct packet *request, const struct packet *completion,
-			   int client, struct p2pdma_model_verdict *verdict)
+static void meet_at_bridge(const struct packet *request,
+			   const struct packet *completion, int client,
+			   struct p2pdma_model_verdict *verdict)
 {
 	const struct p2pdma_model *model = request->model;
-	enum fate window = control_request(model, request->at, request->claimer);
+	enum fate window = control_request(model, request->at,
+					   request->claimer);
 	enum fate fate = fate_of_request(model, client, request->at, window);
-	enum fate back = control_completion(model, completion->at, completion->claimer);
+	enum fate back =
+		control_completion(model, completion->at, completion->claimer);
 	enum fate translated = fate_of_translated(model, request->at, window);
 	bool up;
 
@@ -543,24 +593,30 @@ static void meet_at_bridge(const struct packet *request, const struct packet *co
 	up = goes_up(back) || (goes_up(fate) && !verdict->translated);
 	if (up || (model->fn[client].ats && goes_up(translated)))
 		climb(model, verdict->parent,
-		      up ? P2PDMA_REASON_NO_FORWARDING : P2PDMA_REASON_TRANSLATED, verdict);
+		      up ? P2PDMA_REASON_NO_FORWARDING :
+			   P2PDMA_REASON_TRANSLATED,
+		      verdict);
 	if (model->fn[client].ats)
 		send_translated(request, client, translated, verdict);
 }
 
 /*
- * Requests from one root port to another are subject to egress control too. Redirection makes no
- * difference there: to the host bridge is where they go. So where request redirect is on, nothing
- * that egress control says can keep a request away from it.
+ * Egress control also applies to requests between root ports. Redirection makes
+ * no difference, because such requests go to the host bridge anyway. With
+ * Request Redirect on, egress control can only redirect, so every request
+ * reaches the host bridge.
  */
-static void meet_at_host(const struct packet *request, const struct packet *completion,
-			 int client, struct p2pdma_model_verdict *verdict)
+static void meet_at_host(const struct packet *request,
+			 const struct packet *completion, int client,
+			 struct p2pdma_model_verdict *verdict)
 {
 	const struct p2pdma_model *model = request->model;
 	const struct p2pdma_model_function *from = &model->fn[request->at];
-	enum fate window = control_request(model, request->at, request->claimer), fate;
+	enum fate window = control_request(model, request->at,
+					   request->claimer), fate;
 
-	if (from->acs.ctrl & PCI_ACS_RR && window != FATE_UP_BY_DESIGN && !is_silent(from))
+	if (from->acs.ctrl & PCI_ACS_RR && window != FATE_UP_BY_DESIGN &&
+	    !is_silent(from))
 		window = FATE_UP;
 	verdict->translated = model->fn[client].iommu;
 	fate = fate_of_request(model, client, request->at, window);
@@ -570,31 +626,38 @@ static void meet_at_host(const struct packet *request, const struct packet *comp
 	if (!goes_up(fate))
 		apply_fate(verdict, completion->at, fate);
 	if (!refused(verdict) && model->fn[client].ats)
-		send_translated(request, client, fate_of_translated(model, request->at, window),
+		send_translated(request, client,
+				fate_of_translated(model, request->at, window),
 				verdict);
 }
 
-/* A function without access control need not reach its siblings, and does in practice. */
-static void judge_siblings(const struct packet *request, struct p2pdma_model_verdict *verdict)
+/* Without ACS, reaching siblings is optional; in practice, functions do. */
+static void judge_siblings(const struct packet *request,
+			   struct p2pdma_model_verdict *verdict)
 {
 	const struct p2pdma_model *model = request->model;
 
-	if (verdict->type == PCI_P2PDMA_MAP_BUS_ADDR && !model->fn[request->at].acs.present &&
+	if (verdict->type == PCI_P2PDMA_MAP_BUS_ADDR &&
+	    !model->fn[request->at].acs.present &&
 	    are_siblings(model, request->at, request->claimer))
 		verdict->reason = P2PDMA_REASON_SAME_DEVICE;
 }
 
-/* An IOMMU gives every client addresses that it can emit; the bus does not. */
-static void check_mask(const struct p2pdma_model *model, int provider, int client,
-		       struct p2pdma_model_verdict *verdict)
+/* An IOMMU hands out only addresses within the mask of the client. */
+static void check_mask(const struct p2pdma_model *model, int provider,
+		       int client, struct p2pdma_model_verdict *verdict)
 {
-	if (!verdict->translated && model->fn[client].mask < model->fn[provider].top)
+	if (!verdict->translated &&
+	    model->fn[client].mask < model->fn[provider].top)
 		refuse(verdict, P2PDMA_REASON_ADDRESS);
 }
 
-/* What access control does not refuse has to be allowed by whoever decides about the bridges. */
-static void ask_policy(const struct p2pdma_model *model, int provider, int client,
-		       struct p2pdma_model_verdict *verdict)
+/*
+ * The policy deny counts for every bridge on the path, including the parent.
+ * A redirected packet also passes all bridges above the parent.
+ */
+static void ask_policy(const struct p2pdma_model *model, int provider,
+		       int client, struct p2pdma_model_verdict *verdict)
 {
 	int parent = verdict->parent;
 
@@ -602,19 +665,21 @@ static void ask_policy(const struct p2pdma_model *model, int provider, int clien
 	deny_from(model, provider, parent, verdict);
 	if (parent == P2PDMA_MODEL_NONE)
 		return;
-	deny_from(model, parent, verdict->redirected ? P2PDMA_MODEL_NONE : model->fn[parent].up,
+	deny_from(model, parent,
+		  verdict->redirected ? P2PDMA_MODEL_NONE :
+					model->fn[parent].up,
 		  verdict);
 }
 
 /**
- * p2pdma_model_route - decide one route
+ * p2pdma_model_route - decide a route
  * @model: the hierarchy
  * @provider: index of the provider
  * @client: index of the client
- * @verdict: the answer
+ * @verdict: the verdict
  */
-void p2pdma_model_route(const struct p2pdma_model *model, int provider, int client,
-			struct p2pdma_model_verdict *verdict)
+void p2pdma_model_route(const struct p2pdma_model *model, int provider,
+			int client, struct p2pdma_model_verdict *verdict)
 {
 	struct packet request = send(model, client, provider);
 	struct packet completion = send(model, provider, client);
@@ -641,7 +706,8 @@ void p2pdma_model_route(const struct p2pdma_model *model, int provider, int clie
 		meet_at_bridge(&request, &completion, client, verdict);
 	ask_policy(model, provider, client, verdict);
 	if (!refused(verdict) && (host || verdict->redirected))
-		ask_hosts(model, model->fn[provider].host, model->fn[client].host, verdict);
+		ask_hosts(model, model->fn[provider].host,
+			  model->fn[client].host, verdict);
 	else
 		judge_siblings(&request, verdict);
 	check_mask(model, provider, client, verdict);

@@ -2,10 +2,10 @@
 /*
  * Random hierarchies for the model of the route rules, and pictures of them.
  *
- * What comes out could stand in a machine: ports, bridges and devices are where the specification
- * lets them be. Control bits, port numbers and policies are anything, with a density that is drawn
- * once for a hierarchy, because trees in which everything redirects and trees in which hardly
- * anything does find different mistakes.
+ * Every hierarchy is valid: ports, bridges and devices are where the
+ * specification allows. Control bits, port numbers and policies are arbitrary.
+ * Densities are drawn once for a hierarchy, because a tree where every port
+ * redirects and a tree where hardly any port redirects find different bugs.
  */
 
 #include <linux/kernel.h>
@@ -16,28 +16,35 @@
 
 #define GIB	0x40000000LL
 
-/* Known or nearly known; all is drawn from here that a root bus may begin with. */
+/* Listed host bridges and near misses, for the first function of a root bus. */
 static const u32 random_ids[] = {
-	0x80863c00, 0x80863c01, 0x80862f00, 0x80862f01, 0x80862030, 0x80862031, 0x80862032,
-	0x80862033, 0x80862020, 0x808609a2, 0x80860b25, 0x80860cfe, 0x80864944, 0x1ae00001,
-	0x1ae0ffff,
-	0x10de2f95, 0x10de2f96, 0x10de2f97, 0x10de2f98, 0x1d171003, 0x1d171005, 0x1d171006,
-	0x1d171007, 0x1d171008,
-	0x80863c02, 0x80862034, 0x80862f95, 0x10de2f94, 0x10de2f99, 0x1d171004, 0x1d172030,
-	0x1ae1ffff,
+	0x80863c00, 0x80863c01, 0x80862f00, 0x80862f01, 0x80862030, 0x80862031,
+	0x80862032, 0x80862033, 0x80862020, 0x808609a2, 0x80860b25, 0x80860cfe,
+	0x80864944, 0x1ae00001, 0x1ae0ffff, 0x10de2f95, 0x10de2f96, 0x10de2f97,
+	0x10de2f98, 0x1d171003, 0x1d171005, 0x1d171006, 0x1d171007, 0x1d171008,
+
+	0x80863c02, 0x80862034, 0x80862f95, 0x10de2f94, 0x10de2f99, 0x1d171004,
+	0x1d172030, 0x1ae1ffff,
 };
 
-/* Isolation without a capability, by kind of function; see p2pdma_model.c. */
-static const u32 port_quirks[] = { 0x1d170710, 0x1d170740, 0x17cb0400, 0x1d170760 };
+/*
+ * IDs with a quirk in p2pdma_model.c, by kind of function: 32-bit ACS registers
+ * for root ports, isolation by design for ports and endpoints. The last ID of
+ * each array has no quirk.
+ */
+static const u32 port_quirks[] = {
+	0x1d170710, 0x1d170740, 0x17cb0400, 0x1d170760
+};
+
 static const u32 root_port_quirks[] = { 0x8086a110, 0x80869d1b, 0x8086a1ff };
 static const u32 endpoint_quirks[] = { 0x19240903, 0x80861521, 0x19240904 };
 
 /**
  * struct generator - a hierarchy in the making
- * @model: what there is of it
- * @limits: what it may be
- * @state: of the random numbers
- * @size: how many functions are to come
+ * @model: the hierarchy so far
+ * @limits: limits of the hierarchy
+ * @state: state of the random number generator
+ * @size: number of functions at which the current host bridge is full
  * @acs: percentage of functions that have access control
  * @on: percentage of control bits that are on
  * @forward: percentage of ports that forward upstream
@@ -64,9 +71,7 @@ struct generator {
 	int mask;
 };
 
-/* ---- random numbers ----------------------------------------------------------------------- */
-
-/* Two rounds of multiply and shift spread every bit of the state over all bits of the result. */
+/* Two rounds of multiply and shift spread every input bit over the result. */
 static u64 scramble(u64 x)
 {
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -75,11 +80,12 @@ static u64 scramble(u64 x)
 }
 
 /**
- * p2pdma_model_seed - seed of one of many hierarchies
- * @seed: of all of them
- * @nr: which one
+ * p2pdma_model_seed - derive the seed of a hierarchy in a series
+ * @seed: seed of the series
+ * @nr: number of the hierarchy
  *
- * Return: the seed; the hierarchy number 0 has @seed itself, so that it can be made again.
+ * Return: the seed. Hierarchy 0 has @seed, so any hierarchy can be made again
+ * alone as number 0 of a series.
  */
 u64 p2pdma_model_seed(u64 seed, u64 nr)
 {
@@ -108,9 +114,8 @@ static int one_of(struct generator *gen, const int *values, u32 nr)
 }
 
 #define ONE_OF(gen, ...) \
-	one_of(gen, (const int []) { __VA_ARGS__ }, ARRAY_SIZE(((const int []) { __VA_ARGS__ })))
-
-/* ---- functions ---------------------------------------------------------------------------- */
+	one_of(gen, (const int []) { __VA_ARGS__ }, \
+	       ARRAY_SIZE(((const int []) { __VA_ARGS__ })))
 
 static u64 random_vector(struct generator *gen)
 {
@@ -129,7 +134,9 @@ static u64 random_vector(struct generator *gen)
 
 static u8 random_control(struct generator *gen, bool port)
 {
-	static const u8 bits[] = { PCI_ACS_SV, PCI_ACS_TB, PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_DT };
+	static const u8 bits[] = {
+		PCI_ACS_SV, PCI_ACS_TB, PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_DT
+	};
 	unsigned int i;
 	u8 ctrl = 0;
 
@@ -142,19 +149,22 @@ static u8 random_control(struct generator *gen, bool port)
 }
 
 /*
- * A function need not reach its siblings, and then implements less. A port without Request
- * Redirect is a mistake, but none that isolates.
+ * An endpoint that cannot reach siblings may leave Request Redirect out. A port
+ * without Request Redirect violates the specification, but does not isolate.
  */
 static u8 random_capability(struct generator *gen, bool port)
 {
-	u8 cap = PCI_ACS_SV | PCI_ACS_TB | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF | PCI_ACS_DT;
+	u8 cap = PCI_ACS_SV | PCI_ACS_TB | PCI_ACS_RR | PCI_ACS_CR |
+		 PCI_ACS_UF | PCI_ACS_DT;
 
 	if (chance(gen, port ? 95 : 60))
 		return cap;
-	return ONE_OF(gen, 0, PCI_ACS_SV, PCI_ACS_CR | PCI_ACS_DT) | (port ? PCI_ACS_UF : 0);
+	return ONE_OF(gen, 0, PCI_ACS_SV, PCI_ACS_CR | PCI_ACS_DT) |
+	       (port ? PCI_ACS_UF : 0);
 }
 
-static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs, bool port)
+static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs,
+		       bool port)
 {
 	unsigned int i;
 
@@ -168,7 +178,8 @@ static void random_acs(struct generator *gen, struct p2pdma_model_acs *acs, bool
 	acs->cap |= PCI_ACS_EC;
 	if (chance(gen, 80))
 		acs->ctrl |= PCI_ACS_EC;
-	acs->bits = ONE_OF(gen, 1, 2, 4, 5, 8, 16, 31, 32, 33, 64, 65, 255, 256, 256, 256, 256);
+	acs->bits = ONE_OF(gen, 1, 2, 4, 5, 8, 16, 31, 32, 33, 64, 65, 255, 256,
+			   256, 256, 256);
 	for (i = 0; i < ARRAY_SIZE(acs->vector); i++)
 		acs->vector[i] = random_vector(gen);
 }
@@ -183,8 +194,9 @@ static struct p2pdma_model_function *at(struct generator *gen, int fn)
 	return &gen->model->fn[fn];
 }
 
-/* Every hierarchy has room for one more than its size, so nobody needs to look whether it fits. */
-static int add(struct generator *gen, enum p2pdma_model_kind kind, int host, int up, u16 number)
+/* No bounds check: callers stop at full(), and the table has a spare entry. */
+static int add(struct generator *gen, enum p2pdma_model_kind kind, int host,
+	       int up, u16 number)
 {
 	int nr = gen->model->nr++;
 	struct p2pdma_model_function *fn = at(gen, nr);
@@ -202,13 +214,14 @@ static int add(struct generator *gen, enum p2pdma_model_kind kind, int host, int
 	if (kind == P2PDMA_MODEL_ENDPOINT || kind == P2PDMA_MODEL_RCIEP)
 		fn->ats = chance(gen, 25);
 	fn->iommu = chance(gen, gen->iommu);
-	fn->mask = chance(gen, gen->mask) ? ONE_OF(gen, 32, 36, 39, 40, 48) : 64;
+	fn->mask = chance(gen, gen->mask) ?
+		   ONE_OF(gen, 32, 36, 39, 40, 48) : 64;
 	fn->top = ONE_OF(gen, 32, 40, 40, 48);
 	return nr;
 }
 
-static int add_port(struct generator *gen, enum p2pdma_model_kind kind, int host, int up,
-		    u16 number, u8 port)
+static int add_port(struct generator *gen, enum p2pdma_model_kind kind,
+		    int host, int up, u16 number, u8 port)
 {
 	int fn = add(gen, kind, host, up, number);
 
@@ -217,10 +230,12 @@ static int add_port(struct generator *gen, enum p2pdma_model_kind kind, int host
 	return fn;
 }
 
-/* A virtual function differs from its siblings in its number only, as far as mock_pci goes. */
-static void add_vf(struct generator *gen, int pf, u16 number, const struct p2pdma_model_acs *acs)
+/* mock_pci gives all virtual functions of a function the same registers. */
+static void add_vf(struct generator *gen, int pf, u16 number,
+		   const struct p2pdma_model_acs *acs)
 {
-	int nr = add(gen, at(gen, pf)->kind, at(gen, pf)->host, at(gen, pf)->up, number);
+	int nr = add(gen, at(gen, pf)->kind, at(gen, pf)->host, at(gen, pf)->up,
+		     number);
 	struct p2pdma_model_function *vf = at(gen, nr);
 
 	vf->pf = pf;
@@ -248,9 +263,7 @@ static void add_vfs(struct generator *gen, int pf, u16 first, int nr)
 	}
 }
 
-/* ---- devices ------------------------------------------------------------------------------ */
-
-/* Without ARI there are eight functions, the virtual ones among them. */
+/* Without ARI, a device has at most 8 functions, virtual functions included. */
 static void random_vfs(struct generator *gen, int first, int last, bool ari)
 {
 	u16 next = at(gen, last)->number + 1;
@@ -276,7 +289,7 @@ static void random_groups(struct generator *gen, int first, int last)
 		at(gen, fn)->group = below(gen, 8);
 }
 
-/* The device below a link. */
+/* Add the device below a link. */
 static void random_device(struct generator *gen, int up)
 {
 	int functions = chance(gen, 50) ? 1 : 2 + below(gen, 3);
@@ -307,7 +320,8 @@ static void random_conventional(struct generator *gen, int up, int depth)
 
 	for (number = 0; devices-- && !full(gen); number += 8) {
 		if (depth > 0 && chance(gen, 25)) {
-			int bridge = add(gen, P2PDMA_MODEL_BRIDGE, host, up, number);
+			int bridge =
+				add(gen, P2PDMA_MODEL_BRIDGE, host, up, number);
 
 			random_conventional(gen, bridge, depth - 1);
 			continue;
@@ -318,37 +332,41 @@ static void random_conventional(struct generator *gen, int up, int depth)
 	}
 }
 
-/* Some come in pairs: two bridges in one device. */
+/* Some devices consist of two bridges. */
 static void random_pcie_to_pci(struct generator *gen, int up, int depth)
 {
 	int functions = chance(gen, 80) ? 1 : 2;
 	u16 number;
 
 	for (number = 0; functions-- && !full(gen); number++)
-		random_conventional(gen, add(gen, P2PDMA_MODEL_PCIE_TO_PCI, at(gen, up)->host, up,
-					     number), depth - 1);
+		random_conventional(gen,
+				    add(gen, P2PDMA_MODEL_PCIE_TO_PCI,
+					at(gen, up)->host, up, number),
+				    depth - 1);
 }
 
 static void random_link(struct generator *gen, int up, int depth);
 
-/* Port numbers need be neither dense nor in the order of device numbers. */
+/* Port numbers may have gaps and wrap around at 256. */
 static void random_downstream_ports(struct generator *gen, int up, int depth)
 {
 	int ports = chance(gen, 90) ? 1 + below(gen, 4) : 5 + below(gen, 8);
-	int step = ONE_OF(gen, 1, 1, 2, 8), port = ONE_OF(gen, 0, 1, 2, 4, 28, 60, 150, 248);
+	int step = ONE_OF(gen, 1, 1, 2, 8),
+	    port = ONE_OF(gen, 0, 1, 2, 4, 28, 60, 150, 248);
 	bool one_device = ports <= 8 && chance(gen, 20);
 	int host = at(gen, up)->host;
 	u16 number;
 	int fn;
 
 	for (number = 0; ports-- && !full(gen); number += one_device ? 1 : 8) {
-		fn = add_port(gen, P2PDMA_MODEL_DOWNSTREAM, host, up, number, port);
+		fn = add_port(gen, P2PDMA_MODEL_DOWNSTREAM, host, up, number,
+			      port);
 		port += step;
 		random_link(gen, fn, depth - 1);
 	}
 }
 
-/* The upstream port may be one function of several, the others being endpoints. */
+/* The upstream port may share a device with endpoints. */
 static void random_switch(struct generator *gen, int up, int depth)
 {
 	int host = at(gen, up)->host;
@@ -379,21 +397,21 @@ static void random_link(struct generator *gen, int up, int depth)
 		random_device(gen, up);
 }
 
-/* ---- root buses --------------------------------------------------------------------------- */
-
 static u16 next_slot(u16 number)
 {
 	return (number / 8 + 1) * 8;
 }
 
-/* Several root ports may be functions of one device. */
-static u16 random_root_ports(struct generator *gen, int host, u16 number, u8 *port)
+/* Root ports may be functions of one device. */
+static u16 random_root_ports(struct generator *gen, int host, u16 number,
+			     u8 *port)
 {
 	int functions = chance(gen, 60) ? 1 : 2 + below(gen, 3);
 	int fn;
 
 	for (; functions-- && !full(gen); number++) {
-		fn = add_port(gen, P2PDMA_MODEL_ROOT_PORT, host, P2PDMA_MODEL_NONE, number, *port);
+		fn = add_port(gen, P2PDMA_MODEL_ROOT_PORT, host,
+			      P2PDMA_MODEL_NONE, number, *port);
 		*port += ONE_OF(gen, 1, 1, 1, 3);
 		random_link(gen, fn, gen->limits->depth);
 	}
@@ -402,8 +420,8 @@ static u16 random_root_ports(struct generator *gen, int host, u16 number, u8 *po
 
 static u16 random_root_device(struct generator *gen, int host, u16 number)
 {
-	int kind = ONE_OF(gen, P2PDMA_MODEL_RCIEP, P2PDMA_MODEL_RCIEP, P2PDMA_MODEL_ENDPOINT,
-			  P2PDMA_MODEL_CONV);
+	int kind = ONE_OF(gen, P2PDMA_MODEL_RCIEP, P2PDMA_MODEL_RCIEP,
+			  P2PDMA_MODEL_ENDPOINT, P2PDMA_MODEL_CONV);
 	int functions = chance(gen, 60) ? 1 : 2 + below(gen, 2);
 	int fn;
 
@@ -415,7 +433,8 @@ static u16 random_root_device(struct generator *gen, int host, u16 number)
 	return next_slot(number - 1);
 }
 
-static u16 random_root_entry(struct generator *gen, int host, u16 number, u8 *port)
+static u16 random_root_entry(struct generator *gen, int host, u16 number,
+			     u8 *port)
 {
 	u32 what = below(gen, 100);
 	int bridge;
@@ -435,17 +454,24 @@ static void set_identity(struct p2pdma_model_function *fn, u32 id)
 	fn->device = id & 0xffff;
 }
 
-/* The vector is where the wide layout has its control register. */
-static void random_quirk(struct generator *gen, struct p2pdma_model_function *fn)
+/* The wide layout has the control register at the offset of the vector. */
+static void random_quirk(struct generator *gen,
+			 struct p2pdma_model_function *fn)
 {
 	if (!chance(gen, gen->quirk) || fn->pf != P2PDMA_MODEL_NONE)
 		return;
 	if (fn->kind == P2PDMA_MODEL_ROOT_PORT && chance(gen, 50))
-		set_identity(fn, root_port_quirks[below(gen, ARRAY_SIZE(root_port_quirks))]);
-	else if (fn->kind == P2PDMA_MODEL_ROOT_PORT || fn->kind == P2PDMA_MODEL_DOWNSTREAM)
-		set_identity(fn, port_quirks[below(gen, ARRAY_SIZE(port_quirks))]);
+		set_identity(fn,
+			     root_port_quirks[below(gen,
+					      ARRAY_SIZE(root_port_quirks))]);
+	else if (fn->kind == P2PDMA_MODEL_ROOT_PORT ||
+		 fn->kind == P2PDMA_MODEL_DOWNSTREAM)
+		set_identity(fn,
+			     port_quirks[below(gen, ARRAY_SIZE(port_quirks))]);
 	else if (fn->kind == P2PDMA_MODEL_ENDPOINT)
-		set_identity(fn, endpoint_quirks[below(gen, ARRAY_SIZE(endpoint_quirks))]);
+		set_identity(fn,
+			     endpoint_quirks[below(gen,
+					     ARRAY_SIZE(endpoint_quirks))]);
 	if (!p2pdma_model_is_wide(fn))
 		return;
 	fn->acs.bits = 0;
@@ -453,7 +479,7 @@ static void random_quirk(struct generator *gen, struct p2pdma_model_function *fn
 	fn->acs.ctrl &= ~PCI_ACS_EC;
 }
 
-/* Numbers that mean something elsewhere must not mean anything here. */
+/* The rules must ignore a host bridge's ID in functions after the first. */
 static void random_identities(struct generator *gen, int first)
 {
 	int fn;
@@ -461,7 +487,8 @@ static void random_identities(struct generator *gen, int first)
 	for (fn = first; fn < gen->model->nr; fn++) {
 		u32 id = random_ids[below(gen, ARRAY_SIZE(random_ids))];
 
-		if (chance(gen, fn == first ? 75 : 4) && at(gen, fn)->pf == P2PDMA_MODEL_NONE)
+		if (chance(gen, fn == first ? 75 : 4) &&
+		    at(gen, fn)->pf == P2PDMA_MODEL_NONE)
 			set_identity(at(gen, fn), id);
 		else
 			random_quirk(gen, at(gen, fn));
@@ -484,11 +511,12 @@ static void random_host(struct generator *gen, int host)
 {
 	struct p2pdma_model_host *bridge = &gen->model->hosts[host];
 
-	/* Statements, because initialisers draw their numbers in any order. */
+	/* No initializer: the order of draws would be unspecified. */
 	bridge->offset = ONE_OF(gen, 0, 0, 1, -1, 4) * GIB;
 	bridge->io_offset = ONE_OF(gen, 0, 0x10000);
-	bridge->policy = ONE_OF(gen, P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO,
-				P2PDMA_POLICY_AUTO, P2PDMA_POLICY_ALLOW, P2PDMA_POLICY_DENY);
+	bridge->policy = ONE_OF(gen, P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO,
+				P2PDMA_POLICY_AUTO, P2PDMA_POLICY_AUTO,
+				P2PDMA_POLICY_ALLOW, P2PDMA_POLICY_DENY);
 	random_root_bus(gen, host);
 }
 
@@ -507,14 +535,16 @@ static void random_densities(struct generator *gen)
 
 /**
  * p2pdma_model_random - make a random hierarchy
- * @model: where it goes
- * @seed: the same seed and limits give the same hierarchy
- * @limits: how large and how strange it may be
+ * @model: the new hierarchy
+ * @seed: seed; equal seeds and limits give equal hierarchies
+ * @limits: limits of the hierarchy
  */
 void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 			 const struct p2pdma_model_limits *limits)
 {
-	struct generator gen = { .model = model, .limits = limits, .state = seed };
+	struct generator gen = {
+		.model = model, .limits = limits, .state = seed
+	};
 	int most = min(limits->functions, P2PDMA_MODEL_FUNCTIONS) - 1;
 	int host;
 
@@ -525,13 +555,15 @@ void p2pdma_model_random(struct p2pdma_model *model, u64 seed,
 	for (host = 0; host < model->nr_hosts; host++) {
 		int rest = most - model->nr;
 
-		/* What one host bridge leaves is for the next. */
-		gen.size = model->nr + min(rest, 3 + (int)below(&gen, max(rest, 1)));
+		/* The next host bridge may use what is left of the limit. */
+		gen.size = model->nr +
+			   min(rest, 3 + (int)below(&gen, max(rest, 1)));
 		random_host(&gen, host);
 	}
 }
 
-static void shake_function(struct generator *gen, struct p2pdma_model_function *fn)
+static void shake_function(struct generator *gen,
+			   struct p2pdma_model_function *fn)
 {
 	unsigned int i;
 	bool port;
@@ -551,12 +583,14 @@ static void shake_function(struct generator *gen, struct p2pdma_model_function *
 }
 
 /**
- * p2pdma_model_shake - change what can be changed in a hierarchy that stands
+ * p2pdma_model_shake - change settings of an existing hierarchy
  * @model: the hierarchy
- * @seed: the same seed makes the same changes
+ * @seed: seed; equal seeds make equal changes
  *
- * Access control of functions that have it, except virtual ones, what is unreadable, and the
- * processor. A virtual function remains as readable as its physical function.
+ * Changes access control of functions with the capability, unreadable
+ * functions, functions with an IOMMU, and the processor. A virtual function
+ * keeps access control and IOMMU, and becomes as readable as the physical
+ * function.
  */
 void p2pdma_model_shake(struct p2pdma_model *model, u64 seed)
 {
@@ -569,23 +603,22 @@ void p2pdma_model_shake(struct p2pdma_model *model, u64 seed)
 		if (model->fn[i].pf == P2PDMA_MODEL_NONE)
 			shake_function(&gen, &model->fn[i]);
 		else
-			model->fn[i].unreadable = model->fn[model->fn[i].pf].unreadable;
+			model->fn[i].unreadable =
+				model->fn[model->fn[i].pf].unreadable;
 	}
 }
 
-/* ---- pictures ----------------------------------------------------------------------------- */
-
 /**
- * struct text - one line
- * @len: characters in it
- * @line: the line
+ * struct text - a line of output
+ * @len: length of @line
+ * @line: the characters
  */
 struct text {
 	int len;
 	char line[240];
 };
 
-/* A line that is too long loses its end. */
+/* Truncates the line if @text is full. */
 static __printf(2, 3) void put(struct text *text, const char *format, ...)
 {
 	int room = sizeof(text->line) - text->len;
@@ -656,7 +689,9 @@ static const char * const effect_words[] = {
 
 static void put_acs(struct text *text, const struct p2pdma_model_acs *acs)
 {
-	static const char * const words[] = { "SV", "TB", "RR", "CR", "UF", "EC", "DT" };
+	static const char * const words[] = {
+		"SV", "TB", "RR", "CR", "UF", "EC", "DT"
+	};
 	unsigned int i;
 
 	if (!acs->present)
@@ -672,27 +707,32 @@ static void put_acs(struct text *text, const struct p2pdma_model_acs *acs)
 		put(text, " %llx", (unsigned long long)acs->vector[i]);
 }
 
-static void put_function(struct text *text, const struct p2pdma_model *model, int nr)
+static void put_function(struct text *text, const struct p2pdma_model *model,
+			 int nr)
 {
 	const struct p2pdma_model_function *fn = &model->fn[nr];
 
 	put(text, "#%d ", nr);
 	if (fn->number > 255)
 		put(text, "next bus ");
-	put(text, "%02x.%x %s", fn->number / 8 % 32, fn->number % 8, kind_words[fn->kind]);
+	put(text, "%02x.%x %s", fn->number / 8 % 32, fn->number % 8,
+	    kind_words[fn->kind]);
 	if (fn->pf != P2PDMA_MODEL_NONE)
 		put(text, ", VF of #%d", fn->pf);
 	if (fn->vendor)
 		put(text, " [%04x:%04x]", fn->vendor, fn->device);
-	if (fn->kind == P2PDMA_MODEL_ROOT_PORT || fn->kind == P2PDMA_MODEL_DOWNSTREAM)
+	if (fn->kind == P2PDMA_MODEL_ROOT_PORT ||
+	    fn->kind == P2PDMA_MODEL_DOWNSTREAM)
 		put(text, " %u", fn->port);
 	put_acs(text, &fn->acs);
 	if (fn->ari)
 		put(text, ", ARI");
 	if (fn->groups || fn->group)
-		put(text, fn->groups ? ", groups on, group %u" : ", group %u", fn->group);
-	put(text, "%s%s%s%s", fn->ats ? ", ATS" : "", fn->iommu ? ", IOMMU" : "",
-	    fn->unreadable ? ", unreadable" : "", policy_words[fn->policy]);
+		put(text, fn->groups ? ", groups on, group %u" : ", group %u",
+		    fn->group);
+	put(text, "%s%s%s%s", fn->ats ? ", ATS" : "",
+	    fn->iommu ? ", IOMMU" : "", fn->unreadable ? ", unreadable" : "",
+	    policy_words[fn->policy]);
 	if (fn->mask < 64)
 		put(text, ", emits %u bits", fn->mask);
 	if (!p2pdma_model_is_bridge(model, nr))
@@ -704,16 +744,19 @@ static bool more_on_bus(const struct p2pdma_model *model, int fn)
 	int i;
 
 	for (i = fn + 1; i < model->nr; i++)
-		if (model->fn[i].host == model->fn[fn].host && model->fn[i].up == model->fn[fn].up)
+		if (model->fn[i].host == model->fn[fn].host &&
+		    model->fn[i].up == model->fn[fn].up)
 			return true;
 	return false;
 }
 
-static void put_branches(struct text *text, const struct p2pdma_model *model, int fn)
+static void put_branches(struct text *text, const struct p2pdma_model *model,
+			 int fn)
 {
 	int depth = 0, above;
 
-	for (above = model->fn[fn].up; above != P2PDMA_MODEL_NONE; above = model->fn[above].up)
+	for (above = model->fn[fn].up; above != P2PDMA_MODEL_NONE;
+	     above = model->fn[above].up)
 		depth++;
 	for (; depth; depth--) {
 		int i;
@@ -732,9 +775,10 @@ static void draw_host(const struct p2pdma_model *model, int host,
 	struct text text = {};
 	int fn;
 
-	put(&text, "host bridge %d: %s%s, offset %lld GiB, I/O offset %lld", host,
-	    capability_words[p2pdma_model_capability(model, host)], policy_words[bridge->policy],
-	    (long long)(bridge->offset / GIB), (long long)bridge->io_offset);
+	put(&text, "host bridge %d: %s%s, offset %lld GiB, I/O offset %lld",
+	    host, capability_words[p2pdma_model_capability(model, host)],
+	    policy_words[bridge->policy], (long long)(bridge->offset / GIB),
+	    (long long)bridge->io_offset);
 	printer->line(printer, text.line);
 	for (fn = 0; fn < model->nr; fn++) {
 		if (model->fn[fn].host != host)
@@ -748,10 +792,12 @@ static void draw_host(const struct p2pdma_model *model, int host,
 
 /**
  * p2pdma_model_draw - draw a hierarchy
- * @model: the hierarchy, in which all that is below a bridge stands right behind it
- * @printer: where the picture goes
+ * @model: the hierarchy; all functions below a bridge come directly after the
+ *	bridge
+ * @printer: output of the drawing
  */
-void p2pdma_model_draw(const struct p2pdma_model *model, struct p2pdma_model_printer *printer)
+void p2pdma_model_draw(const struct p2pdma_model *model,
+		       struct p2pdma_model_printer *printer)
 {
 	int host;
 
@@ -760,13 +806,14 @@ void p2pdma_model_draw(const struct p2pdma_model *model, struct p2pdma_model_pri
 }
 
 /**
- * p2pdma_model_print_verdict - print an answer
+ * p2pdma_model_print_verdict - print a verdict
  * @model: the hierarchy
- * @name: who answers
- * @verdict: the answer
- * @printer: where it goes
+ * @name: name of the verdict's source
+ * @verdict: the verdict
+ * @printer: output of the line
  */
-void p2pdma_model_print_verdict(const struct p2pdma_model *model, const char *name,
+void p2pdma_model_print_verdict(const struct p2pdma_model *model,
+				const char *name,
 				const struct p2pdma_model_verdict *verdict,
 				struct p2pdma_model_printer *printer)
 {
@@ -774,8 +821,9 @@ void p2pdma_model_print_verdict(const struct p2pdma_model *model, const char *na
 	unsigned int i;
 	int fn;
 
-	put(&text, "%s: %s, %s, %s%sdistance %d", name, type_words[verdict->type],
-	    reason_words[verdict->reason], verdict->redirected ? "redirected, " : "",
+	put(&text, "%s: %s, %s, %s%sdistance %d", name,
+	    type_words[verdict->type], reason_words[verdict->reason],
+	    verdict->redirected ? "redirected, " : "",
 	    verdict->translated ? "IOMMU, " : "", verdict->distance);
 	if (verdict->parent != P2PDMA_MODEL_NONE)
 		put(&text, ", parent #%d", verdict->parent);
@@ -789,17 +837,19 @@ void p2pdma_model_print_verdict(const struct p2pdma_model *model, const char *na
 }
 
 /**
- * p2pdma_model_agree - compare two answers
+ * p2pdma_model_agree - compare two verdicts
  * @model: the hierarchy
- * @a: one
- * @b: the other
+ * @a: first verdict
+ * @b: second verdict
  *
- * Return: true if they are the same in all that either says.
+ * Return: true if all fields are equal, and the effects of all functions.
  */
-bool p2pdma_model_agree(const struct p2pdma_model *model, const struct p2pdma_model_verdict *a,
+bool p2pdma_model_agree(const struct p2pdma_model *model,
+			const struct p2pdma_model_verdict *a,
 			const struct p2pdma_model_verdict *b)
 {
-	return a->type == b->type && a->reason == b->reason && a->redirected == b->redirected &&
+	return a->type == b->type && a->reason == b->reason &&
+	       a->redirected == b->redirected &&
 	       a->translated == b->translated && a->distance == b->distance &&
 	       a->parent == b->parent && a->host == b->host &&
 	       !memcmp(a->effects, b->effects, model->nr);

@@ -82,7 +82,7 @@ static struct mock_pci *peers_add(struct kunit *test)
 	return mock_pci_add(test, peer_rows, NR);
 }
 
-/* The line of @client about @provider, without the name, as it is now. */
+/* Returns the line of @client about @provider, without the provider's name. */
 static const char *line_of(struct kunit *test, struct mock_pci *mock,
 			   unsigned int client, unsigned int provider)
 {
@@ -90,9 +90,10 @@ static const char *line_of(struct kunit *test, struct mock_pci *mock,
 	const char *name = pci_name(mock_pci_dev(mock, provider));
 
 	KUNIT_ASSERT_NOT_NULL(test, text);
-	KUNIT_ASSERT_GT(test, mock_pci_sysfs_read(test,
-						  &mock_pci_dev(mock, client)->dev,
-						  "p2pdma/peers", text, SZ_16K),
+	KUNIT_ASSERT_GT(test,
+			mock_pci_sysfs_read(test,
+					    &mock_pci_dev(mock, client)->dev,
+					    "p2pdma/peers", text, SZ_16K),
 			0);
 	while ((line = strsep(&text, "\n")))
 		if (!strncmp(line, name, strlen(name)) &&
@@ -102,7 +103,7 @@ static const char *line_of(struct kunit *test, struct mock_pci *mock,
 	return NULL;
 }
 
-/* Each port says what it does. */
+/* The line names every port with an effect. */
 static void ports_with_effects(struct kunit *test)
 {
 	struct mock_pci *mock = peers_add(test);
@@ -120,7 +121,7 @@ static void ports_with_effects(struct kunit *test)
 			   "none 4 0001:01:00.0 unreadable 0001:02:00.0=redirects 0001:02:01.0=unreadable");
 }
 
-/* An IOMMU that takes part is named. */
+/* The line names an IOMMU that translates. */
 static void iommu_is_named(struct kunit *test)
 {
 	struct mock_pci *mock = peers_add(test);
@@ -136,11 +137,12 @@ static void iommu_is_named(struct kunit *test)
 static void deny(struct kunit *test, struct mock_pci *mock, unsigned int row)
 {
 	KUNIT_ASSERT_EQ(test,
-			mock_pci_sysfs_write(test, &mock_pci_dev(mock, row)->dev,
+			mock_pci_sysfs_write(test,
+					     &mock_pci_dev(mock, row)->dev,
 					     "p2pdma/policy", "deny"), 4);
 }
 
-/* A name inside another name is still a port, and a denied one is told. */
+/* A port is listed even if another name contains the name of the port. */
 static void ports_are_whole_words(struct kunit *test)
 {
 	struct mock_pci *mock = peers_add(test);
@@ -155,7 +157,7 @@ static void ports_are_whole_words(struct kunit *test)
 			   "none 6 pci0001:00,pci10001:00 unreadable 0001:00:01.0=unreadable 0001:00:01.0=denied 0001:02:00.0=denied 10001:00:01.0=denied");
 }
 
-/* Without power there is no answer, which is no verdict. */
+/* A port in D3cold does not answer, and the line gives no verdict. */
 static void sleepers_are_unknown(struct kunit *test)
 {
 	struct mock_pci *mock = peers_add(test);
@@ -176,13 +178,13 @@ static void sleepers_are_unknown(struct kunit *test)
 #define ROUNDS	16
 
 /**
- * struct reader - reads peers of one function all the time
+ * struct reader - thread that reads p2pdma/peers of a function all the time
  * @mnt: sysfs
  * @path: path of the file in sysfs
- * @stop: ask the reader to end
- * @done: the reader has ended
- * @progress: where others wait for @rounds
- * @rounds: number of tables that were read
+ * @stop: tells the thread to end
+ * @done: completed at the end of the thread
+ * @progress: wait queue for changes of @rounds
+ * @rounds: number of tables read so far
  */
 struct reader {
 	struct vfsmount *mnt;
@@ -228,13 +230,14 @@ static void wait_for_reader(struct kunit *test, struct reader *reader)
 }
 
 /*
- * While somebody reads, hierarchies come and go, and with them the means to
- * read their configuration space. KASAN watches.
+ * During reads, hierarchies come and go, together with the means to read
+ * configuration space. KASAN checks for uses after free.
  */
 static void hosts_go_while_somebody_reads(struct kunit *test)
 {
 	struct mock_pci_row *rows = mock_pci_copy(test, peer_rows, NR);
-	struct reader *reader = kunit_kzalloc(test, sizeof(*reader), GFP_KERNEL);
+	struct reader *reader = kunit_kzalloc(test, sizeof(*reader),
+					      GFP_KERNEL);
 	struct mock_pci *mock = peers_add(test), *guest;
 	struct task_struct *task;
 	unsigned int i;

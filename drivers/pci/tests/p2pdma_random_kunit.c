@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random hierarchies: p2pdma_route() against the model of its rules.
+ * Random hierarchies: p2pdma_route() against the model of the route rules
  *
- * What tools/testing/p2pdma/route does with structures that it made itself is done here with
- * those of the PCI core, which enumerates every hierarchy: the paths, the virtual functions, the
- * ARI ports and the host bridges are as the kernel has them, and so are policy and capability.
- * Enumeration is what takes time. So there are fewer hierarchies, and access control changes a
- * few times in each that stands.
+ * tools/testing/p2pdma/route compares p2pdma_route() with the model in user
+ * space, on structures of the test. Here the PCI core enumerates every
+ * hierarchy, so paths, virtual functions, ARI ports, host bridges, policies and
+ * capabilities come from the kernel. Enumeration takes most of the time. The
+ * suite therefore has fewer hierarchies, and changes the access control of
+ * every hierarchy several times.
  *
- * A disagreement prints the hierarchy and its seed, which can be set to see it again alone:
+ * A disagreement prints the hierarchy and the seed. To run the hierarchy alone:
  *
  *	p2pdma_random_kunit.seed=0x1234 p2pdma_random_kunit.hierarchies=1
  */
@@ -27,10 +28,10 @@
 #include "p2pdma_kunit.h"
 #include "p2pdma_model.h"
 
-/* So many hierarchies in one case, after which all that they left behind is freed. */
+/* Hierarchies in a case: KUnit frees allocations only at the end of a case. */
 #define RANDOM_PER_CASE	5
 
-/* And so often access control of one hierarchy changes. */
+/* Number of changes to the access control of a hierarchy. */
 #define RANDOM_SHAKES	9
 
 static unsigned long long random_seed = 1;
@@ -42,16 +43,18 @@ module_param_named(hierarchies, random_hierarchies, uint, 0444);
 MODULE_PARM_DESC(hierarchies, "how many random hierarchies to compare");
 
 /**
- * struct random_case - what a case works on
+ * struct random_case - state of a case
  * @test: the case
- * @printer: prints to its log
- * @model: the hierarchy as the model has it
- * @rows: as the mock has it: host bridges first, then functions that are not virtual
- * @nr_rows: how many rows
- * @row_of: row of each function, or of its physical function
- * @vf_of: number of each virtual function
- * @dev: as the PCI core has it: the functions
- * @mock: all of them
+ * @printer: prints to the log of @test
+ * @model: the hierarchy for the model
+ * @rows: the hierarchy for the mock: host bridges first, then all functions
+ *	except virtual functions
+ * @nr_rows: number of rows
+ * @row_of: by function in @model: row of the function, for a virtual function
+ *	row of the physical function
+ * @vf_of: by function in @model: number of the virtual function
+ * @dev: by function in @model: the function in the PCI core
+ * @mock: the hierarchy in the PCI core
  */
 struct random_case {
 	struct kunit *test;
@@ -64,8 +67,6 @@ struct random_case {
 	struct pci_dev *dev[P2PDMA_MODEL_FUNCTIONS];
 	struct mock_pci *mock;
 };
-
-/* ---- from the model to the mock ----------------------------------------------------------- */
 
 static const enum mock_pci_kind mock_kinds[] = {
 	[P2PDMA_MODEL_ROOT_PORT] = MOCK_PCI_ROOT_PORT,
@@ -91,8 +92,9 @@ static struct mock_pci_acs mock_acs(const struct p2pdma_model_acs *from)
 	return acs;
 }
 
-/* Domains that differ in their upper half only, as those of VMD may. */
-static struct mock_pci_row mock_host_row(const struct p2pdma_model_host *host, unsigned int nr)
+/* Domains of several host bridges differ above bit 15 only, as VMD's may. */
+static struct mock_pci_row mock_host_row(const struct p2pdma_model_host *host,
+					 unsigned int nr)
 {
 	return (struct mock_pci_row) {
 		.kind = MOCK_PCI_HOST,
@@ -101,12 +103,14 @@ static struct mock_pci_row mock_host_row(const struct p2pdma_model_host *host, u
 	};
 }
 
-static struct mock_pci_row mock_function_row(const struct random_case *random, int nr)
+static struct mock_pci_row mock_function_row(const struct random_case *random,
+					     int nr)
 {
 	const struct p2pdma_model_function *fn = &random->model.fn[nr];
 	struct mock_pci_row row = {
 		.kind = mock_kinds[fn->kind],
-		.up = fn->up == P2PDMA_MODEL_NONE ? fn->host : random->row_of[fn->up],
+		.up = fn->up == P2PDMA_MODEL_NONE ? fn->host :
+						    random->row_of[fn->up],
 		.devfn = fn->number,
 		.vendor = fn->vendor,
 		.device = fn->device,
@@ -137,13 +141,15 @@ static void make_rows(struct random_case *random)
 
 	random->nr_rows = 0;
 	for (i = 0; i < model->nr_hosts; i++)
-		random->rows[random->nr_rows++] = mock_host_row(&model->hosts[i], i);
+		random->rows[random->nr_rows++] =
+			mock_host_row(&model->hosts[i], i);
 	for (i = 0; i < model->nr; i++) {
 		int pf = model->fn[i].pf;
 
 		if (pf == P2PDMA_MODEL_NONE) {
 			random->row_of[i] = random->nr_rows;
-			random->rows[random->nr_rows++] = mock_function_row(random, i);
+			random->rows[random->nr_rows++] =
+				mock_function_row(random, i);
 		} else {
 			random->row_of[i] = random->row_of[pf];
 			random->vf_of[i] = vfs[pf]++;
@@ -151,23 +157,23 @@ static void make_rows(struct random_case *random)
 	}
 }
 
-/* ---- what is decided about functions that exist ------------------------------------------- */
-
 static const char * const policy_words[] = {
 	[P2PDMA_POLICY_AUTO] = "auto",
 	[P2PDMA_POLICY_ALLOW] = "allow",
 	[P2PDMA_POLICY_DENY] = "deny",
 };
 
-static void set_policy(struct random_case *random, unsigned int row, enum p2pdma_policy policy)
+static void set_policy(struct random_case *random, unsigned int row,
+		       enum p2pdma_policy policy)
 {
 	const char *word = policy_words[policy];
 
 	if (policy != P2PDMA_POLICY_AUTO)
 		KUNIT_ASSERT_EQ(random->test, strlen(word),
-				mock_pci_sysfs_write(random->test,
-						     mock_pci_device(random->mock, row),
-						     "p2pdma/policy", word));
+				mock_pci_sysfs_write
+				(random->test,
+				 mock_pci_device(random->mock, row),
+				 "p2pdma/policy", word));
 }
 
 static void settle_function(struct random_case *random, int nr)
@@ -178,13 +184,15 @@ static void settle_function(struct random_case *random, int nr)
 	if (fn->pf == P2PDMA_MODEL_NONE)
 		random->dev[nr] = mock_pci_dev(random->mock, row);
 	else
-		random->dev[nr] = mock_pci_vf(random->mock, row, random->vf_of[nr]);
+		random->dev[nr] =
+			mock_pci_vf(random->mock, row, random->vf_of[nr]);
 	set_policy(random, row, fn->policy);
 	if (fn->ats)
-		KUNIT_ASSERT_EQ(random->test, 0, pci_enable_ats(random->dev[nr], PAGE_SHIFT));
+		KUNIT_ASSERT_EQ(random->test, 0,
+				pci_enable_ats(random->dev[nr], PAGE_SHIFT));
 }
 
-/* A host bridge shows up in sysfs with the first function below it. */
+/* The policy file of a host bridge appears with the first function below. */
 static void settle_host(struct random_case *random, int nr)
 {
 	int i;
@@ -201,14 +209,15 @@ static void build(struct random_case *random)
 	int i;
 
 	make_rows(random);
-	random->mock = mock_pci_add(random->test, random->rows, random->nr_rows);
+	random->mock =
+		mock_pci_add(random->test, random->rows, random->nr_rows);
 	for (i = 0; i < random->model.nr_hosts; i++)
 		settle_host(random, i);
 	for (i = 0; i < random->model.nr; i++)
 		settle_function(random, i);
 }
 
-/* Change the mock as the model was changed. */
+/* Copy settings changed by p2pdma_model_shake() to the mock. */
 static void shake(struct random_case *random)
 {
 	struct mock_pci_acs acs;
@@ -219,7 +228,8 @@ static void shake(struct random_case *random)
 
 		if (fn->pf != P2PDMA_MODEL_NONE)
 			continue;
-		mock_pci_set_unreadable(random->mock, random->row_of[i], fn->unreadable);
+		mock_pci_set_unreadable(random->mock, random->row_of[i],
+					fn->unreadable);
 		acs = mock_acs(&fn->acs);
 		acs.wide = p2pdma_model_is_wide(fn);
 		if (acs.present)
@@ -227,13 +237,11 @@ static void shake(struct random_case *random)
 	}
 }
 
-/* ---- comparing ---------------------------------------------------------------------------- */
-
 /**
- * struct effect_collector - takes down what ports do to a route
- * @visitor: the interface
- * @random: where the ports are
- * @verdict: where it goes
+ * struct effect_collector - records the effects of ports on a route
+ * @visitor: callback for each effect
+ * @random: case with the ports
+ * @verdict: verdict for the effects
  */
 struct effect_collector {
 	struct p2pdma_port_visitor visitor;
@@ -241,7 +249,8 @@ struct effect_collector {
 	struct p2pdma_model_verdict *verdict;
 };
 
-static int index_of(const struct random_case *random, const struct pci_dev *pdev)
+static int index_of(const struct random_case *random,
+		    const struct pci_dev *pdev)
 {
 	int i;
 
@@ -251,8 +260,8 @@ static int index_of(const struct random_case *random, const struct pci_dev *pdev
 	return P2PDMA_MODEL_NONE;
 }
 
-static void collect_effect(struct p2pdma_port_visitor *visitor, struct pci_dev *port,
-			   enum p2pdma_port_effect effect)
+static void collect_effect(struct p2pdma_port_visitor *visitor,
+			   struct pci_dev *port, enum p2pdma_port_effect effect)
 {
 	struct effect_collector *collector =
 		container_of(visitor, struct effect_collector, visitor);
@@ -262,7 +271,8 @@ static void collect_effect(struct p2pdma_port_visitor *visitor, struct pci_dev *
 	collector->verdict->effects[nr] |= 1 << effect;
 }
 
-static int host_index(const struct random_case *random, const struct pci_host_bridge *host)
+static int host_index(const struct random_case *random,
+		      const struct pci_host_bridge *host)
 {
 	int i;
 
@@ -283,7 +293,8 @@ static void ask_kernel(struct random_case *random, int provider, int client,
 	struct p2pdma_route route;
 
 	*verdict = (struct p2pdma_model_verdict) {};
-	p2pdma_route(random->dev[provider], random->dev[client], &route, &collector.visitor);
+	p2pdma_route(random->dev[provider], random->dev[client], &route,
+		     &collector.visitor);
 	verdict->type = route.type;
 	verdict->reason = route.reason;
 	verdict->redirected = route.redirected;
@@ -293,7 +304,7 @@ static void ask_kernel(struct random_case *random, int provider, int client,
 	verdict->host = host_index(random, route.host);
 }
 
-/* What the machine of the test cannot provide comes from the model. */
+/* The mock has no IOMMU and no narrow DMA masks: ask the model. */
 static const struct p2pdma_model_function *model_of(const struct pci_dev *pdev)
 {
 	const struct random_case *random = kunit_get_current_test()->priv;
@@ -321,9 +332,12 @@ static bool compare_pair(struct random_case *random, int provider, int client)
 		return true;
 
 	kunit_info(random->test, "provider #%d (%s), client #%d (%s)", provider,
-		   pci_name(random->dev[provider]), client, pci_name(random->dev[client]));
-	p2pdma_model_print_verdict(&random->model, "the model says", &expected, &random->printer);
-	p2pdma_model_print_verdict(&random->model, "the kernel says", &actual, &random->printer);
+		   pci_name(random->dev[provider]), client,
+		   pci_name(random->dev[client]));
+	p2pdma_model_print_verdict(&random->model, "the model says", &expected,
+				   &random->printer);
+	p2pdma_model_print_verdict(&random->model, "the kernel says", &actual,
+				   &random->printer);
 	return false;
 }
 
@@ -333,10 +347,13 @@ static bool compare_all(struct random_case *random)
 	int provider, client;
 
 	kunit_activate_static_stub(random->test, p2pdma_cpu_routes,
-				   model->cpu_routes ? p2pdma_kunit_cpu_routes :
-						       p2pdma_kunit_cpu_does_not_route);
-	kunit_activate_static_stub(random->test, p2pdma_client_translated, client_translated);
-	kunit_activate_static_stub(random->test, p2pdma_client_reaches, client_reaches);
+				   model->cpu_routes ?
+				   p2pdma_kunit_cpu_routes :
+				   p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(random->test, p2pdma_client_translated,
+				   client_translated);
+	kunit_activate_static_stub(random->test, p2pdma_client_reaches,
+				   client_reaches);
 	for (provider = 0; provider < model->nr; provider++) {
 		for (client = 0; client < model->nr; client++) {
 			if (p2pdma_model_is_bridge(model, provider) ||
@@ -349,16 +366,16 @@ static bool compare_all(struct random_case *random)
 	return true;
 }
 
-/* ---- cases -------------------------------------------------------------------------------- */
-
 static void print_line(struct p2pdma_model_printer *printer, const char *text)
 {
-	kunit_info(container_of(printer, struct random_case, printer)->test, "%s", text);
+	kunit_info(container_of(printer, struct random_case, printer)->test,
+		   "%s", text);
 }
 
 static void compare_hierarchy(struct random_case *random, u64 seed)
 {
-	static const struct p2pdma_model_limits limits = P2PDMA_MODEL_MOCK_LIMITS;
+	static const struct p2pdma_model_limits limits =
+		P2PDMA_MODEL_MOCK_LIMITS;
 	bool agreed;
 	int shakes;
 
@@ -366,33 +383,39 @@ static void compare_hierarchy(struct random_case *random, u64 seed)
 	build(random);
 	agreed = compare_all(random);
 	for (shakes = 1; agreed && shakes <= RANDOM_SHAKES; shakes++) {
-		p2pdma_model_shake(&random->model, p2pdma_model_seed(seed, shakes));
+		p2pdma_model_shake(&random->model,
+				   p2pdma_model_seed(seed, shakes));
 		shake(random);
 		agreed = compare_all(random);
 	}
 	if (!agreed) {
 		p2pdma_model_draw(&random->model, &random->printer);
-		KUNIT_FAIL(random->test, "seed %#llx: the kernel and the model disagree", seed);
+		KUNIT_FAIL(random->test,
+			   "seed %#llx: the kernel and the model disagree",
+			   seed);
 	}
 	mock_pci_remove(random->mock);
 }
 
-/* The parameter of a case is the number of its first hierarchy, plus one: it is no pointer. */
+/* A parameter is the number of the case's first hierarchy plus 1; 0 is NULL. */
 static const void *random_gen_params(const void *prev, char *desc)
 {
 	unsigned long first = prev ? (unsigned long)prev + RANDOM_PER_CASE : 1;
 
 	if (first > random_hierarchies)
 		return NULL;
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "seed %#llx, from %lu", random_seed, first - 1);
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "seed %#llx, from %lu",
+		 random_seed, first - 1);
 	return (const void *)first;
 }
 
 static void random_agrees_with_model(struct kunit *test)
 {
 	unsigned long nr = (unsigned long)test->param_value - 1;
-	unsigned long end = min(nr + RANDOM_PER_CASE, (unsigned long)random_hierarchies);
-	struct random_case *random = kunit_kzalloc(test, sizeof(*random), GFP_KERNEL);
+	unsigned long end =
+		min(nr + RANDOM_PER_CASE, (unsigned long)random_hierarchies);
+	struct random_case *random =
+		kunit_kzalloc(test, sizeof(*random), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, random);
 	random->test = test;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit suite p2pdma_scale: machines with thousands of functions and dozens of providers
+ * KUnit suite p2pdma_scale: thousands of functions and dozens of providers
  *
- * Says what must be right at any size, and prints what looking for memory costs. The numbers are
- * nanoseconds, and instructions where the machine counts one nanosecond for each.
+ * Checks results that must be right at any size, and prints the cost of
+ * pci_p2pmem_find() in nanoseconds. On a virtual machine with a clock of one
+ * nanosecond per instruction (QEMU's -icount shift=0), the cost is a number of
+ * instructions.
  */
 
 #include <kunit/resource.h>
@@ -22,7 +24,7 @@
 #include "p2pdma_kunit.h"
 
 /*
- *	            host bridge (one for 4 switches, each in a domain of its own)
+ *	            host bridge (a domain with 4 switches)
  *	     ____________|________________________
  *	    |                  |                  |
  *	   RP 0               RP 1              RP 2, RP 3
@@ -33,7 +35,7 @@
  *	DSP 0    DSP 1   ... DSP 31
  *	|        |
  *	|        8 functions
- *	8 functions, the first of them may have memory
+ *	8 functions, the first may have memory
  */
 #define HOSTS_MAX	2
 #define SWITCHES	4
@@ -46,11 +48,11 @@
 #define REPEATS		16
 
 /**
- * struct machine - what a case asks for
- * @name: says the same
- * @hosts: host bridges
- * @ports: ports of each switch that have a device below
- * @providers: functions that publish memory, as far as possible in different switches
+ * struct machine - size of the hierarchy in a case
+ * @name: description of the case
+ * @hosts: number of host bridges
+ * @ports: number of ports with a device in each switch
+ * @providers: number of functions that publish memory, spread over the switches
  */
 struct machine {
 	const char *name;
@@ -73,19 +75,18 @@ static void machine_desc(const struct machine *machine, char *desc)
 
 KUNIT_ARRAY_PARAM(machine, machines, machine_desc);
 
-/* ---- building ----------------------------------------------------------------------------- */
-
 static unsigned int switch_row(unsigned int sw)
 {
 	return sw / SWITCHES * HOST_ROWS + 1 + sw % SWITCHES * SWITCH_ROWS;
 }
 
-static unsigned int function_row(unsigned int sw, unsigned int port, unsigned int fn)
+static unsigned int function_row(unsigned int sw, unsigned int port,
+				 unsigned int fn)
 {
 	return switch_row(sw) + 2 + port * (1 + FUNCTIONS) + 1 + fn;
 }
 
-/* The n-th provider. */
+/* Row of provider @n: spread over switches, then ports, then functions. */
 static unsigned int provider_row(const struct machine *machine, unsigned int n)
 {
 	unsigned int switches = machine->hosts * SWITCHES;
@@ -94,21 +95,25 @@ static unsigned int provider_row(const struct machine *machine, unsigned int n)
 			    n / switches / machine->ports);
 }
 
-static void fill_port(struct mock_pci_row *rows, unsigned int sw, unsigned int port)
+static void fill_port(struct mock_pci_row *rows, unsigned int sw,
+		      unsigned int port)
 {
 	unsigned int fn, at = function_row(sw, port, 0) - 1;
 
 	rows[at] = (struct mock_pci_row) {
 		.kind = MOCK_PCI_DOWNSTREAM, .up = switch_row(sw) + 1,
-		.devfn = PCI_DEVFN(port, 0), .port = port + 1, .acs = MOCK_PCI_ACS(0),
+		.devfn = PCI_DEVFN(port, 0), .port = port + 1,
+		.acs = MOCK_PCI_ACS(0),
 	};
 	for (fn = 0; fn < FUNCTIONS; fn++)
 		rows[at + 1 + fn] = (struct mock_pci_row) {
-			.kind = MOCK_PCI_ENDPOINT, .up = at, .devfn = PCI_DEVFN(0, fn),
+			.kind = MOCK_PCI_ENDPOINT, .up = at,
+			.devfn = PCI_DEVFN(0, fn),
 		};
 }
 
-static void fill_switch(struct mock_pci_row *rows, unsigned int sw, unsigned int ports)
+static void fill_switch(struct mock_pci_row *rows, unsigned int sw,
+			unsigned int ports)
 {
 	unsigned int port, at = switch_row(sw);
 
@@ -116,15 +121,19 @@ static void fill_switch(struct mock_pci_row *rows, unsigned int sw, unsigned int
 		.kind = MOCK_PCI_ROOT_PORT, .up = sw / SWITCHES * HOST_ROWS,
 		.devfn = PCI_DEVFN(1 + sw % SWITCHES, 0),
 	};
-	rows[at + 1] = (struct mock_pci_row) { .kind = MOCK_PCI_UPSTREAM, .up = at };
+	rows[at + 1] = (struct mock_pci_row) {
+		.kind = MOCK_PCI_UPSTREAM, .up = at
+	};
 	for (port = 0; port < ports; port++)
 		fill_port(rows, sw, port);
 }
 
-static struct mock_pci *machine_add(struct kunit *test, const struct machine *machine)
+static struct mock_pci *machine_add(struct kunit *test,
+				    const struct machine *machine)
 {
 	unsigned int i, nr = machine->hosts * HOST_ROWS;
-	struct mock_pci_row *rows = kunit_kcalloc(test, nr, sizeof(*rows), GFP_KERNEL);
+	struct mock_pci_row *rows =
+		kunit_kcalloc(test, nr, sizeof(*rows), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, rows);
 	for (i = 0; i < machine->hosts; i++)
@@ -136,30 +145,34 @@ static struct mock_pci *machine_add(struct kunit *test, const struct machine *ma
 	for (i = 0; i < machine->providers; i++)
 		rows[provider_row(machine, i)].bar[0] = SZ_2M;
 
-	kunit_activate_static_stub(test, p2pdma_cpu_routes, p2pdma_kunit_cpu_does_not_route);
+	kunit_activate_static_stub(test, p2pdma_cpu_routes,
+				   p2pdma_kunit_cpu_does_not_route);
 	return mock_pci_add(test, rows, nr);
 }
 
-static void provide(struct kunit *test, struct mock_pci *mock, const struct machine *machine)
+static void provide(struct kunit *test, struct mock_pci *mock,
+		    const struct machine *machine)
 {
 	unsigned int i;
 
 	for (i = 0; i < machine->providers; i++)
-		p2pdma_kunit_provide(test, mock_pci_dev(mock, provider_row(machine, i)));
+		p2pdma_kunit_provide(test,
+				     mock_pci_dev(mock,
+						  provider_row(machine, i)));
 }
 
-/* ---- find --------------------------------------------------------------------------------- */
-
-/* The last function of a switch looks for memory. */
-static struct device *client_of(struct mock_pci *mock, const struct machine *machine,
-				unsigned int sw)
+/* The client is the last function of a switch. */
+static struct device *client_of(struct mock_pci *mock,
+				const struct machine *machine, unsigned int sw)
 {
-	return &mock_pci_dev(mock, function_row(sw, machine->ports - 1, FUNCTIONS - 1))->dev;
+	return &mock_pci_dev(mock, function_row(sw, machine->ports - 1,
+						FUNCTIONS - 1))->dev;
 }
 
 /*
- * A sibling is nearest, if one has memory. Of the others in the client's own switch all are as near
- * and as free: the lowest address decides.
+ * A sibling with memory is nearest to the client. Without such a sibling, all
+ * providers in the client's switch are equally near and equally free, and the
+ * lowest address decides.
  */
 static void expect_found(struct kunit *test, struct mock_pci *mock,
 			 const struct machine *machine, unsigned int sw)
@@ -168,12 +181,13 @@ static void expect_found(struct kunit *test, struct mock_pci *mock,
 	unsigned int port = here >= machine->ports ? machine->ports - 1 : 0;
 	struct pci_dev *found = pci_p2pmem_find(client_of(mock, machine, sw));
 
-	KUNIT_EXPECT_PTR_EQ_MSG(test, found, mock_pci_dev(mock, function_row(sw, port, 0)),
+	KUNIT_EXPECT_PTR_EQ_MSG(test, found,
+				mock_pci_dev(mock, function_row(sw, port, 0)),
 				"switch %u", sw);
 	pci_dev_put(found);
 }
 
-/* What it costs to look for memory: for a single client, and at best. */
+/* Lowest cost of pci_p2pmem_find() for a client, in nanoseconds. */
 static u64 find_cost(struct mock_pci *mock, const struct machine *machine)
 {
 	struct device *client = client_of(mock, machine, 0);
@@ -197,13 +211,15 @@ static void find_in(struct kunit *test, const struct machine *machine)
 	for (sw = 0; sw < machine->hosts * SWITCHES; sw++)
 		expect_found(test, mock, machine, sw);
 	functions = machine->hosts * SWITCHES * machine->ports * FUNCTIONS;
-	kunit_info(test, "find providers=%u functions=%u ns=%llu", machine->providers, functions,
-		   find_cost(mock, machine));
+	kunit_info(test, "find providers=%u functions=%u ns=%llu",
+		   machine->providers, functions, find_cost(mock, machine));
 }
 
 static void find_among_many(struct kunit *test)
 {
-	static const struct machine machine = { .hosts = 1, .ports = 4, .providers = 32 };
+	static const struct machine machine = {
+		.hosts = 1, .ports = 4, .providers = 32
+	};
 
 	find_in(test, &machine);
 }
@@ -213,18 +229,17 @@ static void find_among_thousands(struct kunit *test)
 	find_in(test, test->param_value);
 }
 
-/* ---- peers -------------------------------------------------------------------------------- */
-
-/* More than a line, and nothing that pages or lines are a multiple of. */
+/* Longer than a line, and prime: reads end anywhere in a line or page. */
 #define PIECE		997
 #define TEXT_MAX	SZ_512K
 
-/* Half of the reads of a version that decided each line twice. */
+/* A former version decided each line twice, with 8668 reads. */
 #define READS_MAX	(8668 / 2)
 
 static struct file *open_peers(struct kunit *test, struct pci_dev *pdev)
 {
-	struct file *file = mock_pci_sysfs_open(test, &pdev->dev, "p2pdma/peers", O_RDONLY);
+	struct file *file =
+		mock_pci_sysfs_open(test, &pdev->dev, "p2pdma/peers", O_RDONLY);
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
 	return file;
@@ -244,9 +259,9 @@ static size_t read_whole(struct kunit *test, struct file *file, char *text)
 	return pos;
 }
 
-/* Every line is whole, about another function than the one before, and there is one for each. */
-static void check_lines(struct kunit *test, struct mock_pci *mock, const char *text,
-			unsigned int own)
+/* Expect a whole line for every endpoint except @own, in the order of rows. */
+static void check_lines(struct kunit *test, struct mock_pci *mock,
+			const char *text, unsigned int own)
 {
 	unsigned int row, nr = HOSTS_MAX * HOST_ROWS;
 	const char *line = text, *name;
@@ -258,18 +273,22 @@ static void check_lines(struct kunit *test, struct mock_pci *mock, const char *t
 			continue;
 		name = pci_name(pdev);
 		line = strstr(line, name);
-		KUNIT_ASSERT_NOT_NULL_MSG(test, line, "no line about %s, or not in order", name);
-		KUNIT_ASSERT_TRUE_MSG(test, line == text || line[-1] == '\n', "%s in a line", name);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, line,
+					  "no line about %s, or not in order",
+					  name);
+		KUNIT_ASSERT_TRUE_MSG(test, line == text || line[-1] == '\n',
+				      "%s in a line", name);
 		line = strchr(line, '\n');
-		KUNIT_ASSERT_NOT_NULL_MSG(test, line, "the line about %s has no end", name);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, line,
+					  "the line about %s has no end", name);
 		line++;
 	}
 	KUNIT_EXPECT_EQ(test, *line, '\0');
 }
 
-/* A reader who takes his time sees the table of when he began, whatever is pulled meanwhile. */
-static void check_pieces(struct kunit *test, struct mock_pci *mock, struct file *file,
-			 const char *text, size_t len)
+/* A slow reader sees the table of open(), even if functions are unplugged. */
+static void check_pieces(struct kunit *test, struct mock_pci *mock,
+			 struct file *file, const char *text, size_t len)
 {
 	char *piece = kunit_kmalloc(test, PIECE, GFP_KERNEL);
 	unsigned int port = 0;
@@ -292,7 +311,9 @@ KUNIT_DEFINE_ACTION_WRAPPER(free_text, kvfree, const void *);
 
 static void peers_of_thousands(struct kunit *test)
 {
-	static const struct machine machine = { .hosts = HOSTS_MAX, .ports = PORTS };
+	static const struct machine machine = {
+		.hosts = HOSTS_MAX, .ports = PORTS
+	};
 	struct mock_pci *mock = machine_add(test, &machine);
 	unsigned int own = function_row(5, 3, 2), lines = 0;
 	u64 before = mock_pci_reads(mock), reads;
@@ -304,7 +325,8 @@ static void peers_of_thousands(struct kunit *test)
 	kunit_info(test, "configuration reads: %llu", reads);
 	KUNIT_EXPECT_LE(test, reads, READS_MAX);
 	KUNIT_ASSERT_NOT_NULL(test, text);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_text, text));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_text, text));
 	len = read_whole(test, file, text);
 	for (i = 0; i < len; i++)
 		lines += text[i] == '\n';

@@ -34,7 +34,8 @@ enum { HOST, RP, MEM, NR };
 static const struct mock_pci_row sgl_rows[NR] = {
 	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1 },
 	[RP] = { .kind = MOCK_PCI_ROOT_PORT },
-	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .bar[0] = SZ_4M, .bar[2] = SZ_2M },
+	[MEM] = { .kind = MOCK_PCI_ENDPOINT, .up = RP, .bar[0] = SZ_4M,
+		  .bar[2] = SZ_2M },
 };
 
 static struct pci_dev *provider_new(struct kunit *test)
@@ -46,14 +47,18 @@ static struct pci_dev *provider_new(struct kunit *test)
 	return pdev;
 }
 
-static void expect_available(struct kunit *test, struct pci_dev *pdev, unsigned long pages)
+static void expect_available(struct kunit *test, struct pci_dev *pdev,
+			     unsigned long pages)
 {
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), PAGES(pages));
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
+			PAGES(pages));
 }
 
-static void expect_failed(struct kunit *test, struct pci_dev *pdev, unsigned int times)
+static void expect_failed(struct kunit *test, struct pci_dev *pdev,
+			  unsigned int times)
 {
-	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "alloc_failed"), times);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "alloc_failed"),
+			times);
 }
 
 /* Memory with holes */
@@ -76,7 +81,8 @@ static void sieve_free(void *data)
 	unsigned int page;
 
 	for_each_set_bit(page, sieve->taken, SGL_PAGES)
-		pci_p2pmem_free(sieve->pdev, sieve->addr + PAGES(page), PAGE_SIZE);
+		pci_p2pmem_free(sieve->pdev, sieve->addr + PAGES(page),
+				PAGE_SIZE);
 }
 
 static struct sieve *sieve_new(struct kunit *test, struct pci_dev *pdev)
@@ -88,18 +94,21 @@ static struct sieve *sieve_new(struct kunit *test, struct pci_dev *pdev)
 	sieve->addr = pci_p2pmem_alloc(pdev, SZ_4M);
 	KUNIT_ASSERT_NOT_NULL(test, sieve->addr);
 	bitmap_fill(sieve->taken, SGL_PAGES);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, sieve_free, sieve));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, sieve_free, sieve));
 	return sieve;
 }
 
-static void sieve_open(struct sieve *sieve, unsigned int first, unsigned int pages)
+static void sieve_open(struct sieve *sieve, unsigned int first,
+		       unsigned int pages)
 {
 	bitmap_clear(sieve->taken, first, pages);
 	pci_p2pmem_free(sieve->pdev, sieve->addr + PAGES(first), PAGES(pages));
 }
 
-/* Half of the memory is free, and no two free pages are adjacent. */
-static struct sieve *sieve_of_single_pages(struct kunit *test, struct pci_dev *pdev)
+/* Half of the memory is free, but no two free pages are adjacent. */
+static struct sieve *sieve_of_single_pages(struct kunit *test,
+					   struct pci_dev *pdev)
 {
 	struct sieve *sieve = sieve_new(test, pdev);
 	unsigned int page;
@@ -131,7 +140,8 @@ static void list_end(void *data)
 }
 
 /* Returns NULL without memory; then nothing may have changed. */
-static struct list *list_new(struct kunit *test, struct pci_dev *pdev, u32 length)
+static struct list *list_new(struct kunit *test, struct pci_dev *pdev,
+			     u32 length)
 {
 	u64 available = p2pdma_kunit_number(test, pdev, "available");
 	u64 failed = p2pdma_kunit_number(test, pdev, "alloc_failed");
@@ -143,12 +153,15 @@ static struct list *list_new(struct kunit *test, struct pci_dev *pdev, u32 lengt
 	list->sgl = pci_p2pmem_alloc_sgl(pdev, &list->nents, length);
 	if (!list->sgl) {
 		KUNIT_EXPECT_EQ(test, list->nents, 4711);
-		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"), available);
+		KUNIT_EXPECT_EQ(test,
+				p2pdma_kunit_number(test, pdev, "available"),
+				available);
 		expect_failed(test, pdev, failed + 1);
 		return NULL;
 	}
 	expect_failed(test, pdev, failed);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, list_end, list));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, list_end, list));
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
 			available - PAGE_ALIGN(length));
 	return list;
@@ -160,7 +173,8 @@ static void list_free(struct kunit *test, struct list *list)
 }
 
 /* Entries are in holes, do not overlap, and have the right sum. */
-static void expect_list(struct kunit *test, struct list *list, struct sieve *sieve, u32 length)
+static void expect_list(struct kunit *test, struct list *list,
+			struct sieve *sieve, u32 length)
 {
 	struct scatterlist *sg = list->sgl;
 	unsigned long first, pages;
@@ -177,20 +191,26 @@ static void expect_list(struct kunit *test, struct list *list, struct sieve *sie
 		KUNIT_EXPECT_NE(test, sg->length, 0);
 		first = (sg_virt(sg) - sieve->addr) >> PAGE_SHIFT;
 		pages = DIV_ROUND_UP(sg->length, PAGE_SIZE);
-		KUNIT_ASSERT_LE_MSG(test, first + pages, SGL_PAGES, "entry %u", i);
-		KUNIT_EXPECT_GE(test, find_next_bit(sieve->taken, first + pages, first),
+		KUNIT_ASSERT_LE_MSG(test, first + pages, SGL_PAGES,
+				    "entry %u", i);
+		KUNIT_EXPECT_GE(test,
+				find_next_bit(sieve->taken, first + pages,
+					      first),
 				first + pages);
-		KUNIT_EXPECT_GE(test, find_next_bit(mine, first + pages, first), first + pages);
+		KUNIT_EXPECT_GE(test, find_next_bit(mine, first + pages, first),
+				first + pages);
 		bitmap_set(mine, first, pages);
 		sum += sg->length;
 	}
 	KUNIT_EXPECT_EQ(test, sum, length);
-	KUNIT_EXPECT_EQ(test, bitmap_weight(mine, SGL_PAGES), DIV_ROUND_UP(length, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, bitmap_weight(mine, SGL_PAGES),
+			DIV_ROUND_UP(length, PAGE_SIZE));
 }
 
 static void sgl_of_one_entry(struct kunit *test)
 {
-	static const u32 lengths[] = { 1, 512, SZ_4K, SZ_4K + 1, SZ_64K - 512, SZ_1M };
+	static const u32 lengths[] = { 1, 512, SZ_4K, SZ_4K + 1, SZ_64K - 512,
+				       SZ_1M };
 	struct pci_dev *pdev = provider_new(test);
 	struct list *list;
 	unsigned int i;
@@ -259,12 +279,14 @@ static void sgl_from_holes(struct kunit *test)
 	expect_available(test, pdev, sum);
 }
 
-/* Around the number of entries in a page, and several arrays. */
+/* Lists around the capacity of a page of entries, and of several pages. */
 static void sgl_chained(struct kunit *test)
 {
 	static const unsigned int nents[] = {
-		1, 2, SG_MAX_SINGLE_ALLOC - 1, SG_MAX_SINGLE_ALLOC, SG_MAX_SINGLE_ALLOC + 1,
-		2 * SG_MAX_SINGLE_ALLOC - 2, 2 * SG_MAX_SINGLE_ALLOC - 1, 2 * SG_MAX_SINGLE_ALLOC,
+		1, 2, SG_MAX_SINGLE_ALLOC - 1, SG_MAX_SINGLE_ALLOC,
+		SG_MAX_SINGLE_ALLOC + 1,
+		2 * SG_MAX_SINGLE_ALLOC - 2, 2 * SG_MAX_SINGLE_ALLOC - 1,
+		2 * SG_MAX_SINGLE_ALLOC,
 		3 * SG_MAX_SINGLE_ALLOC - 2, SGL_PAGES / 2,
 	};
 	struct pci_dev *pdev = provider_new(test);
@@ -363,8 +385,9 @@ struct taker {
 	unsigned int wrong;
 };
 
-/* The pages of a list move from owner to owner. */
-static void taker_mark(struct taker *taker, struct scatterlist *sgl, int from, int to)
+/* Change the owner of all pages of a list. */
+static void taker_mark(struct taker *taker, struct scatterlist *sgl, int from,
+		       int to)
 {
 	unsigned long page, end;
 	struct scatterlist *sg;
@@ -374,7 +397,8 @@ static void taker_mark(struct taker *taker, struct scatterlist *sgl, int from, i
 		end = page + DIV_ROUND_UP(sg->length, PAGE_SIZE);
 		for (; page < end; page++)
 			taker->wrong += page >= SGL_PAGES ||
-				       atomic_cmpxchg(&taker->owner[page], from, to) != from;
+				       atomic_cmpxchg(&taker->owner[page], from,
+						      to) != from;
 	}
 }
 
@@ -388,7 +412,8 @@ static int taker_thread(void *data)
 	prandom_seed_state(&rnd, taker->id);
 	for (step = 0; step < THREAD_STEPS; step++) {
 		sgl = pci_p2pmem_alloc_sgl(taker->pdev, &nents,
-					   PAGES(1 + prandom_u32_state(&rnd) % THREAD_PAGES));
+					   PAGES(1 + prandom_u32_state(&rnd) %
+						 THREAD_PAGES));
 		if (!sgl) {
 			taker->wrong++;
 			continue;
@@ -404,8 +429,10 @@ static int taker_thread(void *data)
 
 static void sgl_in_a_crowd(struct kunit *test)
 {
-	struct taker *takers = kunit_kcalloc(test, THREADS, sizeof(*takers), GFP_KERNEL);
-	atomic_t *owner = kunit_kcalloc(test, SGL_PAGES, sizeof(*owner), GFP_KERNEL);
+	struct taker *takers = kunit_kcalloc(test, THREADS, sizeof(*takers),
+					     GFP_KERNEL);
+	atomic_t *owner = kunit_kcalloc(test, SGL_PAGES, sizeof(*owner),
+					GFP_KERNEL);
 	struct pci_dev *pdev = provider_new(test);
 	struct sieve *sieve = sieve_of_single_pages(test, pdev);
 	int i;
@@ -414,13 +441,15 @@ static void sgl_in_a_crowd(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, owner);
 	for (i = 0; i < THREADS; i++) {
 		takers[i] = (struct taker) {
-			.pdev = pdev, .sieve = sieve, .owner = owner, .id = i + 1,
+			.pdev = pdev, .sieve = sieve, .owner = owner,
+			.id = i + 1,
 		};
 		init_completion(&takers[i].done);
-		takers[i].task = kthread_run_on_cpu(taker_thread, &takers[i],
-						    cpumask_nth(i % num_online_cpus(),
-								cpu_online_mask),
-						    "p2pdma-sgl/%u");
+		takers[i].task =
+			kthread_run_on_cpu(taker_thread, &takers[i],
+					   cpumask_nth(i % num_online_cpus(),
+						       cpu_online_mask),
+					   "p2pdma-sgl/%u");
 		if (IS_ERR(takers[i].task))
 			complete(&takers[i].done);
 	}
@@ -438,7 +467,8 @@ static void sgl_in_a_crowd(struct kunit *test)
 static void alloc_aligned(struct kunit *test)
 {
 	struct pci_dev *pdev = provider_new(test);
-	struct p2pdma_kunit_mem *page = p2pdma_kunit_alloc(test, pdev, PAGE_SIZE);
+	struct p2pdma_kunit_mem *page = p2pdma_kunit_alloc(test, pdev,
+							   PAGE_SIZE);
 	size_t align;
 	void *addr;
 
@@ -448,7 +478,8 @@ static void alloc_aligned(struct kunit *test)
 		addr = pci_p2pmem_alloc_aligned(pdev, SZ_8K + 1, align);
 		KUNIT_ASSERT_NOT_NULL_MSG(test, addr, "%zu", align);
 		KUNIT_EXPECT_EQ(test, (unsigned long)addr % align, 0);
-		KUNIT_EXPECT_EQ(test, pci_p2pmem_virt_to_bus(pdev, addr) % align, 0);
+		KUNIT_EXPECT_EQ(test,
+				pci_p2pmem_virt_to_bus(pdev, addr) % align, 0);
 		expect_available(test, pdev, SGL_PAGES - 1 - 3);
 		/* In parts, from the last to the first. */
 		pci_p2pmem_free(pdev, addr + SZ_8K, 1);
@@ -460,15 +491,19 @@ static void alloc_aligned(struct kunit *test)
 
 static void alloc_not_aligned(struct kunit *test)
 {
-	static const size_t aligns[] = { 0, 3, SZ_4K + 1, 3 * SZ_4K, SZ_8M + SZ_4K, 1UL << 63 };
+	static const size_t aligns[] = { 0, 3, SZ_4K + 1, 3 * SZ_4K,
+					 SZ_8M + SZ_4K, 1UL << 63 };
 	struct pci_dev *pdev = provider_new(test);
-	struct p2pdma_kunit_mem *page = p2pdma_kunit_alloc(test, pdev, SZ_2M + 1);
+	struct p2pdma_kunit_mem *page = p2pdma_kunit_alloc(test, pdev,
+							   SZ_2M + 1);
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	for (i = 0; i < ARRAY_SIZE(aligns); i++)
-		KUNIT_EXPECT_NULL_MSG(test, pci_p2pmem_alloc_aligned(pdev, 1, aligns[i]), "%zu",
-				      aligns[i]);
+		KUNIT_EXPECT_NULL_MSG(test,
+				      pci_p2pmem_alloc_aligned(pdev, 1,
+							       aligns[i]),
+				      "%zu", aligns[i]);
 	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_aligned(pdev, 0, SZ_4K));
 	/* No run of 2 MiB is left, and no page aligned to 2 MiB. */
 	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_aligned(pdev, SZ_4K, SZ_2M));
@@ -481,7 +516,8 @@ static void aligned_without_provider(struct kunit *test)
 	struct mock_pci *mock = mock_pci_add(test, sgl_rows, NR);
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
 
-	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_aligned(pdev, PAGE_SIZE, PAGE_SIZE));
+	KUNIT_EXPECT_NULL(test,
+			  pci_p2pmem_alloc_aligned(pdev, PAGE_SIZE, PAGE_SIZE));
 	KUNIT_EXPECT_NULL(test, pci_p2pmem_alloc_sgl_contig(pdev, PAGE_SIZE));
 }
 
