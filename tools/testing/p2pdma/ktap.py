@@ -7,20 +7,20 @@ import traceback
 
 
 class Skip(Exception):
-    """Raised by a case that cannot run here, with the reason."""
+    """A case cannot run here. The argument is the reason."""
 
 
 class Failure(Exception):
-    """Raised by a case that does not hold, with what was seen instead."""
+    """A case failed. The argument describes the failure."""
 
 
 class Report:
-    """Run cases one by one; print KTAP, and keep it in a file if one is named."""
+    """Run cases in order and print KTAP, also to a file if PATH is given."""
 
     def __init__(self, path, cases):
         self.count = 0
         self.failed = 0
-        # The plan goes out first: a run that dies half way is seen to be incomplete.
+        # Print the plan first, so that the result of a run that dies is incomplete.
         self.lines = ["KTAP version 1", f"1..{cases}"]
         self.path = pathlib.Path(path) if path else None
         if self.path:
@@ -29,14 +29,14 @@ class Report:
         print("\n".join(self.lines), flush=True)
 
     def emit(self, text):
-        """Add lines, at once to the file too, so that a crash leaves what was known."""
+        """Print lines and append the lines to the file at once, for the case of a crash."""
         print(text, flush=True)
         if self.path:
             with open(self.path, "a", encoding="utf-8") as out:
                 out.write(text + "\n")
 
     def case(self, name, function):
-        """Run one case and report it; the function raises what went wrong."""
+        """Run a case and report the result. The function raises an exception on failure."""
         self.count += 1
         try:
             function()
@@ -46,17 +46,17 @@ class Report:
         except Failure as failure:
             self.fail(name, str(failure))
             return
-        except Exception:  # a broken case is a failed case, and the rest goes on
+        except Exception:  # a broken case has failed; run the rest
             self.fail(name, traceback.format_exc())
             return
         self.emit(f"ok {self.count} {name}")
 
     def fail(self, name, why):
-        """Report a failed case with its reason as diagnostics."""
+        """Report a failed case with the reason as diagnostics."""
         self.failed += 1
         diagnostics = "".join(f"# {line}\n" for line in why.splitlines())
         self.emit(f"{diagnostics}not ok {self.count} {name}")
 
     def exit(self):
-        """End the program with the status that the cases earned."""
+        """End the program with status 1 if a case failed, else 0."""
         sys.exit(1 if self.failed else 0)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What runs inside a guest: the agent, and what test cases are written with."""
+"""Code for the guest: the agent, and the library for test cases."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The rig's hand inside the guest: takes requests from the host over a virtio port.
+"""The agent inside the guest: executes requests from the host over a virtio port.
 
-Every message is one line of JSON. A case runs in a child of the agent, so that its mappings,
-files and faults end with it; while it runs, the child alone speaks to the host.
+A message is a line of JSON. A case runs in a child of the agent, so that mappings, files and
+faults of the case end with the child. During a case, only the child talks to the host.
 """
 import importlib
 import json
@@ -21,7 +21,7 @@ HELD_TAINTS = (1 << 7) | (1 << 9)   # the kernel died once, or warned
 
 
 class Host:
-    """The other end of the port."""
+    """The host at the other end of the port."""
 
     def __init__(self):
         self._fd = os.open(_port(), os.O_RDWR)
@@ -42,7 +42,7 @@ class Host:
         return json.loads(line)
 
     def call(self, service, arguments):
-        """Ask the host for something while a case runs."""
+        """Call a service of the host during a case. Return the answer."""
         self.send({"call": service, "arguments": arguments})
         answer = self.receive()
         if "error" in answer:
@@ -58,7 +58,7 @@ def _port():
 
 
 def mark(text):
-    """A line in the kernel log: the host cuts the console there."""
+    """Write a line to the kernel log, at which the host splits the console."""
     with open("/dev/kmsg", "w") as log:
         log.write(f"<6>rig: {text}\n")
 
@@ -66,8 +66,6 @@ def mark(text):
 def tainted():
     return int(pathlib.Path("/proc/sys/kernel/tainted").read_text()) & HELD_TAINTS
 
-
-# -- cases ------------------------------------------------------------------------------------
 
 def run_case(host, request):
     mark(f"begin {request['name']}")
@@ -85,7 +83,7 @@ def run_case(host, request):
 
 
 def _child(host, request):
-    """The case itself, in its own session so that whatever it starts can be ended with it."""
+    """Run the case, in a new session so that all processes of the case can be killed."""
     os.setsid()
     try:
         from guest import case
@@ -109,7 +107,7 @@ def _ended(status):
 
 
 def _wait(child, seconds):
-    """Wait for CHILD at most SECONDS; its status, or None after killing what hangs."""
+    """Wait for CHILD at most SECONDS. Return the status, or None after a timeout."""
     def late(*_):
         raise TimeoutError
 
@@ -128,10 +126,8 @@ def _wait(child, seconds):
     return status
 
 
-# -- the rest ---------------------------------------------------------------------------------
-
 def run_command(host, request):
-    """Run a command for `rig run`, its output going to the host as it comes."""
+    """Run a command for `rig run`, and send the output to the host at once."""
     try:
         process = subprocess.Popen(request["command"], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -154,7 +150,7 @@ def _scan():
 
 
 def settle(_host, request):
-    """At the start: what the boot itself allocated and dropped is not what is tested."""
+    """At the start: forget leaks of the boot, which are not under test."""
     if os.path.exists(LEAKS):
         _scan()
         pathlib.Path(LEAKS).write_text("clear")
@@ -164,7 +160,7 @@ def settle(_host, request):
 
 
 def inspect(host, _request):
-    """At the end: leaks, and whether the lock checker still looks."""
+    """At the end: report leaks, and whether the lock checker is still active."""
     answer = {"leaks": "", "lockdep": None}
     if os.path.exists(LEAKS):
         _scan()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The card with memory and without a driver of its own, as a provider."""
+"""The card (memory, no driver) as a provider."""
 from guest.devices import Provider
 from guest.module import Module
 
@@ -8,7 +8,7 @@ CARD = (0x1af4, 0x1110)         # an ivshmem
 
 
 def bound_card(test):
-    """Load the driver of any BAR and bind the card, until the case ends."""
+    """Load pci_p2pmem and bind the card, until the end of the case."""
     Module(test, DRIVER)
     card = Provider.by_id(*CARD)
     override = card.path / "driver_override"

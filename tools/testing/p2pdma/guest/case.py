@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A test case: a function with a few facts about it, and the object it is given.
+"""The decorator for test cases, and the object that a case gets as argument.
 
-The host imports the files with cases to learn which there are; the guest imports one to run it.
+The host imports all files with cases for the list of cases. The guest imports a file to run a
+case.
 """
 import contextlib
 import dataclasses
@@ -29,15 +30,15 @@ CASES = {}
 
 def case(topology="switch", seconds=90, short=False, modules=(), selftests=False,
          debug=True, may_log=()):
-    """Register a function as the case of its name.
+    """Register a function as a case with the name of the function.
 
-    TOPOLOGY   name of the machine it wants; "a b" registers it for two
-    SECONDS    how long it may take before it counts as hung
-    SHORT      also part of the short pass on the plain kernel
-    MODULES    names of the test modules that it loads
-    SELFTESTS  needs the kselftest programs
-    DEBUG      runs on debug kernels as well
-    MAY_LOG    regular expressions of kernel messages that look like a splat and are wanted
+    TOPOLOGY   name of the machine for the case; "a b" registers the case for both machines
+    SECONDS    time limit, after which the case counts as hung
+    SHORT      the case is part of the short pass on the plain kernel
+    MODULES    names of the test modules that the case loads
+    SELFTESTS  the case needs the kselftest programs
+    DEBUG      the case also runs on debug kernels
+    MAY_LOG    regular expressions of expected kernel messages that look like a splat
     """
     def register(function):
         several = topology.split()
@@ -52,15 +53,15 @@ def case(topology="switch", seconds=90, short=False, modules=(), selftests=False
 
 
 class Failed(Exception):
-    """The case found something that is not as it has to be."""
+    """A check of the case failed."""
 
 
 class Skipped(Exception):
-    """The case cannot say anything here, and knows why."""
+    """The case cannot run here, for the given reason."""
 
 
 class Test:
-    """Given to every case: checks, the host's services, the kernel log, and what to undo."""
+    """The argument of a case: checks, services of the host, the kernel log, and cleanup."""
 
     def __init__(self, host, facts):
         self._host = host
@@ -72,8 +73,6 @@ class Test:
         self.notes = []
         self.subtests = []
 
-    # -- checks -------------------------------------------------------------------------------
-
     def check(self, condition, what):
         if not condition:
             raise Failed(what)
@@ -83,7 +82,7 @@ class Test:
             raise Failed(f"{what}: got {_short(got)}, wanted {_short(wanted)}")
 
     def refused(self, number, function, *args, **kwargs):
-        """FUNCTION must fail with errno NUMBER (or one of several)."""
+        """FUNCTION must fail with errno NUMBER. A tuple allows several numbers."""
         numbers = number if isinstance(number, tuple) else (number,)
         wanted = " or ".join(errno.errorcode[each] for each in numbers)
         try:
@@ -96,7 +95,7 @@ class Test:
         raise Failed(f"accepted what {wanted} should refuse")
 
     def give_up(self, why):
-        """Fail without undoing anything: a task that hangs would hold up the undoing as well."""
+        """Fail without cleanup, because cleanup could wait for a task that hangs."""
         self._undo.pop_all()
         raise Failed(why)
 
@@ -106,8 +105,6 @@ class Test:
     def note(self, text):
         self.notes.append(text)
 
-    # -- services -----------------------------------------------------------------------------
-
     def host(self, service, **arguments):
         return self._host.call(service, arguments)
 
@@ -116,7 +113,7 @@ class Test:
 
     @property
     def rounds(self):
-        """How often a case that goes in rounds is to go through them; SECONDS is for one."""
+        """The rounds of a case that runs in rounds. SECONDS is the limit for a round."""
         return range(1, (self._facts["rounds"] or 1) + 1)
 
     @property
@@ -124,19 +121,19 @@ class Test:
         return self._facts["selftests"]
 
     def later(self, function, *args, **kwargs):
-        """Run FUNCTION when the case ends, however it ends; last come, first served."""
+        """Run FUNCTION at the end of the case, also after a failure, in reverse order."""
         self._undo.callback(function, *args, **kwargs)
 
     def enter(self, context):
         return self._undo.enter_context(context)
 
     def kernel_log(self):
-        """The kernel's messages since the case began."""
+        """Return the messages of the kernel since the start of the case."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 try:
                     record = os.read(self._log, 1 << 16)
-                except BrokenPipeError:  # overwritten before it was read: go on with the next
+                except BrokenPipeError:  # the record was overwritten: read the next record
                     continue
                 self._seen.append(record.split(b";", 1)[1].split(b"\n")[0].decode())
         return self._seen
@@ -144,10 +141,8 @@ class Test:
     def logged(self, text):
         return any(text in line for line in self.kernel_log())
 
-    # -- running ------------------------------------------------------------------------------
-
     def run(self, function):
-        """Run a case; the verdict as the host wants to hear it."""
+        """Run a case. Return the result as a message for the host."""
         verdict, why = "ok", ""
         try:
             with self._undo:

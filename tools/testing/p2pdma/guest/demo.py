@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest's half of `rig demo`: does it, checks it, and says it in plain words."""
+"""The part of `rig demo` in the guest: run, check and explain the demonstration."""
 import hashlib
 import os
 
@@ -10,12 +10,12 @@ from guest.fabric import ADDRESS, RNIC, Fabric, Mastered, fio
 from guest.module import Module
 
 MIB = 1 << 20
-LENGTH = 32 * MIB           # of the copy, at the start of the drives
-OVER_NETWORK = 64 * MIB     # behind that
+LENGTH = 32 * MIB           # bytes to copy, at the start of the drives
+OVER_NETWORK = 64 * MIB     # bytes for fio, after LENGTH
 
 
 class Story:
-    """What is told on the way."""
+    """Print chapters, lines and progress on the host."""
 
     def __init__(self, test):
         self._test = test
@@ -33,18 +33,18 @@ class Story:
 
 
 def _path(function):
-    """The bridges above a function, from the root down, and the function."""
+    """Return the bridges from the root to a function, and the function."""
     return [part for part in function.path.resolve().parts if part.count(":") == 2]
 
 
 def _shared_parent(one, other):
-    """The last bridge on the way down to both."""
+    """Return the last common bridge above the functions."""
     shared = [a for a, b in zip(_path(one), _path(other)) if a == b]
     return shared[-1] if shared else None
 
 
 def _kernel_said(test, text):
-    """The first message of this boot with TEXT in it, without its time."""
+    """Return the first kernel message of the boot with TEXT, without the time."""
     log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
     try:
         while True:
@@ -99,7 +99,7 @@ def _show_route(test, story, peer, drives):
 
 
 def _show_peers(story, drive, peer):
-    """The kernel's own words, where it has a file for them."""
+    """Print the line of p2pdma/peers, on kernels with the file."""
     peers = drive.function.path / "p2pdma/peers"
     if peers.exists():
         for line in peers.read_text().splitlines():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""PCI functions, providers of peer memory and NVMe drives, as a test case sees them."""
+"""PCI functions, providers of peer memory and NVMe drives, for test cases."""
 import mmap
 import os
 import pathlib
@@ -12,7 +12,7 @@ PCI = pathlib.Path("/sys/bus/pci")
 
 
 def until(condition, seconds, what):
-    """Poll for something that announces itself nowhere; its value, or TimeoutError."""
+    """Poll CONDITION until the value is true. Return the value, or raise TimeoutError."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -24,7 +24,7 @@ def until(condition, seconds, what):
 
 
 class Function:
-    """One PCI function."""
+    """A PCI function."""
 
     def __init__(self, bdf):
         self.bdf = bdf
@@ -51,7 +51,7 @@ class Function:
         return int(self.text(name), 0)
 
     def bar(self, index):
-        """First and last address of a BAR, as the devices see it."""
+        """Return the first and last address of a BAR."""
         start, end, _ = (int(word, 16)
                          for word in self.text("resource").splitlines()[index].split())
         return start, end
@@ -67,7 +67,7 @@ class Function:
         (PCI / "drivers" / driver / "bind").write_text(self.bdf)
 
     def master(self, on):
-        """Let the function master the bus (PCIe base specification, sec 7.5.1.1.3), or not."""
+        """Set or clear Bus Master Enable (PCIe base specification, sec 7.5.1.1.3)."""
         with open(self.path / "config", "r+b", buffering=0) as config:
             command = int.from_bytes(os.pread(config.fileno(), 2, 4), "little")
             command = command | 4 if on else command & ~4
@@ -95,7 +95,7 @@ class Provider(Function):
         return str(self.path / "p2pmem/allocate")
 
     def map(self, length, offset=0, flags=mmap.MAP_SHARED):
-        """Map fresh peer memory; the file is closed again, as mappings keep what they need."""
+        """Map fresh peer memory. The mapping outlives the file descriptor."""
         fd = os.open(self.allocate(), os.O_RDWR)
         try:
             return mmap.mmap(fd, length, flags, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
@@ -104,9 +104,9 @@ class Provider(Function):
 
 
 class Drive:
-    """An NVMe drive, known by its serial number: the topology's name for it.
+    """An NVMe drive. The serial number is the name of the drive in the topology.
 
-    One that a fabric brings has no PCI function, and is otherwise the same.
+    A drive over a fabric has no PCI function.
     """
 
     def __init__(self, serial, seconds=30):
@@ -114,7 +114,7 @@ class Drive:
         self.find(seconds)
 
     def find(self, seconds=30):
-        """Look it up, also after it went and came back; wait until its disk can be opened."""
+        """Find the drive, also after a return, and wait until the disk can be opened."""
         self.controller = until(self._controller, seconds, f"drive {self.serial}")
         self.disk = until(self._disk, seconds, f"disk of drive {self.serial}")
         self.function = Provider((self.controller / "device").resolve().name)
@@ -128,13 +128,13 @@ class Drive:
                 serial = (controller / "serial").read_text().strip()
                 if serial == self.serial and (controller / "state").read_text() == "live\n":
                     return controller
-            except OSError:      # went while we looked at it
+            except OSError:      # the controller went away
                 continue
         return None
 
     def _disk(self):
         for path in self.controller.glob("nvme*n*"):
-            # One of possibly several paths (nvme1c2n1) to a disk (nvme1n1), or the disk.
+            # PATH is a disk (nvme1n1), or a path to a multipath disk (nvme1c2n1).
             disk = re.sub(r"c\d+n", "n", path.name)
             size = pathlib.Path(f"/sys/class/block/{disk}/size")
             if os.path.exists(f"/dev/{disk}") and size.exists() and int(size.read_text()):
@@ -150,5 +150,5 @@ class Drive:
 
 
 def provider(seconds=30):
-    """The drive whose controller memory is the peer memory of the usual topologies."""
+    """Return the drive with controller memory in the usual topologies."""
     return Drive("provider", seconds)

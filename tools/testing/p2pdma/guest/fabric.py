@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""An NVMe-oF connection over RDMA within one machine: the test RNIC, a target, a host.
+"""An NVMe-oF connection over RDMA inside a machine: the test RNIC, a target, a host.
 
-The RNIC is a module of ours (see ../rnic/README.rst) that moves data by the DMA of a drive's
-function. Target and host are the kernel's own, nvmet-rdma and nvme-rdma.
+The RNIC (see ../rnic/README.rst) moves data with the DMA of a drive's function. Target and host
+are nvmet-rdma and nvme-rdma of the kernel.
 """
 import contextlib
 import ctypes
@@ -19,11 +19,11 @@ CASES = "p2pdma_test_rnic_verbs"
 DEBUG = pathlib.Path("/sys/kernel/debug") / RNIC
 ADDRESS, PORT = "192.0.2.1", "4420"     # RFC 5737: an address for documentation
 HOST = "nqn.2024-01.p2pdma:host"
-SECONDS = 60        # well above what NVMe's own timeouts add up to in this machine
+SECONDS = 60        # well above the sum of the NVMe timeouts in the topology
 
 
 def give(function, driver):
-    """Have a driver, and no other one, try to bind a function; whether it did."""
+    """Let only the given driver probe a function. Return whether the driver is bound."""
     if function.driver():
         function.unbind()
     (function.path / "driver_override").write_text(driver)
@@ -32,7 +32,7 @@ def give(function, driver):
 
 
 def function_of(serial):
-    """The function of a drive, whether it has a disk or not."""
+    """Return the function of a drive, which may have no disk."""
     def find():
         for controller in NVME.glob("nvme*"):
             with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ def function_of(serial):
 
 
 class Rnic:
-    """The test RNIC on a drive's function, as long as the context lasts."""
+    """The test RNIC on the function of a drive, until the end of the context."""
 
     def __init__(self, test, serial="rnic", *parameters):
         self.test = test
@@ -55,7 +55,7 @@ class Rnic:
         return self
 
     def start(self):
-        """Load it, bind the function, which is a drive now, and give the interface an address."""
+        """Load the module, bind the function, and set up the network interface."""
         if not loaded():
             subprocess.run(["insmod", self.test.module(RNIC), *self.parameters], check=True)
         self.function = function_of(self.serial)
@@ -70,7 +70,7 @@ class Rnic:
             subprocess.run(["rmmod", RNIC], check=True)
 
     def restart(self):
-        """After the function went, or its driver."""
+        """Start again, after a removal of the function or the driver."""
         back_to_nvme(self.function)
         self.start()
 
@@ -83,11 +83,11 @@ class Rnic:
         return int(dict(line.split() for line in lines)[name])
 
     def fail(self, number):
-        """The request after so many others fails."""
+        """Let the work request number NUMBER from now on fail."""
         next(DEBUG.glob("*/fail_wr")).write_text(str(number))
 
     def failing(self):
-        """Whether that is still to come."""
+        """Return whether the failure has not happened yet."""
         return int(next(DEBUG.glob("*/fail_wr")).read_text())
 
 
@@ -96,7 +96,7 @@ def loaded():
 
 
 def back_to_nvme(function):
-    """A function that the RNIC had becomes a plain drive again."""
+    """Bind a function of the RNIC to the NVMe driver again."""
     if not function.exists():
         rescan()
     if function.exists() and function.driver() != "nvme":
@@ -104,7 +104,7 @@ def back_to_nvme(function):
 
 
 class Fabric:
-    """RNIC, target and host. What is exported is the disk of a drive."""
+    """RNIC, target and host. The target exports the disk of a drive."""
 
     def __init__(self, test, p2pmem=None, disk="disk", rnic="rnic", parameters=()):
         self.test = test
@@ -131,7 +131,7 @@ class Fabric:
         self._stack.__exit__(*error)
 
     def _dropped(self, before):
-        """How the context ends, unless by an error: all providers get back to BEFORE references."""
+        """At the end without an error, wait until all providers have BEFORE references."""
         def wait(kind, *_):
             for function, count in before.items() if not kind else ():
                 until(lambda: self.references.count(function) == count, SECONDS,
@@ -140,7 +140,7 @@ class Fabric:
         return wait
 
     def offer(self):
-        # Otherwise small writes travel inside the command, to system RAM.
+        # No inline data: small writes would travel inside the command, to system RAM.
         self.namespace.port(addr_trtype="rdma", addr_adrfam="ipv4", addr_traddr=ADDRESS,
                             addr_trsvcid=PORT, param_inline_data_size="0")
 
@@ -152,21 +152,21 @@ class Fabric:
             capture_output=True).returncode
 
     def connect(self):
-        """Become a host of the target; a port that just came (back) may need a moment."""
+        """Connect to the target. A new port may need a moment."""
         until(self.try_to_connect, SECONDS, "a connection over RDMA")
         self.remote = self.find()
         return self.remote
 
     def find(self):
-        """The disk behind the connection, also after it went and came back."""
+        """Find the disk of the connection, also after a return."""
         return Drive("target", SECONDS)
 
     def state(self):
-        """What the host calls the state of its connection."""
+        """Return the state of the connection at the host."""
         return (self.remote.controller / "state").read_text().strip()
 
     def switch(self, word, disk=None):
-        """Disable the namespace, and enable it with another p2pmem, or another disk."""
+        """Enable the namespace again, with p2pmem WORD and perhaps a new disk."""
         self.namespace.set("enable", "0")
         gone = pathlib.Path("/sys/class/block", self.remote.disk)
         until(lambda: not gone.exists(), SECONDS, "end of the disk behind the connection")
@@ -181,28 +181,26 @@ class Fabric:
                        capture_output=True)
 
     def end(self):
-        # Stock nvmet leaks what it notes per controller, if namespaces are still enabled then.
+        # Stock nvmet leaks the providers of a controller if a namespace is still enabled.
         with contextlib.suppress(OSError):
             self.namespace.set("enable", "0")
         self.disconnect()
 
     def all_back(self, *peers):
-        """Everything that was borrowed from providers has to come back."""
+        """Wait until the providers have all memory back."""
         for peer in peers or (self.peer,):
             function = peer.function
             until(lambda function=function: function.available() == function.size(), SECONDS,
                   f"return of all memory of {peer.serial}")
 
 
-# -- evidence -----------------------------------------------------------------------------------
-
-# By which the trace tells drives apart: see the topologies.
+# Namespace numbers, which identify the drives in the trace: see the topologies.
 NSID = {"disk": 2, "beta": 2, "rnic": 3, "far": 4}
 NOTHING = {"peer": 0, "buffer": 0, "elsewhere": 0, "longest": 0}
 
 
 class Mastered:
-    """What the drive behind the target and the RNIC mastered; filled in at the end."""
+    """Bytes that the exported drive and the RNIC mastered, set at the end of the context."""
 
     def __init__(self, test, fabric, pages=()):
         self._test, self._fabric, self._pages = test, fabric, pages
@@ -224,7 +222,7 @@ class Mastered:
         return self._found.get(str(nsid), {}).get(way, NOTHING)
 
     def in_ram(self):
-        """Bytes that the exported drive mastered outside of the provider."""
+        """Return the bytes that the exported drive mastered outside of the provider."""
         return sum(seen["buffer"] + seen["elsewhere"] for seen in (self.disk_out, self.disk_in))
 
     def table(self):
@@ -237,7 +235,7 @@ class Mastered:
 
 
 def fio(test, disk, *jobs, options=()):
-    """Run fio's JOBS, lists of options each, at once; its output if it fails."""
+    """Run the JOBS of fio, lists of options, in parallel. Check the result."""
     command = ["fio", "--thread", f"--filename={disk.path}", "--direct=1", "--ioengine=libaio",
                "--rw=randrw", "--rwmixwrite=70", "--verify=crc32c", "--verify_fatal=1",
                "--do_verify=1", "--verify_state_save=0", *options]
@@ -250,7 +248,7 @@ def fio(test, disk, *jobs, options=()):
 
 
 def pages_of(memory, length):
-    """Numbers of the pages of RAM behind a mapping of this process, all of them touched."""
+    """Return the page frame numbers of a mapping. All pages must have been touched."""
     first = ctypes.addressof(ctypes.c_char.from_buffer(memory)) // 4096
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
         data = os.pread(pagemap.fileno(), (length // 4096) * 8, first * 8)

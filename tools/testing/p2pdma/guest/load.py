@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Processes that write to a disk, read back, and keep a ledger of what was acknowledged.
+"""Processes that write to a disk, read back, and keep a ledger of acknowledged writes.
 
-Each block that is written holds its own number and how often it has been written. Before a
-write the ledger notes that it began, after it that it was acknowledged. Whatever happened in
-between, a block then holds what was acknowledged last or, sector by sector, what was begun
-after that; anything else is a lost or a misplaced write.
+The contents of a block are the block number and a version, the number of writes to the block. The
+ledger notes the version before a write as begun, and after the write as acknowledged. A sector of
+a block must hold the last acknowledged version, or a later version that was begun. Any other
+contents are from a lost or misplaced write.
 """
 import errno
 import mmap
@@ -15,14 +15,14 @@ import struct
 from guest.worker import Worker
 
 SECTOR = 512
-SIZES = (512, 4096, 32 << 10, 128 << 10)    # of the blocks of each process
-BLOCKS = 24                                 # of each process
-AREA = 4 << 20                              # where each process writes
+SIZES = (512, 4096, 32 << 10, 128 << 10)    # block size of each process
+BLOCKS = 24                                 # number of blocks of a process
+AREA = 4 << 20                              # bytes of the disk for a process
 ENTRY = struct.Struct("QQ")
 
 
 class Ledger:
-    """Block -> (begun, acknowledged), in memory that processes share."""
+    """Map a block to (begun, acknowledged), in memory that processes share."""
 
     def __init__(self):
         self._shared = mmap.mmap(-1, len(SIZES) * BLOCKS * ENTRY.size)
@@ -35,18 +35,18 @@ class Ledger:
 
 
 def pattern(number, version, length):
-    """What a block holds after it was written VERSION times."""
+    """Return the contents of version VERSION of a block."""
     return struct.pack("<QQ", number, version) * (length // 16)
 
 
 def _place(number):
-    """Offset and length of a block."""
+    """Return offset and length of a block."""
     process, index = divmod(number, BLOCKS)
     return process * AREA + index * SIZES[process], SIZES[process]
 
 
 def _bad_sector(data, number, versions):
-    """The first sector of a block that holds none of VERSIONS, or None."""
+    """Return the first sector of a block with a version not in VERSIONS, or None."""
     wanted = {pattern(number, version, SECTOR) for version in versions}
     for at in range(0, len(data), SECTOR):
         if data[at:at + SECTOR] not in wanted:
@@ -55,11 +55,11 @@ def _bad_sector(data, number, versions):
 
 
 class Mismatch(Exception):
-    """A block holds something else than what was acknowledged."""
+    """A block has wrong contents."""
 
 
 def check(ledger, number, data):
-    """Raise Mismatch if the DATA of a block are not what the ledger lets them be."""
+    """Raise Mismatch if the DATA of a block do not agree with the ledger."""
     begun, acknowledged = ledger.get(number)
     if not acknowledged:
         return
@@ -101,7 +101,7 @@ def _work(worker, path, process, ledger, seed):
 
 
 class Load:
-    """One process for each size of blocks, on a disk that may go away."""
+    """A process for each block size, on a disk that may go away."""
 
     def __init__(self, test):
         self._test = test
@@ -117,7 +117,7 @@ class Load:
         self.flows()
 
     def flows(self, more=3, seconds=60):
-        """Return once each process has done some more; none may have ended."""
+        """Wait until each process has made progress. No process may have ended."""
         for worker in self._workers:
             worker.busy(more, seconds)
 
@@ -125,18 +125,18 @@ class Load:
         return bool(self._workers) and not any(worker.ended() for worker in self._workers)
 
     def ends(self, seconds=60):
-        """All end by themselves, as their disk went; how they ended."""
+        """Wait for the end of all processes. Return the outcomes."""
         return sorted({worker.wait(seconds) for worker in self._workers})
 
     def stop(self):
-        """End it; how those ended that had ended by themselves."""
+        """Kill all processes. Return the outcomes of processes that ended before."""
         ended = sorted({worker.outcome() for worker in self._workers if worker.ended()})
         for worker in self._workers:
             worker.kill()
         return ended
 
     def verify(self, drive):
-        """Every block that was ever acknowledged is there; how many these are."""
+        """Check all blocks with acknowledged writes. Return the number of blocks."""
         buffer = mmap.mmap(-1, max(SIZES))
         blocks = [number for number in range(len(SIZES) * BLOCKS) if self._ledger.get(number)[1]]
         fd = drive.open()
@@ -151,5 +151,5 @@ class Load:
         return len(blocks)
 
     def writes(self):
-        """How many writes were acknowledged."""
+        """Return the number of acknowledged writes."""
         return sum(self._ledger.get(number)[1] for number in range(len(SIZES) * BLOCKS))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel modules of ours, loaded for as long as a case needs them."""
+"""Test modules, loaded until the end of a case."""
 import contextlib
 import pathlib
 import subprocess
@@ -27,7 +27,7 @@ class Module:
 
     @contextlib.contextmanager
     def loaded(self):
-        """For as long as the context lasts, rather than until the end of the case."""
+        """Unload the module at the end of a context."""
         try:
             yield self
         finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel's NVMe-oF target, as far as peer memory is concerned."""
+"""Configuration of the kernel's NVMe-oF target."""
 import contextlib
 import pathlib
 import subprocess
@@ -10,7 +10,7 @@ TARGET = pathlib.Path("/sys/kernel/config/nvmet")
 
 
 class Namespace:
-    """A subsystem with one namespace, for as long as the context lasts."""
+    """A subsystem with a namespace, until the end of the context."""
 
     def __init__(self, name, device):
         self.nqn = f"nqn.2024-01.p2pdma:{name}"
@@ -23,7 +23,7 @@ class Namespace:
         self.subsystem.mkdir()
         self.path.mkdir()
         (self.subsystem / "attr_allow_any_host").write_text("1")
-        # At most 20 characters, and unlike that of any drive in the machine.
+        # At most 20 characters. No drive in the machine has the same serial number.
         (self.subsystem / "attr_serial").write_text("target")
         self.set("device_path", self.device)
         return self
@@ -31,7 +31,7 @@ class Namespace:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.set("enable", "0")
-            # nvmet drops no reference to a provider that a namespace names when it is removed.
+            # nvmet leaks the reference on the provider when a namespace is removed.
             self.set("p2pmem", "0")
         self.unport()
         self.path.rmdir()
@@ -44,7 +44,7 @@ class Namespace:
         return (self.path / name).read_text().strip()
 
     def port(self, number=1, **attributes):
-        """Offer the subsystem; over the loop transport, unless the attributes say otherwise."""
+        """Create a port for the subsystem, by default with the loop transport."""
         port = TARGET / "ports" / str(number)
         port.mkdir()
         self._ports.append(port)
@@ -53,7 +53,7 @@ class Namespace:
         (port / "subsystems" / self.nqn).symlink_to(self.subsystem)
 
     def unport(self):
-        """Offer it nowhere any more."""
+        """Remove all ports."""
         while self._ports:
             port = self._ports.pop()
             (port / "subsystems" / self.nqn).unlink()
@@ -61,7 +61,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def connected(self):
-        """The namespace as a disk of this very host, through the loop transport."""
+        """Connect this machine to the namespace through the loop transport."""
         self.port()
         subprocess.run(["nvme", "connect", "--transport=loop", f"--nqn={self.nqn}",
                         "--hostnqn=nqn.2024-01.p2pdma:host"], check=True, capture_output=True)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """p2pcopy.py SOURCE TARGET ALLOCATE BYTES - copy between two disks through peer memory
 
-SOURCE and TARGET are block devices, ALLOCATE is the p2pmem/allocate file of the device that
-provides the memory. The data never touch system memory: one disk writes them into the
-provider's BAR, the other one reads them from there.
+SOURCE and TARGET are block devices, ALLOCATE is the file p2pmem/allocate of the provider. The
+data never touch system memory: SOURCE writes the data into the provider's BAR, and TARGET reads
+the data from the BAR.
 """
 import mmap
 import os

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How many references the kernel has on a PCI function, and when it frees one: by probes.
+"""Count the references on a PCI function, and the freed functions, with kernel probes.
 
-The leak checker cannot be relied on here: a stale pointer anywhere in memory hides a function
-that is never freed, and no pointer has to be there while a count is wrong.
+The leak checker is not enough: a stale pointer in memory hides a function that is never freed, and
+a wrong reference count needs no pointer.
 """
 import pathlib
 
@@ -10,13 +10,13 @@ from guest.devices import DEVICES, Function
 
 TRACING = pathlib.Path("/sys/kernel/tracing")
 INSTANCE = TRACING / "instances/references"
-# A struct device begins with a kobject: the pointer to the name first, the count at byte 56.
+# A struct device begins with a kobject: pointer to the name at byte 0, count at byte 56.
 EVENTS = {"count": "dev_attr_show name=+0(+0(%di)):string count=+56(%di):u32",
           "freed": "pci_release_dev name=+0(+0(%di)):string"}
 
 
 class References:
-    """Counts references for as long as the context lasts."""
+    """Count references, until the end of the context."""
 
     def __enter__(self):
         (TRACING / "kprobe_events").write_text(
@@ -40,17 +40,17 @@ class References:
                 if f" {event}: " in line and f'name="{function.bdf}"' in line]
 
     def count(self, function):
-        """References on a function at this moment: the probe looks while an attribute is read."""
+        """Return the number of references on a function. The probe fires in a read of sysfs."""
         self._enable("count", "1")
         function.number("vendor")
         self._enable("count", "0")
         return int(self._seen("count", function)[-1].rpartition("count=")[2])
 
     def freed(self, function):
-        """How many functions with this address were freed since the context began."""
+        """Return the number of functions with the address that were freed in the context."""
         return len(self._seen("freed", function))
 
 
 def providers():
-    """Every function with peer memory."""
+    """Return all functions with peer memory."""
     return [Function(path.parent.name) for path in sorted(DEVICES.glob("*/p2pmem"))]

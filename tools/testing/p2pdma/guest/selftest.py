@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs a kselftest program inside the guest and takes over its results."""
+"""Run a kselftest program in the guest, and report the results."""
 import os
 import subprocess
 import tempfile
@@ -8,12 +8,12 @@ from rigpy.ktap import parse_flat
 
 
 def run(test, program, peer, **environment):
-    """Run PROGRAM with PEER as the provider; every case of the program counts.
+    """Run PROGRAM with PEER as the provider, and report the cases as subtests.
 
-    ENVIRONMENT has further variables by their names without P2PMEM_, in small letters.
+    ENVIRONMENT has more variables, with names in small letters and without P2PMEM_.
     """
     words = {f"P2PMEM_{name.upper()}": str(value) for name, value in environment.items()}
-    # A file, as a pipe would stay open as long as a child of the program hangs.
+    # A file, because a hanging child of the program would keep a pipe open.
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run([os.path.join(test.selftests, program)],
                               env={**os.environ, "P2PMEM_PROVIDER": peer.bdf, **words},

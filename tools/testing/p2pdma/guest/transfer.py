@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Moving bytes between drives and memory, and knowing where they went."""
+"""Transfers between drives and memory, and evidence of the DMA addresses."""
 import contextlib
 import mmap
 import os
@@ -13,13 +13,13 @@ def ram(length):
 
 
 def read_into(drive, memory, length, disk_offset=0, offset=0):
-    """Read from DRIVE straight into MEMORY (peer memory or RAM), never through a cache."""
+    """Read from DRIVE into MEMORY (peer memory or RAM), without the page cache."""
     with _opened(drive) as fd:
         _each(os.preadv, fd, memory, length, disk_offset, offset)
 
 
 def write_from(drive, memory, length, disk_offset=0, offset=0):
-    """Write from MEMORY straight to DRIVE."""
+    """Write from MEMORY to DRIVE, without the page cache."""
     with _opened(drive) as fd:
         _each(os.pwritev, fd, memory, length, disk_offset, offset)
 
@@ -34,7 +34,7 @@ def _opened(drive):
 
 
 def _each(call, fd, memory, length, disk_offset, offset):
-    # A memoryview pins the mmap object; release it, or the mapping cannot be closed.
+    # A memoryview pins the mmap object. Release the view, so that the mapping can be closed.
     with memoryview(memory) as view:
         done = 0
         while done < length:
@@ -47,7 +47,7 @@ def _each(call, fd, memory, length, disk_offset, offset):
 
 
 def contents(drive, length, disk_offset=0):
-    """What is on DRIVE now, read through system memory."""
+    """Return contents of DRIVE, read through system memory."""
     buffer = ram(length)
     read_into(drive, buffer, length, disk_offset)
     data = buffer[:length]
@@ -56,7 +56,7 @@ def contents(drive, length, disk_offset=0):
 
 
 def put(drive, data, disk_offset=0):
-    """Put DATA on DRIVE through system memory."""
+    """Write DATA to DRIVE through system memory."""
     buffer = ram(len(data))
     buffer[:len(data)] = data
     write_from(drive, buffer, len(data), disk_offset)
@@ -64,7 +64,7 @@ def put(drive, data, disk_offset=0):
 
 
 class Evidence:
-    """What the drives mastered while it was collected, split by where the addresses lie."""
+    """Bytes that the drives mastered during the collection, by kind of address."""
 
     def __init__(self):
         self.peer = self.peer_written = self.peer_read = self.own = self.ram = 0
@@ -73,7 +73,7 @@ class Evidence:
 
 @contextlib.contextmanager
 def evidence(test, provider):
-    """Collect from the drives' side which payload addresses they used.
+    """Collect the addresses of payload in the trace of the drives.
 
     peer: bytes that other drives moved to or from the provider's BAR; own: bytes that the
     provider itself moved to or from its BAR; ram: payload bytes anywhere else.

@@ -5,11 +5,11 @@ import os
 from guest.worker import Worker
 
 USER, GROUP = 1000, 1001
-WORD = f"{USER}:{GROUP}"        # as the kselftests want it
+WORD = f"{USER}:{GROUP}"        # format of the kselftests
 
 
 def invite(test, *paths):
-    """Let the user read and write the files, until the case ends."""
+    """Let the user read and write the files, until the end of the case."""
     for path in paths:
         before = os.stat(path)
         test.later(_restore, path, before)
@@ -24,7 +24,7 @@ def _restore(path, before):
 
 
 def begin(test, function, *args):
-    """Run FUNCTION(worker, *args) as the user; the Worker."""
+    """Run FUNCTION(worker, *args) as the user. Return the Worker."""
     def work(worker):
         os.setgroups([])
         os.setresgid(GROUP, GROUP, GROUP)
@@ -34,5 +34,5 @@ def begin(test, function, *args):
 
 
 def do(test, function, *args):
-    """Run FUNCTION(*args) as the user; "done", or the name of an errno or of a signal."""
+    """Run FUNCTION(*args) as the user. Return "done" or the name of an errno or signal."""
     return begin(test, lambda _: function(*args)).wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Processes that use peer memory while a test does something to it."""
+"""Processes that use peer memory during a test."""
 import errno
 import mmap
 import os
@@ -11,7 +11,7 @@ from guest.devices import until
 
 
 class Worker:
-    """A child process that runs a function of a counter, which both sides can see."""
+    """A child process with a counter of progress, in memory shared with the parent."""
 
     def __init__(self, test, function, *args):
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
@@ -28,23 +28,23 @@ class Worker:
             return 0
         except OSError as error:
             return error.errno
-        except BaseException:       # a status that is no errno
+        except BaseException:       # report a status that is no errno
             import traceback
             traceback.print_exc()
             return 255
 
-    # -- seen from the child --
+    # Called by the child.
 
     def tick(self):
         struct.pack_into("Q", self._shared, 0, self.ticks() + 1)
 
-    # -- seen from the parent --
+    # Called by the parent.
 
     def ticks(self):
         return struct.unpack_from("Q", self._shared, 0)[0]
 
     def busy(self, more=3, seconds=30):
-        """Return once the child has done some more rounds."""
+        """Wait until the child has done MORE rounds."""
         start = self.ticks()
         until(lambda: self.ticks() >= start + more or self.ended(), seconds, "work of a child")
         if self.ended():
@@ -62,7 +62,7 @@ class Worker:
         return self.outcome()
 
     def outcome(self):
-        """How it ended: "SIGBUS", an errno's name, or "done"."""
+        """Return how the child ended: "SIGBUS", the name of an errno, or "done"."""
         if os.WIFSIGNALED(self.status):
             return signal.Signals(os.WTERMSIG(self.status)).name
         code = os.WEXITSTATUS(self.status)
@@ -75,18 +75,18 @@ class Worker:
 
 
 def read_forever(worker, drive, memory, chunk=64 << 10):
-    """Read from DRIVE into MEMORY over and over."""
+    """Read from DRIVE into MEMORY again and again."""
     fd = drive.open()
     with memoryview(memory)[:chunk] as view:
         while True:
-            # A disk that has gone is empty: there reading it ends without an error.
+            # A disk that has gone has size 0: a read returns 0 without an error.
             if os.preadv(fd, [view], 0) != chunk:
                 raise OSError(errno.ENODEV, "the disk has gone")
             worker.tick()
 
 
 def map_and_read(worker, provider, drive, chunk=64 << 10):
-    """Map, transfer, unmap, over and over; a provider that is away just now is waited for."""
+    """Map, transfer and unmap again and again. Retry while the provider is away."""
     while True:
         try:
             memory = provider.map(chunk)
@@ -98,13 +98,13 @@ def map_and_read(worker, provider, drive, chunk=64 << 10):
         try:
             transfer.read_into(drive, memory, chunk)
         except OSError as error:
-            if error.errno != errno.EFAULT:     # the memory went while it was mapped
+            if error.errno != errno.EFAULT:     # EFAULT: the mapping lost the memory
                 raise
         memory.close()
         worker.tick()
 
 
 def touch(worker, memory):
-    """Write to MEMORY: the end of this process, if its device has gone."""
+    """Write to MEMORY. If the device has gone, the write kills the process."""
     memory[0] = 1
     worker.tick()

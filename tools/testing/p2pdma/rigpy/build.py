@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a boot needs and nobody keeps in the repository: initramfs, images, modules, selftests.
+"""Build the files for a boot: initramfs, images, modules, selftests.
 
-Everything lands below build/, is made only when it is missing or older than its source, and is
-put in place by a rename, so that two runs of the rig do not see each other's halves.
+The files are below build/. A file is built if the file is missing or older than the source. A
+rename puts the finished file in place, so that parallel runs of the rig see no partial files.
 """
 import contextlib
 import fcntl
@@ -40,10 +40,8 @@ def _older(target, *sources):
                 for source in sources))
 
 
-# -- kernels ----------------------------------------------------------------------------------
-
 def kernel(path):
-    """A kernel's build directory from what was given on the command line."""
+    """Return the build directory of a kernel from an argument of the command line."""
     directory = pathlib.Path(path)
     if not directory.is_absolute() and not directory.exists():
         directory = ROOT / directory
@@ -68,12 +66,10 @@ def is_debug(directory):
 
 
 def source_tree(directory):
-    """The source that a build directory was made from."""
+    """Return the source tree of a build directory."""
     source = directory / "source"
     return source.resolve() if source.exists() else directory
 
-
-# -- initramfs and images ---------------------------------------------------------------------
 
 def busybox():
     found = shutil.which("busybox", path="/bin:/usr/bin:/usr/local/bin")
@@ -96,7 +92,7 @@ def initramfs():
 
 
 def image(drive):
-    """The drive's image: bytes that depend on nothing but its name and size."""
+    """Return the image of a drive. The bytes depend only on name and size of the drive."""
     target = SCRATCH / f"{drive.name}-{drive.size_mb}M.img"
     if not target.exists():
         source = random.Random(f"{drive.name}:{drive.size_mb}")
@@ -104,10 +100,8 @@ def image(drive):
     return target
 
 
-# -- things that are compiled -----------------------------------------------------------------
-
 def _run(command, what):
-    # The selftests put their programs elsewhere if they believe that a make further up runs them.
+    # With MAKELEVEL set, the Makefile of the selftests uses another output directory.
     env = {name: value for name, value in os.environ.items()
            if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -117,7 +111,7 @@ def _run(command, what):
 
 
 def _sync(source, target):
-    """Make TARGET hold SOURCE's files, touching only those that differ."""
+    """Copy the files of SOURCE to TARGET, and leave equal files alone."""
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         copy = target / path.name
@@ -126,7 +120,7 @@ def _sync(source, target):
 
 
 def module_sources():
-    """Every module of ours, and the directory that it is built from."""
+    """Return a map from the names of the test modules to the source directories."""
     found = {path.parent.name: path.parent for path in MODULES.glob("*/Kbuild")}
     return found | {name: RNIC for name in ("p2pdma_test_rnic", "p2pdma_test_rnic_verbs")}
 
@@ -136,7 +130,7 @@ def module_names():
 
 
 def module(directory, name):
-    """Build one of our modules against the kernel in DIRECTORY; the path of its .ko."""
+    """Build a test module for the kernel in DIRECTORY. Return the path of the .ko file."""
     source = module_sources().get(name)
     if not source:
         raise RigError(f"no module '{name}'; there are: {', '.join(module_names())}")
@@ -148,10 +142,10 @@ def module(directory, name):
 
 
 def selftests(directory):
-    """Build the selftests as a kernel tree would; the directory of the programs.
+    """Build the selftests. Return the directory with the programs.
 
-    They want to stand in a kernel tree. When that is not an integrated one, a farm of links
-    around a copy of them does as well.
+    The Makefile of the selftests needs a kernel tree around the directory. Links to the source
+    tree of the kernel, around a copy of the selftests, serve as kernel tree.
     """
     stock, tag = source_tree(directory), directory.name
     top = SCRATCH / f"kselftest-{tag}"

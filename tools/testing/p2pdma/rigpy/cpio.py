@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Just enough of the "newc" cpio format for an initramfs, without root and without a tool."""
+"""Write an initramfs in the cpio format "newc", without root privileges and external tools."""
 import gzip
 import io
 import stat

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rig demo`: the host's half. It boots the guest, shows what it tells, and has the last word."""
+"""The part of `rig demo` on the host: boot the guest, print the story, and check the images."""
 import hashlib
 import sys
 
@@ -20,13 +20,13 @@ BAR_WIDTH = 40
 
 
 class Narrator(runner.Services):
-    """The services of a test, and a voice."""
+    """The services of a test, and services to print text and progress."""
 
     def do_say(self, text):
         print(text, flush=True)
 
     def do_progress(self, done, whole):
-        """One line that grows on a terminal; elsewhere a line for every quarter."""
+        """Print a growing bar on a terminal, elsewhere a line for each quarter."""
         filled = BAR_WIDTH * done // whole
         meter = "#" * filled + "." * (BAR_WIDTH - filled)
         line = f"   [{meter}] {done >> 20:3} of {whole >> 20} MiB"
@@ -43,8 +43,8 @@ def _digest(path):
 
 def _look_from_outside(guest):
     """
-    The files behind the drives, read without the guest having a say; what is wrong. What came
-    after the copy left this part of them alone.
+    Compare the image files of the drives from outside the guest. Return an error message or "".
+    The rest of the demonstration after the copy does not write to the compared part.
     """
     source, target = (_digest(f"{guest.directory}/{name}.img") for name in ("alpha", "beta"))
     if source != target:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Results, and how they are written: KTAP version 1, as the kernel's own parser reads it."""
+"""Results, and their output as KTAP version 1, as read by the parser of the kernel."""
 import dataclasses
 import re
 
@@ -26,17 +26,17 @@ class Result:
 
 
 def from_guest(name, message):
-    """A Result from what a guest's agent reported."""
+    """Return a Result from the message of the agent in a guest."""
     subtests = [Result(*fields) for fields in message.get("subtests", [])]
     result = Result(name, message["verdict"], message["why"], message.get("notes", []), subtests)
     if subtests and result.verdict == "failed" and all(each.good for each in subtests):
-        # The case failed beside its subtests; a parser counts leaves only, so make it one.
+        # The case itself failed. A parser counts only subtests, so add a failed subtest.
         subtests.append(Result("the_case_around_them", "failed", result.why))
     return result
 
 
 def parse_flat(text):
-    """The results in the KTAP or TAP output of a selftest program, as (name, verdict, why)."""
+    """Parse the KTAP or TAP output of a selftest program into (name, verdict, why)."""
     found, said = [], []
     for line in text.splitlines():
         match = RESULT.match(line)
@@ -71,7 +71,7 @@ def _lines(results, depth):
 
 
 def write(path, title, results):
-    """One file a boot: a suite called TITLE with RESULTS in it."""
+    """Write a file with a suite called TITLE and the RESULTS."""
     suite = Result(title, "ok" if all(each.good for each in results) else "failed",
                    subtests=results)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where things stand: the source on one side, everything that is built on the other."""
+"""Paths of the source tree and of the build directory."""
 import os
 import pathlib
 
@@ -20,4 +20,4 @@ BUILT_MODULES = BUILD / "modules"
 
 
 class RigError(Exception):
-    """Something that the person at the keyboard can put right; shown without a traceback."""
+    """An error for the user to fix, shown without a traceback."""

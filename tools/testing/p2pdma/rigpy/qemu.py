@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One run of the emulated machine: start it, listen to it, talk to it, end it.
+"""Start, control and end a run of the emulated machine.
 
-Four streams come out of a guest: its serial console, QMP, the control channel to the agent
-inside it, and the trace of what its drives do. The first three are pumped by one loop, so that
-waiting for any of them notices at once that the guest panicked or that QEMU went away.
+A guest has four streams: the serial console, QMP, the control channel to the agent, and the trace
+of the drives. A single loop reads the first three streams, so every wait ends at once if the guest
+panics or QEMU ends.
 """
 import contextlib
 import json
@@ -24,11 +24,11 @@ BOOT_SECONDS = 600      # a debug kernel on a loaded machine
 
 
 class GuestGone(Exception):
-    """The guest panicked, QEMU ended, or what was waited for did not come in time."""
+    """The guest panicked, QEMU ended, or a wait timed out."""
 
 
 class Guest:
-    """A context manager around one QEMU process."""
+    """A context manager for a QEMU process."""
 
     def __init__(self, topology, kernel, mode="agent", console=None, append=(), exact=False):
         self.topology = topology
@@ -45,8 +45,6 @@ class Guest:
         self._partial = {}
         self._replies = {}
         self._qmp_id = 0
-
-    # -- life ---------------------------------------------------------------------------------
 
     def __enter__(self):
         SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -95,7 +93,7 @@ class Guest:
         self.qmp("qmp_capabilities")
 
     def images(self):
-        """Fresh copies of the drives' images, so that every boot starts from the same bytes."""
+        """Copy the images of the drives, so that every boot starts with the same bytes."""
         copies = {}
         for drive in self.topology.drives.values():
             copies[drive.name] = os.path.join(self.directory, drive.name + ".img")
@@ -103,7 +101,7 @@ class Guest:
         return copies
 
     def _processors(self):
-        """Two of them, or one on which each instruction takes exactly a nanosecond."""
+        """Two CPUs; with self.exact a CPU with exactly a nanosecond for each instruction."""
         if self.exact:
             return ["-accel", "tcg,thread=single", "-smp", "1",
                     "-icount", "shift=0,sleep=off"]
@@ -127,16 +125,14 @@ class Guest:
                 "-trace", "enable=-*", "-D", self.trace_path]
 
     def interactive(self):
-        """Hand the terminal to the guest; returns QEMU's exit status."""
+        """Connect the terminal to the guest. Return the exit status of QEMU."""
         with tempfile.TemporaryDirectory(prefix="run-", dir=SCRATCH) as self.directory:
             self.trace_path = os.path.join(self.directory, "trace")
             return subprocess.call(self._command() + ["-display", "none",
                                                       "-serial", "mon:stdio"])
 
-    # -- streams ------------------------------------------------------------------------------
-
     def _pump(self, seconds):
-        """Handle what has arrived, waiting up to SECONDS for something; False if nothing did."""
+        """Wait up to SECONDS for data and handle the data. Return False without data."""
         ready = self._selector.select(seconds)
         for key, _ in ready:
             try:
@@ -184,7 +180,7 @@ class Guest:
         return "\n".join([f"QEMU ended with status {status}", *self.console[-5:]])
 
     def wait(self, condition, seconds, what):
-        """Pump until CONDITION() is true and return its value."""
+        """Pump until CONDITION() is true, and return the value."""
         deadline = time.monotonic() + seconds
         while True:
             value = condition()
@@ -194,8 +190,6 @@ class Guest:
             if left <= 0:
                 raise GuestGone(f"no {what} within {seconds} s")
             self._pump(left)
-
-    # -- conversations ------------------------------------------------------------------------
 
     def qmp(self, command, **arguments):
         self._qmp_id += 1
@@ -210,7 +204,7 @@ class Guest:
         return reply["return"]
 
     def wait_event(self, name, seconds, **data):
-        """The first QMP event NAME whose data agree with DATA; it is consumed."""
+        """Wait for the QMP event NAME with DATA. Remove and return the event."""
         def find():
             for event in self.events:
                 seen = event.get("data", {})
@@ -232,7 +226,7 @@ class Guest:
         return self._messages.pop(0)
 
     def wait_console(self, text, start, seconds=30):
-        """The index of the first console line at or after START that contains TEXT."""
+        """Return the index of the first console line from START on with TEXT."""
         position = start
 
         def find():
@@ -245,15 +239,13 @@ class Guest:
         return self.wait(find, seconds, f"'{text}' on the console") - 1
 
     def wait_end(self, seconds):
-        """Wait until QEMU has ended by itself."""
+        """Wait for the end of QEMU. Return whether QEMU ended with status 0."""
         with contextlib.suppress(GuestGone):
             self.wait(lambda: False, seconds, "end of the guest")
         try:
             return self.process.wait(10) == 0
         except subprocess.TimeoutExpired:
             return False
-
-    # -- devices and traces -------------------------------------------------------------------
 
     def device_add(self, name):
         return self.qmp("device_add", **self.topology.properties(name))
@@ -263,7 +255,7 @@ class Guest:
         self.wait_event("DEVICE_DELETED", 60, device=name)
 
     def throttle(self, name, bytes_per_second):
-        """Slow a drive down (0: as fast as it goes), to keep transfers in flight."""
+        """Limit the speed of a drive (0: no limit), to keep transfers in flight."""
         self.qmp("block_set_io_throttle", id=name, bps=bytes_per_second, bps_rd=0, bps_wr=0,
                  iops=0, iops_rd=0, iops_wr=0)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tests of the rig itself that need no guest: does it notice what it is there to notice?"""
+"""Tests of the rig without a guest: does the rig notice errors?"""
 import io
 import pathlib
 import tempfile
@@ -12,7 +12,7 @@ from .paths import RigError
 
 BAR = (0xf4000000, 0xf7ffffff)
 
-# Shapes of real complaints, each with a line that merely looks like one.
+# Examples of splats, each with a harmless line that looks similar.
 COMPLAINTS = (
     ("[   12.000001] WARNING: CPU: 0 PID: 7 at mm/memremap.c:184 memremap_pages+0x4a4/0x5a0",
      "[   12.000001] nvme nvme0: warning: the temperature is high"),
@@ -129,10 +129,10 @@ class Traces(unittest.TestCase):
 
 
 class Ledgers(unittest.TestCase):
-    """What the load of the fault tests takes for a lost write."""
+    """Detection of lost writes by the load of the fault tests."""
 
     def wrong(self, begun, acknowledged, *sectors):
-        """Whether a block of these sectors, (number, version) each, is found to be wrong."""
+        """Return whether check() refuses a block with SECTORS, a list of (number, version)."""
         ledger = load.Ledger()
         ledger.set(7, begun, acknowledged)
         data = b"".join(load.pattern(number, version, load.SECTOR) for number, version in sectors)
@@ -223,7 +223,7 @@ class Topologies(unittest.TestCase):
 
 
 def run():
-    """Every test above as a Result."""
+    """Run all tests. Return a Result for each test."""
     results = []
     suite = unittest.defaultTestLoader.loadTestsFromModule(__import__(__name__, fromlist=["x"]))
     for group in suite:

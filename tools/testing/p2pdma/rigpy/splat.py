@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What in a kernel log means that the kernel complained about itself."""
+"""Find splats in a kernel log: warnings and errors of the kernel."""
 import re
 
 SPLAT = re.compile("|".join((
@@ -15,35 +15,38 @@ SPLAT = re.compile("|".join((
 PREFIX = re.compile(r"^(<\d+>)?\[\s*\d+\.\d+\](\[\s*[TC]\d+\])? ?")
 EXCERPT = 40
 
-# Complaints of a debug kernel about stock code below an NVMe-oF target over RDMA, whoever serves
-# the peer memory: how one begins, a function in its middle, how it ends. Any other one counts.
+# Known splats of debug kernels about stock code of an NVMe-oF target over RDMA, with any
+# implementation of peer memory: pattern of the first line, a function in the trace, pattern of the
+# last line. All splats that are not listed count.
 KNOWN = (
-    # nvme-rdma maps each completion of a ring alone, several in one cache line.
+    # nvme-rdma maps each completion of a ring separately, several in a cache line.
     (r"DMA-API: .*cacheline tracking EEXIST", "nvme_rdma_alloc_qe", r"DMA-API: Mapped at:"),
-    # nvmet walks a controller's map of providers without the lock that the map asks for.
+    # nvmet walks the provider map of a controller without the lock of the map.
     (r"WARNING: suspicious RCU usage", "nvmet_ctrl_free", r"</TASK>"),
 )
-# Stock functions whose allocations leak, if no function of ours is between them and the allocator.
-# nvmet does not free the nodes of a controller's map of providers while namespaces are enabled.
-# For a command to a disabled namespace nvmet_subsys_nsid_exists() looks up the directory of the
-# namespace and never drops the reference, so that a namespace disabled under I/O is not freed.
-# Nor does nvmet drop the reference of a namespace on a provider, but guest/nvmet.py has every
-# namespace forget its provider in time. So a leaked pci_dev is never forgiven.
+# Stock functions with known leaks. A leak counts if a function of this project is between the stock
+# function and the allocator.
+# - nvmet does not free the nodes of the provider map of a controller if namespaces are enabled.
+# - For a command to a disabled namespace, nvmet_subsys_nsid_exists() takes a reference on the
+#   directory of the namespace and never drops the reference, so a namespace that is disabled during
+#   I/O is not freed.
+# nvmet also leaks the reference of a namespace on a provider, but guest/nvmet.py writes 0 to p2pmem
+# before the removal of a namespace. So a leaked pci_dev always counts.
 KNOWN_LEAKS = ("nvmet_p2pmem_ns_add_p2p", "nvmet_ns_alloc", "nvmet_ns_device_path_store")
 OURS = re.compile(r"p2pdma|p2pmem")
 LONGEST = 150
 
 
 def strip(line):
-    """A console line without its time stamp."""
+    """Return a console line without the time stamp."""
     return PREFIX.sub("", line)
 
 
 def find(lines, wanted=()):
-    """The lines around the first splat in LINES, or an empty list.
+    """Return the lines around the first splat in LINES, or an empty list.
 
-    WANTED are regular expressions of messages that look like splats and are expected; the call
-    trace of such a message is expected, too, up to the next line that looks like a splat.
+    WANTED are regular expressions of expected messages that look like splats. The call trace after
+    an expected message is expected, too, up to the next line that looks like a splat.
     """
     lines = without_known(lines)
     skip = [re.compile(pattern) for pattern in wanted]
@@ -59,7 +62,7 @@ def find(lines, wanted=()):
 
 
 def _end_of_known(lines, start):
-    """The index after the last line of the known complaint that begins at START, or None."""
+    """Return the index after the known splat that begins at START, or None."""
     for first, name, last in KNOWN:
         if not re.search(first, lines[start]):
             continue
@@ -71,7 +74,7 @@ def _end_of_known(lines, start):
 
 
 def without_known(lines):
-    """LINES without the complaints that are about stock code."""
+    """Return LINES without the known splats of stock code."""
     kept, position = [], 0
     while position < len(lines):
         end = _end_of_known(lines, position)
@@ -82,7 +85,7 @@ def without_known(lines):
 
 
 def _is_known_leak(text):
-    """Does the backtrace lead from a known function to the allocator without one of ours?"""
+    """Return whether a known function leaks, without a function of this project as callee."""
     for name in KNOWN_LEAKS:
         callees, found, _ = text.partition(f"{name}+")
         if found and not OURS.search(callees):
@@ -91,6 +94,6 @@ def _is_known_leak(text):
 
 
 def unknown_leaks(text):
-    """kmemleak's list without the known leaks of stock code."""
+    """Return the report of kmemleak without the known leaks of stock code."""
     objects = re.split(r"(?m)^(?=unreferenced object)", text)
     return "".join(each for each in objects if each.strip() and not _is_known_leak(each))

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Topologies are data: one TOML file each, turned into QEMU arguments by this one builder.
+"""Topologies: TOML files, from which this module builds QEMU arguments.
 
-A device entry is a table whose "driver" names a QEMU device and whose other keys are its
-properties, with two short forms:
+A device entry is a table. The key "driver" names a QEMU device, and the rest of the keys are
+properties of the device. There are two short forms:
 
-  { drive = "alpha", bus = "port1" }        an NVMe drive with a deterministic image behind it
+  { drive = "alpha", bus = "port1" }        an NVMe drive with a deterministic image
   { object = "memory-backend-ram", ... }    a QEMU object, such as the memory of an ivshmem
 
-A drive takes "size_mb" (of its image, 64 by default), "cmb" (MiB of controller memory) and
-"spare = true", which keeps it out of the machine until a test plugs it in; other devices take
-the latter as well. With "nsid" a drive's namespace has that number (otherwise 1) and "ms" bytes of
-metadata in each block, until it is plugged in anew: then it is like any other, as a namespace
-cannot be plugged in.
+Keys of a drive:
+
+  size_mb       size of the image in MiB, 64 by default
+  cmb           size of the controller memory buffer in MiB
+  spare         true: not in the machine until a test plugs the drive in; for all devices
+  nsid          number of the namespace, 1 by default
+  ms            bytes of metadata in each block
+
+nsid and ms are lost when a drive is unplugged and plugged in again, because QEMU cannot plug in a
+namespace.
 """
 import dataclasses
 import tomllib
@@ -24,7 +29,7 @@ KEYS = {"summary", "cpu", "machine", "memory", "kernel", "settings", "device"}
 
 @dataclasses.dataclass
 class Drive:
-    """An NVMe drive: its name is its serial number, which is how a guest finds it."""
+    """An NVMe drive. The name is also the serial number, by which a guest finds the drive."""
     name: str
     size_mb: int
     spare: bool
@@ -50,7 +55,7 @@ class Topology:
     spares: dict
 
     def properties(self, name):
-        """Those of a drive, or of another device that is spare, by its id."""
+        """Return the properties of a drive, or of a spare device by id."""
         if name in self.drives:
             return self.drives[name].properties
         if name in self.spares:
@@ -108,7 +113,7 @@ def _drive(entry):
 
 
 def _plugged_in(drive):
-    """The devices that a drive is at boot."""
+    """Return the QEMU devices of a drive at boot."""
     if not drive.namespace:
         return [drive.properties]
     controller = {key: value for key, value in drive.properties.items() if key != "drive"}
@@ -129,7 +134,7 @@ def _argument(properties):
 
 
 def qemu_arguments(topology, images):
-    """Arguments for the machine's own shape; IMAGES maps a drive's name to its image file."""
+    """Return the QEMU arguments of a topology. IMAGES maps names of drives to image files."""
     args = ["-machine", topology.machine, "-cpu", topology.cpu, "-m", topology.memory]
     for setting in topology.settings:
         args += ["-global", setting]

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Evidence from the device's side: which addresses the emulated drives mastered for payload.
+"""Evidence from the emulated drives: the addresses of the payload.
 
-QEMU traces every command that a drive takes up and, while it sets that command up, every piece
-of the host's memory that the command names for its data:
+QEMU traces every command when a drive starts the command, and every piece of memory that the drive
+maps for the data of the command:
 
     pci_nvme_io_cmd ... opname 'NVME_NVM_CMD_READ'
     pci_nvme_map_addr addr 0x382000400000 len 4096
-    pci_nvme_map_addr_cmb addr ...        (also, when the memory is the drive's own)
+    pci_nvme_map_addr_cmb addr ...        (additional line for the drive's own memory)
 
-Drives take up one command at a time, so a mapping belongs to the command before it. Payload is
-what a read, write or compare names: queue entries and PRP lists are fetched without a mapping
-and never show here, and what an administrative command names (an identify page) is not payload.
+Drives start commands in sequence, so a mapping belongs to the command before the mapping. Payload
+is the data of reads, writes and compares. Queue entries and PRP lists are fetched without a mapping
+and are not in the trace. Data of admin commands (such as an identify page) is not payload.
 """
 import dataclasses
 import re
@@ -23,7 +23,7 @@ OPERATION = re.compile(r"opname '(?P<name>\w+)'")
 
 @dataclasses.dataclass
 class Evidence:
-    """Bytes that drives moved: to and from a peer's BAR, their own, and anything else."""
+    """Bytes that drives moved to and from a peer's BAR, their own memory, and RAM."""
     peer_written: int = 0
     peer_read: int = 0
     own: int = 0
@@ -37,14 +37,14 @@ class Evidence:
                 "first_outside": self.first_outside, "peer_pages": len(self.peer_pages)}
 
     def add(self, operation, address, length, bar, own):
-        """Count one piece of payload."""
+        """Count a piece of payload."""
         if address < bar[0] or address + length - 1 > bar[1]:
             self.ram += length
             self.first_outside = self.first_outside or hex(address)
         elif own:
             self.own += length
         else:
-            # A drive that executes a read writes to memory, and the other way round.
+            # For a read command, the drive writes to memory.
             if operation == "NVME_NVM_CMD_READ":
                 self.peer_written += length
             else:
@@ -53,7 +53,7 @@ class Evidence:
 
 
 def parse(lines, bar):
-    """Sort the payload in LINES by where it lies, BAR being the provider's first and last byte."""
+    """Sort the payload in LINES by kind of memory. BAR is (first, last) address of the provider."""
     seen = Evidence()
     operation, mapping = None, None
 
@@ -65,7 +65,7 @@ def parse(lines, bar):
         match = LINE.search(line)
         if not match:
             continue
-        # Only the event after it says whether a mapping was of the drive's own memory.
+        # The event after a mapping tells whether the memory is the drive's own.
         settle(own=match["event"] == "map_addr_cmb")
         mapping = None
         if match["event"] in ("io_cmd", "admin_cmd"):
@@ -83,11 +83,11 @@ DIRECTIONS = {"NVME_NVM_CMD_READ": "in", "NVME_NVM_CMD_WRITE": "out"}
 
 def by_namespace(lines, bar, pages=()):
     """
-    What each drive mastered: {nsid: {"in" and "out" of memory: {where: bytes}}}.
+    Return the bytes that each drive mastered: {nsid: {"in" or "out" of memory: {where: bytes}}}.
 
-    WHERE is "peer" (inside of BAR), "buffer" (in one of PAGES, numbers of pages of RAM) or
-    "elsewhere"; "longest" is the longest piece elsewhere. The trace does not name controllers,
-    so drives are told apart by namespaces whose numbers differ.
+    WHERE is "peer" (inside of BAR), "buffer" (in PAGES, page frame numbers of RAM) or "elsewhere".
+    "longest" is the longest piece elsewhere. The trace has no names of controllers, so the drives
+    need different namespace numbers.
     """
     found, pages, current = {}, set(pages), None
     for line in lines:
@@ -119,7 +119,7 @@ def _count(seen, mapping, bar, pages):
 
 
 def window(path, start, end):
-    """The lines of the trace at PATH between two of its sizes."""
+    """Return the lines of the trace at PATH between the offsets START and END."""
     with open(path, "rb") as trace:
         trace.seek(start)
         return trace.read(end - start).decode(errors="replace").splitlines()

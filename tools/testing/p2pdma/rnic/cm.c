@@ -2,15 +2,16 @@
 /*
  * Connections, for the iWARP connection manager.
  *
- * A connection is one object with two ends. It is made by the active end's connect, becomes
- * known to the passive end by the identifier that travels with the request, and is freed the
- * moment it ends: refused, given up, or closed by either end. So whoever comes late with an
- * identifier or a queue pair finds nothing, and nothing has to be counted. iw_cm's cm_ids are
- * referenced for as long as an end of a connection, or a listener, points at them.
+ * A connection is an object with two ends. The connect call of the active end creates the object.
+ * The passive end gets the identifier of the object with the request. The object is freed as soon
+ * as the connection is refused, times out, or is closed by either end. A late call with the
+ * identifier or with a queue pair then finds no connection, so the object needs no reference count.
+ * Connections and listeners hold references on the cm_ids of iw_cm.
  *
- * An active end that is not answered would wait for ever, and so would whoever destroys it.
- * The answer can get lost if the listener goes away or if iw_cm has no memory for a new cm_id;
- * hence the end of a listener and a timer answer for it.
+ * Without an answer, an active end waits forever, and the destruction of the active end waits as
+ * well. An answer can get lost if the listener goes away, or if iw_cm has no memory for a new
+ * cm_id. So the destruction of a listener refuses pending requests, and a timer refuses old
+ * requests.
  */
 #include <linux/in6.h>
 #include <linux/slab.h>
@@ -23,9 +24,9 @@
 enum { RNIC_ACTIVE, RNIC_PASSIVE };
 
 /**
- * struct rnic_listener - somebody who accepts connections
- * @list: in rnic.listeners
- * @cm_id: iw_cm's
+ * struct rnic_listener - a listener for connections
+ * @list: entry in rnic.listeners
+ * @cm_id: identifier of iw_cm, with a reference
  */
 struct rnic_listener {
 	struct list_head list;
@@ -33,9 +34,9 @@ struct rnic_listener {
 };
 
 /**
- * struct rnic_end - one end of a connection
- * @cm_id: iw_cm's, referenced
- * @qp: queue pair; it points back at the connection
+ * struct rnic_end - an end of a connection
+ * @cm_id: identifier of iw_cm, with a reference
+ * @qp: queue pair; rnic_qp.conn points to the connection
  */
 struct rnic_end {
 	struct iw_cm_id *cm_id;
@@ -44,12 +45,12 @@ struct rnic_end {
 
 /**
  * struct rnic_conn - a connection, or the request for one
- * @list: in rnic.conns
- * @id: what the passive end knows it by
- * @established: both ends are there
- * @deadline: when the request is given up
- * @listener: who was asked; only while it is a request
- * @ends: RNIC_ACTIVE and RNIC_PASSIVE
+ * @list: entry in rnic.conns
+ * @id: identifier for the passive end
+ * @established: the passive end accepted the request
+ * @deadline: time in jiffies at which the request is refused
+ * @listener: listener that got the request; NULL when established
+ * @ends: ends of the connection, by RNIC_ACTIVE and RNIC_PASSIVE
  */
 struct rnic_conn {
 	struct list_head list;
@@ -59,8 +60,6 @@ struct rnic_conn {
 	struct rnic_listener *listener;
 	struct rnic_end ends[2];
 };
-
-/* -- events -- */
 
 static int rnic_event(struct rnic *rnic, struct iw_cm_id *cm_id, struct iw_cm_event *event)
 {
@@ -78,7 +77,7 @@ static void rnic_set_addresses(struct iw_cm_event *event, const struct sockaddr_
 	event->remote_addr = *remote;
 }
 
-/* Answer the active end. It has to get one, if need be without what came with it. */
+/* Answer the active end. Without memory for the private data, the answer is a plain failure. */
 static int rnic_reply(struct rnic *rnic, struct rnic_conn *conn, int status,
 		      const struct iw_cm_conn_param *param)
 {
@@ -105,8 +104,6 @@ static int rnic_reply(struct rnic *rnic, struct rnic_conn *conn, int status,
 	return ret;
 }
 
-/* -- the end of a connection, all with conn_lock held -- */
-
 static void rnic_conn_free(struct rnic_conn *conn)
 {
 	struct rnic_end *end;
@@ -121,7 +118,6 @@ static void rnic_conn_free(struct rnic_conn *conn)
 	kfree(conn);
 }
 
-/* A request comes to nothing. */
 static void rnic_conn_refuse(struct rnic *rnic, struct rnic_conn *conn, int status,
 			     const struct iw_cm_conn_param *param)
 {
@@ -157,8 +153,10 @@ static void rnic_conn_end(struct rnic *rnic, struct rnic_conn *conn, int status)
 }
 
 /**
- * rnic_conn_close_all() - end all connections and make no new ones
- * @rnic: the device, whose engine is dead or which is about to go
+ * rnic_conn_close_all() - end all connections and refuse new connections
+ * @rnic: the device
+ *
+ * For a dead engine, and before the removal of the device.
  */
 void rnic_conn_close_all(struct rnic *rnic)
 {
@@ -173,7 +171,7 @@ void rnic_conn_close_all(struct rnic *rnic)
 }
 
 /**
- * rnic_conn_expire() - give up requests that were not answered
+ * rnic_conn_expire() - refuse requests without an answer
  * @work: rnic.conn_expiry
  */
 void rnic_conn_expire(struct work_struct *work)
@@ -197,8 +195,6 @@ void rnic_conn_expire(struct work_struct *work)
 		queue_delayed_work(rnic->wq, &rnic->conn_expiry, RNIC_ANSWER_TIMEOUT / 10);
 }
 
-/* -- queue pairs and their connection -- */
-
 static struct rnic_qp *rnic_peer(struct rnic_qp *qp)
 {
 	lockdep_assert_held(&qp->rnic->conn_lock);
@@ -206,10 +202,11 @@ static struct rnic_qp *rnic_peer(struct rnic_qp *qp)
 }
 
 /**
- * rnic_peer_get() - the far end's queue pair, for use of its memory and receive queue
- * @qp: our end
+ * rnic_peer_get() - get the queue pair of the far end, for use of memory and receive queue
+ * @qp: the near end
  *
- * Return: the queue pair, whose @inbound the caller has to count down; NULL if there is none.
+ * Return: the queue pair, or NULL without a connection. The caller calls rnic_count_down() on
+ * @inbound of the queue pair.
  */
 struct rnic_qp *rnic_peer_get(struct rnic_qp *qp)
 {
@@ -226,8 +223,8 @@ struct rnic_qp *rnic_peer_get(struct rnic_qp *qp)
 }
 
 /**
- * rnic_peer_kick() - have the far end's worker look again
- * @qp: our end
+ * rnic_peer_kick() - wake the worker of the far end
+ * @qp: the near end
  */
 void rnic_peer_kick(struct rnic_qp *qp)
 {
@@ -243,9 +240,9 @@ void rnic_peer_kick(struct rnic_qp *qp)
 }
 
 /**
- * rnic_qp_leave() - a queue pair is not connected any more
+ * rnic_qp_leave() - end the connection of a queue pair
  * @qp: the queue pair
- * @state: its new state, error or reset
+ * @state: new state of the queue pair, error or reset
  */
 void rnic_qp_leave(struct rnic_qp *qp, enum ib_qp_state state)
 {
@@ -260,7 +257,7 @@ void rnic_qp_leave(struct rnic_qp *qp, enum ib_qp_state state)
 }
 
 /**
- * rnic_qp_fail() - put a queue pair into the error state and have it flushed
+ * rnic_qp_fail() - put a queue pair into the error state and flush the requests
  * @qp: the queue pair
  */
 void rnic_qp_fail(struct rnic_qp *qp)
@@ -284,14 +281,14 @@ static int rnic_qp_advance(struct rnic_qp *qp, enum ib_qp_state from, enum ib_qp
 }
 
 /**
- * rnic_qp_set_state() - what a consumer or iw_cm asks for
+ * rnic_qp_set_state() - change the state for a consumer or iw_cm
  * @qp: the queue pair
  * @state: new state
  *
- * Only a connection makes a queue pair ready to send. SQD is iw_cm's word for an orderly
- * disconnect; the far end gets no more than what had been delivered before.
+ * Only a connection makes a queue pair ready to send. iw_cm sets SQD for an orderly disconnect.
+ * Requests that are not executed yet are flushed, as for ERR.
  *
- * Return: 0, -EINVAL for a step that does not exist, -EOPNOTSUPP for a state that does not.
+ * Return: 0, -EINVAL for an unknown transition, -EOPNOTSUPP for an unknown state.
  */
 int rnic_qp_set_state(struct rnic_qp *qp, enum ib_qp_state state)
 {
@@ -325,8 +322,6 @@ static void rnic_conn_bind(struct rnic_conn *conn, unsigned int side, struct iw_
 	qp->conn = conn;
 	qp->side = side;
 }
-
-/* -- listening -- */
 
 static int rnic_create_listen(struct iw_cm_id *cm_id, int backlog)
 {
@@ -392,9 +387,7 @@ static struct rnic_listener *rnic_find_listener(struct rnic *rnic,
 	return NULL;
 }
 
-/* -- connecting -- */
-
-/* What the active end may have outstanding is what the passive end must be able to answer. */
+/* Hand a request for a connection to the listener. */
 static int rnic_request(struct rnic *rnic, struct rnic_conn *conn,
 			const struct iw_cm_conn_param *param)
 {
@@ -426,7 +419,7 @@ static int rnic_connect_locked(struct rnic *rnic, struct rnic_conn *conn, struct
 	list_add_tail(&conn->list, &rnic->conns);
 	rnic_conn_bind(conn, RNIC_ACTIVE, cm_id, qp);
 	conn->listener = rnic_find_listener(rnic, &cm_id->m_remote_addr);
-	/* From here on the answer is an event, also if it is no. */
+	/* From here on, a failure is reported as an event. */
 	if (!conn->listener || rnic_request(rnic, conn, param))
 		rnic_conn_refuse(rnic, conn, -ECONNREFUSED, NULL);
 	return 0;
@@ -499,7 +492,7 @@ static int rnic_accept_locked(struct rnic *rnic, struct iw_cm_id *cm_id,
 		rnic_conn_refuse(rnic, conn, -ECONNRESET, NULL);
 		return -EINVAL;
 	}
-	/* The answer may need memory. Should that fail, the active end knows of no connection. */
+	/* The answer may need memory. If the answer fails, there is no connection. */
 	if (rnic_reply(rnic, conn, 0, param)) {
 		rnic_conn_free(conn);
 		return -ENOMEM;

@@ -24,10 +24,10 @@ static int engine_alloc_pads(struct engine *engine)
 /**
  * engine_copy_init() - divide the namespace into slots
  * @engine: the engine
- * @slots: how many at most
- * @blocks: size of the namespace
+ * @slots: largest number of slots
+ * @blocks: size of the namespace in blocks
  *
- * Return: 0 or an error; what was wrong is in the log.
+ * Return: 0, -ENOMEM, or -ENOSPC and a line in the log.
  */
 int engine_copy_init(struct engine *engine, unsigned int slots, u64 blocks)
 {
@@ -53,8 +53,6 @@ int engine_copy_init(struct engine *engine, unsigned int slots, u64 blocks)
 	engine->sees_bus = !device_iommu_mapped(dev);
 	return engine_alloc_pads(engine);
 }
-
-/* -- slots -- */
 
 static int engine_try_slot(struct engine *engine)
 {
@@ -85,8 +83,6 @@ static void engine_put_slot(struct engine *engine, unsigned int slot)
 	wake_up(&engine->slots_wait);
 }
 
-/* -- scatter-gather lists -- */
-
 static void engine_count(struct engine *engine, dma_addr_t addr, u32 length)
 {
 	bool ram;
@@ -108,9 +104,9 @@ static void engine_set_desc(struct nvme_sgl_desc *desc, u64 addr, u32 length, u8
 }
 
 /*
- * Descriptors for @length bytes at @cursor and @pad bytes of padding; their number. A slot holds
- * at most 64 pages, and each of the at most 16 pieces of a work request can add two that are cut:
- * that leaves half of the page of descriptors free. Running out is a bug, hence the warning.
+ * Write descriptors for @length bytes at @cursor and @pad bytes of padding. Return the number of
+ * descriptors. A slot has at most 64 pages, and a work request has at most 16 pieces, each with at
+ * most two partial pages. So at most 97 of 256 descriptors are used, and more is a bug.
  */
 static int engine_fill_sgl(struct engine *engine, struct nvme_sgl_desc *sgl,
 			   struct engine_cursor *cursor, u32 length, u32 pad, dma_addr_t pad_dma)
@@ -151,7 +147,7 @@ static int engine_move(struct engine *engine, unsigned int id, u8 opcode,
 	command.rw.nsid = cpu_to_le32(engine->nsid);
 	command.rw.slba = cpu_to_le64(slot->lba);
 	command.rw.length = cpu_to_le16((whole >> engine->lba_shift) - 1);
-	/* A single descriptor goes into the command; a list is what the command points at. */
+	/* A single descriptor is part of the command. The command points to a longer list. */
 	if (n == 1)
 		command.rw.dptr.sgl = slot->sgl[0];
 	else
@@ -161,15 +157,16 @@ static int engine_move(struct engine *engine, unsigned int id, u8 opcode,
 }
 
 /**
- * engine_copy() - have the function move bytes from one place to another
+ * engine_copy() - copy bytes with the DMA of the function
  * @engine: the engine
- * @from: where the bytes are
- * @to: where they go
- * @length: how many
+ * @from: source
+ * @to: destination
+ * @length: number of bytes
  *
- * Sleeps. When this returns, whatever it returns, the function has stopped using the memory.
+ * On return, also with an error, the function no longer uses the memory.
  *
- * Return: 0, or an error after which the destination's contents are undefined.
+ * Context: May sleep.
+ * Return: 0, or an error after which the contents of the destination are undefined.
  */
 int engine_copy(struct engine *engine, struct engine_cursor *from, struct engine_cursor *to,
 		u32 length)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the test RNIC shows and can be told, below p2pdma_test_rnic/<function> in debugfs:
+ * Files of the test RNIC in debugfs, below p2pdma_test_rnic/<function>:
  *
- *   fail_wr		the n-th work request from now fails; 0 is none (rw)
- *   stats		what it has done, a name and a number a line (ro)
+ *   fail_wr		the n-th work request from now on fails; 0 means none (rw)
+ *   stats		counters, a name and a number on each line (ro)
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -41,7 +41,7 @@ static int stats_show(struct seq_file *file, void *unused)
 DEFINE_SHOW_ATTRIBUTE(stats);
 
 /**
- * rnic_debugfs_init() - make the files
+ * rnic_debugfs_init() - create the files
  * @rnic: the device
  */
 void rnic_debugfs_init(struct rnic *rnic)

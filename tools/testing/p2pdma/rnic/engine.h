@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The copy engine of the test RNIC: an NVMe controller that this module drives by itself.
+ * The copy engine of the test RNIC: an NVMe controller with a small driver in this module.
  *
- * A copy is two commands of the same controller. A write takes the bytes from the source's DMA
- * addresses to a scratch range of the controller's namespace, a read brings them from there to
- * the destination's DMA addresses. Both name memory by scatter-gather lists of any alignment,
- * so every byte of payload is mastered by the PCI function and none by the CPU. What is missing
- * to a whole block is padded from one page of system RAM and into another.
+ * A copy is two commands. An NVMe write moves the bytes from the DMA addresses of the source to a
+ * scratch range of the namespace, and an NVMe read moves the bytes from the scratch range to the
+ * DMA addresses of the destination. Both commands use scatter-gather lists of any alignment, so the
+ * PCI function masters all payload, and the CPU touches none. NVMe moves whole blocks. A write
+ * takes the padding of the last block from a page of zeroes, and a read stores the padding in a
+ * page that is never read.
  *
- * The namespace is divided into slots, one for each copy in flight. The index of a slot is also
- * the identifier of its command, so that there is no second allocator.
+ * Each copy in flight has a slot, a part of the namespace. The index of the slot is the identifier
+ * of the commands, so that one allocator is enough.
  */
 #ifndef P2PDMA_TEST_RNIC_ENGINE_H
 #define P2PDMA_TEST_RNIC_ENGINE_H
@@ -25,16 +26,16 @@
 
 #define ENGINE_MAX_SLOTS	32
 #define ENGINE_ADMIN_DEPTH	2
-/* One page of descriptors; copy.c says why they cannot run out. */
+/* One page of descriptors. engine_fill_sgl() says why a page is enough. */
 #define ENGINE_SGL_DESCS	(SZ_4K / sizeof(struct nvme_sgl_desc))
 #define ENGINE_MAX_SLOT_BYTES	SZ_256K
 
 /**
- * struct engine_command - one command identifier of a queue
- * @done: completed when the controller, or the end of the engine, answered
- * @status: NVMe status field without the phase bit; negative if there was no answer
- * @result: first dword of the completion
- * @busy: submitted and not yet answered; under the queue's lock
+ * struct engine_command - the state of a command identifier of a queue
+ * @done: completed by the interrupt handler or by engine_kill()
+ * @status: NVMe status field without the phase bit; negative if the engine was killed
+ * @result: first dword of the completion queue entry
+ * @busy: the command was submitted and has no completion yet; under engine_queue.lock
  */
 struct engine_command {
 	struct completion done;
@@ -45,22 +46,22 @@ struct engine_command {
 
 /**
  * struct engine_queue - a submission queue and its completion queue
- * @lock: protects everything below it; taken in the interrupt handler
- * @dead: nothing is accepted any more
- * @depth: entries of each queue, also the number of @commands
+ * @lock: protects the rest of the structure; taken in the interrupt handler
+ * @dead: new commands are refused
+ * @depth: number of entries of each queue, and of @commands
  * @tail: next free entry of the submission queue
- * @head: next entry of the completion queue to look at
- * @phase: phase tag that marks it as new
- * @sqes: submission queue
- * @cqes: completion queue
- * @sq_dma: its address
- * @cq_dma: its address
- * @sq_db: tail doorbell
- * @cq_db: head doorbell
- * @commands: indexed by command identifier
+ * @head: next entry of the completion queue to read
+ * @phase: phase tag of a new entry at @head
+ * @sqes: entries of the submission queue
+ * @cqes: entries of the completion queue
+ * @sq_dma: DMA address of @sqes
+ * @cq_dma: DMA address of @cqes
+ * @sq_db: tail doorbell of the submission queue
+ * @cq_db: head doorbell of the completion queue
+ * @commands: commands by identifier
  */
 struct engine_queue {
-	/* Rings, and the commands in them. */
+	/* Protects the rings and the commands. */
 	spinlock_t lock;
 	bool dead;
 	u16 depth;
@@ -77,9 +78,9 @@ struct engine_queue {
 };
 
 /**
- * struct engine_slot - room for one copy in flight
- * @sgl: a page of descriptors for the command under way
- * @sgl_dma: its address
+ * struct engine_slot - resources of a copy in flight
+ * @sgl: a page of descriptors for the current command
+ * @sgl_dma: DMA address of @sgl
  * @lba: first block of the scratch range
  */
 struct engine_slot {
@@ -89,33 +90,34 @@ struct engine_slot {
 };
 
 /**
- * struct engine - the controller and what it needs to copy
- * @pdev: the function; its DMA is what moves the payload
- * @regs: BAR 0
+ * struct engine - the copy engine
+ * @pdev: function of the controller
+ * @regs: registers of the controller, in BAR 0
  * @cap: controller capabilities register
  * @admin: queue pair 0
  * @io: queue pair 1
- * @admin_mutex: one administrative command at a time
- * @kill_mutex: one end at a time
- * @timeout: jiffies after which a command is given up, and the engine with it
- * @dead: set once the controller can no longer master the bus for us
- * @max_bytes: of one command
- * @nsid: namespace that holds the scratch range
- * @lba_shift: size of its blocks
- * @slot_bytes: size of a slot, the most that one command moves
+ * @admin_mutex: serializes admin commands
+ * @kill_mutex: serializes engine_kill()
+ * @timeout: time limit of a command in jiffies; after a timeout the engine is killed
+ * @dead: engine_kill() stopped the controller, which no longer masters the bus
+ * @max_bytes: largest number of bytes that a command can move
+ * @nsid: namespace with the scratch ranges
+ * @lba_shift: binary logarithm of the block size in bytes
+ * @slot_bytes: size of the scratch range of a slot
  * @nr_slots: number of slots
  * @slots: the slots
  * @slots_lock: protects @slots_used
  * @slots_used: a bit for each slot in use
- * @slots_wait: woken when a slot is free, or the engine dead
- * @zeroes: a page that pads what is written
- * @zeroes_dma: its address
- * @trash: a page that takes the padding when it is read back
- * @trash_dma: its address
- * @commands: commands that succeeded
- * @ram_bytes: payload mastered in system RAM, read and written
- * @peer_bytes: payload mastered anywhere else
- * @sees_bus: an IOMMU does not hide what an address means, so the two counters are true
+ * @slots_wait: woken when a slot is free or the engine is dead
+ * @zeroes: source of the padding of writes
+ * @zeroes_dma: DMA address of @zeroes
+ * @trash: destination of the padding of reads
+ * @trash_dma: DMA address of @trash
+ * @commands: number of commands that succeeded
+ * @ram_bytes: bytes of payload that were read or written in system RAM
+ * @peer_bytes: bytes of payload that were read or written outside of system RAM
+ * @sees_bus: DMA addresses are bus addresses, without an IOMMU, so @ram_bytes and @peer_bytes are
+ *	valid
  */
 struct engine {
 	struct pci_dev *pdev;
@@ -123,9 +125,9 @@ struct engine {
 	u64 cap;
 	struct engine_queue admin;
 	struct engine_queue io;
-	/* Serialises administrative commands. */
+	/* Serializes admin commands. */
 	struct mutex admin_mutex;
-	/* Serialises the end. */
+	/* Serializes engine_kill(). */
 	struct mutex kill_mutex;
 	unsigned long timeout;
 	bool dead;
@@ -135,7 +137,7 @@ struct engine {
 	u32 slot_bytes;
 	unsigned int nr_slots;
 	struct engine_slot slots[ENGINE_MAX_SLOTS];
-	/* The bits of slots_used. */
+	/* Protects slots_used. */
 	spinlock_t slots_lock;
 	unsigned long slots_used;
 	wait_queue_head_t slots_wait;
@@ -150,10 +152,11 @@ struct engine {
 };
 
 /**
- * struct engine_cursor - where a copy stands in its source or destination
- * @next: gives the next piece of at most @max bytes and moves on
+ * struct engine_cursor - position of a copy in the source or destination
+ * @next: get the address of the next piece of at most @max bytes, and advance by the piece; returns
+ *	the length of the piece
  *
- * The engine knows DMA addresses only; who calls it knows what they stand for.
+ * The engine works on DMA addresses only. The caller translates memory regions and keys.
  */
 struct engine_cursor {
 	u32 (*next)(struct engine_cursor *cursor, u32 max, dma_addr_t *addr);

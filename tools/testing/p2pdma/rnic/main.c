@@ -2,8 +2,8 @@
 /*
  * A loopback RNIC for tests: module, parameters, binding to a function.
  *
- * See README.rst for what it is and what it is not. It binds only to a function that was given
- * to it by name through driver_override, because it overwrites that controller's namespace.
+ * README.rst describes features and limits. The driver overwrites the namespace of the controller,
+ * so the driver binds only to a function that was assigned with driver_override.
  */
 #define dev_fmt(fmt) "p2pdma_test_rnic: " fmt
 #define pr_fmt(fmt) "p2pdma_test_rnic: " fmt
@@ -16,10 +16,10 @@
 
 #include "rnic.h"
 
-/* How long consumers may take to destroy what they had connected, before they have to. */
+/* Time for consumers to destroy their queue pairs, before the RDMA device is unregistered. */
 #define RNIC_PATIENCE	(10 * HZ)
 
-/* -- parameters; a value out of range keeps the module from loading -- */
+/* Module parameters. With a value out of range, the module does not load. */
 
 struct rnic_range {
 	unsigned int min;
@@ -68,9 +68,7 @@ static int override_sgls = -1;
 module_param(override_sgls, int, 0444);
 MODULE_PARM_DESC(override_sgls, "what to take for the controller's SGLS field, to try refusal");
 
-/* -- the device -- */
-
-/* One instance: two would have the same consumers choose between them at random. */
+/* One instance: with two instances, consumers would pick an instance at random. */
 static DEFINE_MUTEX(rnic_owner_mutex);
 static struct pci_dev *rnic_owner;
 
@@ -92,7 +90,7 @@ static void rnic_disclaim(void)
 
 static int rnic_check_function(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	/* The PCI core says "any" for driver_override; the other way here, new_id, has numbers. */
+	/* The PCI core passes PCI_ANY_ID for driver_override, and real numbers for new_id. */
 	if (id->vendor != PCI_ANY_ID)
 		return dev_err_probe(&pdev->dev, -EPERM,
 				     "takes only what was given to it by driver_override\n");
@@ -125,7 +123,7 @@ static int rnic_register(struct rnic *rnic)
 	ib->phys_port_cnt = 1;
 	ib->num_comp_vectors = num_online_cpus();
 	ib->local_dma_lkey = RNIC_LOCAL_DMA_LKEY;
-	/* Routes to peer memory start at the parent: it has to be the function that does DMA. */
+	/* Routes to peer memory start at the parent, so the parent is the function with the DMA. */
 	ib->dev.parent = &rnic->pdev->dev;
 	addrconf_addr_eui48((u8 *)&ib->node_guid, rnic->netdev->dev_addr);
 	strscpy(ib->iw_ifname, rnic->netdev->name);
@@ -139,7 +137,7 @@ static int rnic_register(struct rnic *rnic)
 	return ib_register_device(ib, "p2pdma_rnic%d", &rnic->pdev->dev);
 }
 
-/* What the RDMA core still owns after this is for it to free. */
+/* The RDMA core frees the device with the last reference. */
 static void rnic_free(struct rnic *rnic)
 {
 	xa_destroy(&rnic->qps);
@@ -166,7 +164,7 @@ static int rnic_create(struct pci_dev *pdev, struct engine *engine)
 		ret = PTR_ERR(rnic->netdev);
 		goto err_wq;
 	}
-	/* Consumers come as soon as the device is registered; nothing may be missing then. */
+	/* Consumers use the device as soon as it is registered, so registration comes last. */
 	rnic_debugfs_init(rnic);
 	pci_set_drvdata(pdev, rnic);
 	ret = rnic_register(rnic);
@@ -176,7 +174,7 @@ static int rnic_create(struct pci_dev *pdev, struct engine *engine)
 
 err_netdev:
 	rnic_debugfs_exit(rnic);
-	/* The RDMA device holds the interface until it is freed. */
+	/* The RDMA device holds a reference on the interface. */
 	ib_device_set_netdev(&rnic->ib, NULL, RNIC_PORT);
 	rnic_netdev_destroy(rnic->netdev);
 err_wq:
@@ -229,10 +227,10 @@ err_disclaim:
 }
 
 /*
- * The RDMA core removes its clients in the reverse order of their registration. In a kernel with
- * the NVMe drivers built in, that is the connection manager before them: it would then wait for
- * cm_ids that they only destroy when their turn comes, and it swallows events. So every
- * connection is closed first, and consumers get some time to clean up after theirs.
+ * The RDMA core removes clients in the reverse order of registration. In a kernel with built-in
+ * NVMe drivers, the connection manager is removed before the NVMe drivers. The connection manager
+ * then waits for cm_ids that the NVMe drivers destroy only in their own removal, and drops events.
+ * So close all connections first, and give consumers time to destroy their queue pairs.
  */
 static void rnic_disconnect(struct rnic *rnic)
 {
@@ -243,8 +241,8 @@ static void rnic_disconnect(struct rnic *rnic)
 }
 
 /*
- * While consumers go, the engine still works: they wait for what is in it. If the function has
- * left the bus, though, they would wait for nothing.
+ * Consumers wait for copies in flight, so the engine runs until the device is unregistered. If the
+ * function has left the bus, no copy would end before its timeout: kill the engine first.
  */
 static void rnic_remove(struct pci_dev *pdev)
 {
@@ -271,7 +269,7 @@ static void rnic_shutdown(struct pci_dev *pdev)
 	engine_kill(rnic->engine, NULL);
 }
 
-/* No table of identifiers: driver_override is the only way in. */
+/* Without an ID table, only driver_override binds a function. */
 static struct pci_driver rnic_driver = {
 	.name = RNIC_NAME,
 	.probe = rnic_probe,

@@ -2,16 +2,14 @@
 /*
  * Memory: regions, keys, and the checks before anything is copied.
  *
- * A region is a list of the DMA addresses of its pages, as the consumer mapped them for our
- * function. What they are, system RAM or another function's memory, is nobody's business here.
+ * A region is a list of DMA addresses of pages. The consumer mapped the pages for the function of
+ * the RNIC. System RAM and peer memory are handled alike.
  */
 #include <linux/log2.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
 #include "rnic.h"
-
-/* -- regions as the consumer sees them -- */
 
 static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_pages)
 {
@@ -33,7 +31,7 @@ static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 m
 		ret = -ENOMEM;
 		goto err_free;
 	}
-	/* The RDMA core fills in the rest later; nobody has the key before that. */
+	/* The RDMA core sets the rest of the fields before a consumer gets the key. */
 	mr->ib.pd = pd;
 	ret = xa_alloc(&rnic->mrs, &index, mr, XA_LIMIT(1, RNIC_MAX_MR), GFP_KERNEL);
 	if (ret)
@@ -79,7 +77,7 @@ static int rnic_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents
 {
 	struct rnic_mr *mr = to_rnic_mr(ib);
 
-	/* A copy that is still under way would follow the new list. */
+	/* A copy in flight would use the new addresses. */
 	if (atomic_read(&mr->users))
 		return -EBUSY;
 	if (ib->page_size < SZ_4K || !is_power_of_2(ib->page_size))
@@ -88,7 +86,7 @@ static int rnic_map_mr_sg(struct ib_mr *ib, struct scatterlist *sg, int sg_nents
 	return ib_sg_to_pages(ib, sg, sg_nents, sg_offset, rnic_set_page);
 }
 
-/* All of memory for the far end: nobody who tests needs that. */
+/* A key with all memory for the far end. No test needs such a key. */
 static struct ib_mr *rnic_get_dma_mr(struct ib_pd *pd, int access)
 {
 	return ERR_PTR(-EOPNOTSUPP);
@@ -107,8 +105,6 @@ const struct ib_device_ops rnic_mr_ops = {
 	.map_mr_sg = rnic_map_mr_sg,
 	.reg_user_mr = rnic_reg_user_mr,
 };
-
-/* -- registration and invalidation, as work requests -- */
 
 static u64 rnic_mr_first_byte(const struct rnic_mr *mr)
 {
@@ -132,8 +128,8 @@ static bool rnic_mr_make_valid(struct rnic_mr *mr, u32 key, int access)
 }
 
 /**
- * rnic_mr_register() - make a region valid
- * @qp: on behalf of whom
+ * rnic_mr_register() - execute a request to register a region
+ * @qp: the queue pair of the request
  * @request: the work request
  *
  * Return: status for the completion.
@@ -164,10 +160,10 @@ static struct rnic_mr *rnic_mr_find(struct rnic *rnic, struct ib_pd *pd, u32 key
 }
 
 /**
- * rnic_mr_invalidate() - make a region invalid, and wait until nothing uses it
+ * rnic_mr_invalidate() - make a region invalid, and wait for all users of the region
  * @rnic: the device
- * @pd: protection domain that the request came through
- * @key: the region's key
+ * @pd: protection domain of the request
+ * @key: key of the region
  *
  * Invalidating a region that is not valid is not an error.
  *
@@ -188,8 +184,6 @@ enum ib_wc_status rnic_mr_invalidate(struct rnic *rnic, struct ib_pd *pd, u32 ke
 	atomic64_inc(&rnic->counters.invalidations);
 	return IB_WC_SUCCESS;
 }
-
-/* -- source and destination of a copy -- */
 
 static bool rnic_mr_allows(const struct rnic_mr *mr, u64 addr, u32 length, int access)
 {
@@ -216,11 +210,11 @@ static struct rnic_mr *rnic_mr_use(struct rnic *rnic, struct ib_pd *pd, u64 addr
  * rnic_memory_add() - check a range and add it to a source or destination
  * @rnic: the device
  * @memory: the source or destination
- * @pd: protection domain of the queue pair whose memory it is
- * @addr: address as the region counts
+ * @pd: protection domain of the queue pair that owns the memory
+ * @addr: address in the address space of the region
  * @length: number of bytes
  * @key: key of the region
- * @access: rights that are needed
+ * @access: required rights
  *
  * Return: whether the range can be used.
  */
@@ -243,7 +237,7 @@ bool rnic_memory_add(struct rnic *rnic, struct rnic_memory *memory, struct ib_pd
 	return true;
 }
 
-/* The local DMA key stands for all of memory, by DMA address and with every local right. */
+/* The local DMA key covers all memory, by DMA address and with all local rights. */
 static bool rnic_memory_add_dma(struct rnic_memory *memory, const struct ib_sge *sge)
 {
 	if (memory->count == RNIC_MAX_SGE || sge->length > RNIC_MAX_MESSAGE - memory->length ||
@@ -261,11 +255,11 @@ static bool rnic_memory_add_dma(struct rnic_memory *memory, const struct ib_sge 
  * rnic_memory_add_local() - check and add all local memory of a work request
  * @rnic: the device
  * @memory: the source or destination
- * @pd: protection domain of the queue pair that the request was posted to
+ * @pd: protection domain of the queue pair of the request
  * @request: the work request
- * @access: rights that are needed
+ * @access: required rights
  *
- * Return: whether all of it can be used.
+ * Return: whether all ranges can be used.
  */
 bool rnic_memory_add_local(struct rnic *rnic, struct rnic_memory *memory, struct ib_pd *pd,
 			   const struct rnic_request *request, int access)
@@ -281,7 +275,7 @@ bool rnic_memory_add_local(struct rnic *rnic, struct rnic_memory *memory, struct
 	return good;
 }
 
-/* From an offset into a region's pages: the DMA address, and how far it is contiguous. */
+/* Translate an offset in the pages of a region. Return the length of the contiguous run. */
 static u32 rnic_mr_run(const struct rnic_mr *mr, u64 offset, u32 max, dma_addr_t *addr)
 {
 	u32 page_size = mr->ib.page_size;
@@ -317,8 +311,8 @@ static u32 rnic_memory_next(struct engine_cursor *cursor, u32 max, dma_addr_t *a
 }
 
 /**
- * rnic_memory_init() - an empty source or destination
- * @memory: it
+ * rnic_memory_init() - initialize an empty source or destination
+ * @memory: the source or destination
  */
 void rnic_memory_init(struct rnic_memory *memory)
 {
@@ -330,7 +324,7 @@ void rnic_memory_init(struct rnic_memory *memory)
 }
 
 /**
- * rnic_memory_release() - the copy is over: let go of the regions
+ * rnic_memory_release() - release the regions after a copy
  * @memory: the source or destination
  */
 void rnic_memory_release(struct rnic_memory *memory)

@@ -2,9 +2,10 @@
 /*
  * The network interface of the test RNIC.
  *
- * iWARP connections are made between IP addresses, and the RDMA core finds the device by the
- * interface that has the address. Nothing is ever sent through this one: both ends are here.
- * It belongs to the RNIC so that nobody can take it away while connections stand.
+ * iWARP connections are between IP addresses, and the RDMA core finds the RDMA device by the
+ * network interface with the address. No packet is ever sent, because both ends are on the same
+ * device. The RNIC registers an interface of its own, so that the interface exists as long as the
+ * RNIC.
  */
 #include <linux/etherdevice.h>
 #include <linux/netdevice.h>

@@ -2,11 +2,11 @@
 /*
  * The NVMe controller below the test RNIC: bring-up, queues, interrupt and end.
  *
- * Follows the NVM Express Base Specification, revision 1.4: section 7.6.1 (initialization),
- * 7.6.2 (shutdown) and 4.6 (completion queue entries, phase tag). No more of a driver than a
- * copy engine needs: one namespace, one I/O queue pair, one interrupt vector, no recovery. A
- * command that does not end in time is the end of the engine, because only a disabled
- * controller is known not to write to the command's memory any more.
+ * The code follows the NVM Express Base Specification, revision 1.4: sections 7.6.1
+ * (initialization), 7.6.2 (shutdown) and 4.6 (completion queue entries, phase tag). A copy engine
+ * needs only a namespace, an I/O queue pair and an interrupt vector, and no recovery. The timeout
+ * of a command ends the engine, because only a disabled controller is sure to leave the memory of
+ * the command alone.
  */
 #define dev_fmt(fmt) "p2pdma_test_rnic: " fmt
 
@@ -23,7 +23,7 @@
 /* CAP.TO counts in units of 500 ms. */
 #define ENGINE_READY_UNIT_US	(500 * USEC_PER_MSEC)
 
-/* A function that has left the bus answers every read with ones. */
+/* All reads from a function that has left the bus return ones. */
 static bool engine_is_gone(struct engine *engine)
 {
 	return readl(engine->regs + NVME_REG_CSTS) == U32_MAX;
@@ -66,8 +66,6 @@ static int engine_enable(struct engine *engine)
 	return engine_wait_ready(engine, true);
 }
 
-/* -- queues -- */
-
 static void engine_answer(struct engine_command *command, int status, u32 result)
 {
 	command->status = status;
@@ -95,7 +93,7 @@ static bool engine_take_cqes(struct engine *engine, struct engine_queue *queue)
 	bool seen = false;
 
 	while ((le16_to_cpu(READ_ONCE(cqe->status)) & 1) == queue->phase) {
-		/* The rest of the entry is valid only once its phase tag has been seen. */
+		/* Read the phase tag before the rest of the entry. */
 		dma_rmb();
 		engine_take_cqe(engine, queue, cqe);
 		if (++queue->head == queue->depth) {
@@ -149,7 +147,7 @@ static int engine_queue_init(struct engine *engine, struct engine_queue *queue, 
 					  GFP_KERNEL);
 	if (!queue->sqes || !queue->cqes)
 		return -ENOMEM;
-	/* From here on the interrupt handler looks at the queue. */
+	/* From here on, the interrupt handler reads the queue. */
 	spin_lock_irq(&queue->lock);
 	queue->dead = false;
 	spin_unlock_irq(&queue->lock);
@@ -178,16 +176,16 @@ static int engine_ring(struct engine_queue *queue, u16 id, struct nvme_command *
 }
 
 /**
- * engine_submit() - run one command and wait for its end
+ * engine_submit() - run a command and wait for the completion
  * @engine: the engine
  * @queue: the queue
  * @id: command identifier, owned by the caller
- * @command: the command; its identifier is filled in
+ * @command: the command; the identifier is filled in
  *
- * When this returns, the controller has stopped using the command's memory.
+ * On return, the controller no longer uses the memory of the command.
  *
- * Return: 0, -EIO for a status other than success, -ESHUTDOWN when the engine is dead, or
- * -ETIMEDOUT when it was just declared so.
+ * Return: 0, -EIO for a status other than success, -ESHUTDOWN if the engine is dead, or -ETIMEDOUT
+ * if the command timed out and the engine was killed.
  */
 int engine_submit(struct engine *engine, struct engine_queue *queue, u16 id,
 		  struct nvme_command *command)
@@ -212,8 +210,6 @@ int engine_submit(struct engine *engine, struct engine_queue *queue, u16 id,
 	atomic64_inc(&engine->commands);
 	return 0;
 }
-
-/* -- administrative commands -- */
 
 static int engine_admin(struct engine *engine, struct nvme_command *command)
 {
@@ -324,12 +320,10 @@ static int engine_look_around(struct engine *engine, unsigned int slots, int ove
 	if (!page)
 		return -ENOMEM;
 	ret = engine_identify_all(engine, slots, override_sgls, page, dma);
-	/* A command that got no answer has ended by now: engine_submit() saw to that. */
+	/* Also after a timeout: engine_submit() killed the engine, so no command uses the page. */
 	dma_free_coherent(dev, SZ_4K, page, dma);
 	return ret;
 }
-
-/* -- beginning and end -- */
 
 static int engine_map(struct engine *engine)
 {
@@ -357,7 +351,7 @@ static int engine_map(struct engine *engine)
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	if (ret)
 		return dev_err_probe(dev, ret, "cannot master 64-bit addresses\n");
-	/* A region for RDMA is as long as its owner wants it: it becomes a list of pages here. */
+	/* Regions for RDMA can be long, because a region becomes a list of pages. */
 	dma_set_max_seg_size(dev, UINT_MAX);
 	return 0;
 }
@@ -406,7 +400,7 @@ static void engine_queue_die(struct engine_queue *queue)
 	spin_unlock_irqrestore(&queue->lock, flags);
 }
 
-/* Answer what nobody else will; the controller is known to be quiet. */
+/* Fail the commands in flight. The controller has stopped. */
 static void engine_queue_fail(struct engine_queue *queue)
 {
 	unsigned long flags;
@@ -420,11 +414,11 @@ static void engine_queue_fail(struct engine_queue *queue)
 }
 
 /**
- * engine_kill() - make sure that the controller masters nothing any more
+ * engine_kill() - stop the controller and end all DMA of the controller
  * @engine: the engine
- * @why: what the log says about it; NULL for an orderly end
+ * @why: reason for the log, or NULL for an orderly stop
  *
- * Whatever is in flight fails, but not before the controller is disabled or off the bus.
+ * Commands in flight fail after the controller is disabled or may not master the bus.
  */
 void engine_kill(struct engine *engine, const char *why)
 {
@@ -439,7 +433,7 @@ void engine_kill(struct engine *engine, const char *why)
 	engine_queue_die(&engine->io);
 	if (engine_disable(engine) == -ETIMEDOUT)
 		dev_err(dev, "the controller does not stop; taking it off the bus\n");
-	/* Holds for a controller that ignores its registers, and costs nothing for any other. */
+	/* Stops also a controller that ignores the register write. */
 	pci_clear_master(engine->pdev);
 	WRITE_ONCE(engine->dead, true);
 	engine_queue_fail(&engine->admin);
@@ -448,15 +442,15 @@ void engine_kill(struct engine *engine, const char *why)
 }
 
 /**
- * engine_start() - bring a controller up as copy engine
- * @pdev: the function
- * @slots: copies in flight
- * @timeout_ms: for one command
- * @override_sgls: what to take for the SGLS field, or -1 for what the controller says
+ * engine_start() - start a controller as copy engine
+ * @pdev: function of the controller
+ * @slots: largest number of copies in flight
+ * @timeout_ms: time limit of a command
+ * @override_sgls: value to use instead of the SGLS field of the controller, or -1
  *
- * The memory belongs to the function's managed resources; end with engine_stop().
+ * Memory is device-managed. End the engine with engine_stop().
  *
- * Return: the engine or an error pointer; what was wrong is in the log.
+ * Return: the engine or an error pointer.
  */
 struct engine *engine_start(struct pci_dev *pdev, unsigned int slots, unsigned int timeout_ms,
 			    int override_sgls)
@@ -492,8 +486,8 @@ struct engine *engine_start(struct pci_dev *pdev, unsigned int slots, unsigned i
 }
 
 /**
- * engine_stop() - the orderly end
- * @engine: the engine; nobody uses it any more
+ * engine_stop() - stop the engine in order
+ * @engine: the engine, without users
  */
 void engine_stop(struct engine *engine)
 {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Queue pairs: posting, the worker that executes what was posted, and completions.
+ * Queue pairs: posting of work requests, the worker that executes requests, and completions.
  */
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
 #include "rnic.h"
 
-/* What executing a request can say beside a completion status: not now. */
+/* Result of an execution beside completion statuses: the far end has no receive request. */
 #define RNIC_NOT_READY		(-EAGAIN)
-
-/* -- rings -- */
 
 static int rnic_queue_init(struct rnic_queue *queue, u32 size, u32 max_sge)
 {
@@ -37,7 +35,7 @@ static int rnic_queue_put(struct rnic_queue *queue, const struct rnic_request *r
 	return ret;
 }
 
-/* The oldest request, which stays where it is; only its queue pair's worker takes it away. */
+/* Return the oldest request. Only the worker of the queue pair may remove send requests. */
 static struct rnic_request *rnic_queue_first(struct rnic_queue *queue)
 {
 	struct rnic_request *first;
@@ -65,8 +63,6 @@ static bool rnic_queue_take(struct rnic_queue *queue, struct rnic_request *reque
 	return found;
 }
 
-/* -- completions -- */
-
 static enum ib_wc_opcode rnic_wc_opcode(enum ib_wr_opcode opcode)
 {
 	switch (opcode) {
@@ -92,7 +88,7 @@ static void rnic_count_failure(struct rnic *rnic, enum ib_wc_status status)
 		atomic64_inc(&rnic->counters.failed);
 }
 
-/* A request that did not succeed is reported also if nobody asked to hear of it. */
+/* Failures are reported for unsignaled requests, too. */
 static void rnic_complete_send(struct rnic_qp *qp, const struct rnic_request *request,
 			       enum ib_wc_status status)
 {
@@ -111,7 +107,7 @@ static void rnic_complete_send(struct rnic_qp *qp, const struct rnic_request *re
 	rnic_cq_add(qp->ib.send_cq, &wc, false);
 }
 
-/* @sent is what arrived; NULL if nothing did. */
+/* @sent is the send request that filled @request, or NULL. */
 static void rnic_complete_receive(struct rnic_qp *qp, const struct rnic_request *request,
 				  enum ib_wc_status status, const struct rnic_request *sent,
 				  u32 length)
@@ -144,8 +140,6 @@ static void rnic_qp_event(struct rnic_qp *qp, enum ib_event_type type)
 		qp->ib.event_handler(&event, qp->ib.qp_context);
 }
 
-/* -- execution -- */
-
 static enum ib_wc_status rnic_copy(struct rnic_qp *qp, atomic64_t *counter)
 {
 	struct rnic *rnic = qp->rnic;
@@ -166,7 +160,7 @@ static int rnic_write(struct rnic_qp *qp, struct rnic_qp *peer, const struct rni
 
 	if (!rnic_memory_add_local(rnic, &qp->from, qp->ib.pd, request, 0))
 		return IB_WC_LOC_PROT_ERR;
-	/* RFC 5040, 5.1: a key of a write without payload is not looked at. */
+	/* RFC 5040, 5.1: the key of a write without payload is not checked. */
 	if (qp->from.length &&
 	    (!(peer->access & IB_ACCESS_REMOTE_WRITE) ||
 	     !rnic_memory_add(rnic, &qp->to, peer->ib.pd, request->remote_addr, qp->from.length,
@@ -178,9 +172,9 @@ static int rnic_write(struct rnic_qp *qp, struct rnic_qp *peer, const struct rni
 }
 
 /*
- * The region to invalidate after a read is the one it was read into. The RDMA core's READ and
- * WRITE helpers note its key before they count the consumer's part of it on, so only the index
- * can be compared.
+ * A read invalidates the region of the destination. The READ and WRITE helpers of the RDMA core set
+ * the key to invalidate before they increment the consumer's bits of the key, so compare only the
+ * index.
  */
 static enum ib_wc_status rnic_invalidate_sink(struct rnic_qp *qp,
 					      const struct rnic_request *request)
@@ -209,12 +203,12 @@ static int rnic_read(struct rnic_qp *qp, struct rnic_qp *peer, const struct rnic
 	status = rnic_copy(qp, &rnic->counters.reads);
 	if (status || request->opcode != IB_WR_RDMA_READ_WITH_INV)
 		return status;
-	/* Our own use of the region ends before the wait for all uses of it. */
+	/* Invalidation waits for all users of the region, so release @to first. */
 	rnic_memory_release(&qp->to);
 	return rnic_invalidate_sink(qp, request);
 }
 
-/* The receive request is taken and must be completed; the sender's status is the result. */
+/* Execute a send into @qp->receive, and complete the receive request. Return the send's status. */
 static int rnic_deliver(struct rnic_qp *qp, struct rnic_qp *peer,
 			const struct rnic_request *request)
 {
@@ -246,13 +240,13 @@ static int rnic_send(struct rnic_qp *qp, struct rnic_qp *peer, const struct rnic
 {
 	if (!rnic_memory_add_local(qp->rnic, &qp->from, qp->ib.pd, request, 0))
 		return IB_WC_LOC_PROT_ERR;
-	/* Real iWARP would break the connection here; waiting is kinder and hides nothing. */
+	/* Real iWARP ends the connection here. Wait for a receive request instead. */
 	if (!rnic_queue_take(&peer->rq, &qp->receive))
 		return RNIC_NOT_READY;
 	return rnic_deliver(qp, peer, request);
 }
 
-/* A request that needs the far end: it has to be there, and it has to stay. */
+/* Execute a request that needs the far end. The count in @inbound keeps the far end. */
 static int rnic_transfer(struct rnic_qp *qp, const struct rnic_request *request)
 {
 	struct rnic_qp *peer = rnic_peer_get(qp);
@@ -278,7 +272,7 @@ static int rnic_transfer(struct rnic_qp *qp, const struct rnic_request *request)
 	return status;
 }
 
-/* True for the one request that was chosen to fail. */
+/* Fault injection: true for the request at which the counter reaches zero. */
 static bool rnic_is_to_fail(struct rnic *rnic)
 {
 	return atomic_dec_if_positive(&rnic->fail_wr) == 0;
@@ -298,7 +292,7 @@ static int rnic_execute(struct rnic_qp *qp, const struct rnic_request *request)
 	}
 }
 
-/* One request from the send queue; false if there is none, or none that can be done now. */
+/* Execute a request of the send queue. Return false if no request can be executed now. */
 static bool rnic_qp_step(struct rnic_qp *qp)
 {
 	struct rnic_request *first = rnic_queue_first(&qp->sq);
@@ -307,7 +301,7 @@ static bool rnic_qp_step(struct rnic_qp *qp)
 
 	if (!first)
 		return false;
-	/* One that waited for a receive request is not counted again. */
+	/* Count a request only at the first attempt, not after a wait for a receive request. */
 	if (!qp->waiting && rnic_is_to_fail(qp->rnic))
 		status = IB_WC_GENERAL_ERR;
 	else
@@ -346,8 +340,6 @@ static void rnic_qp_work(struct work_struct *work)
 		rnic_qp_flush(qp);
 }
 
-/* -- posting -- */
-
 static bool rnic_may_post(struct rnic_qp *qp, bool receive)
 {
 	switch (READ_ONCE(qp->state)) {
@@ -372,7 +364,7 @@ static int rnic_copy_sges(struct rnic_queue *queue, struct rnic_request *request
 	return 0;
 }
 
-/* The part of a request that depends on its kind. */
+/* Fill in the fields that depend on the opcode. */
 static int rnic_translate_send(struct rnic_request *request, const struct ib_send_wr *wr)
 {
 	switch (wr->opcode) {
@@ -411,7 +403,7 @@ static int rnic_post_one_send(struct rnic_qp *qp, const struct ib_send_wr *wr)
 	};
 	int ret;
 
-	/* Inline data would be copied by the CPU. A fence is what every request has anyway. */
+	/* The CPU would copy inline data. IB_SEND_FENCE needs no code: requests run in order. */
 	if (wr->send_flags & ~(IB_SEND_SIGNALED | IB_SEND_SOLICITED | IB_SEND_FENCE))
 		return -EOPNOTSUPP;
 	ret = rnic_translate_send(&request, wr);
@@ -461,14 +453,12 @@ static int rnic_post_recv(struct ib_qp *ib, const struct ib_recv_wr *wr,
 			break;
 		}
 	}
-	/* The far end may have been waiting for this; a dead queue pair flushes it. */
+	/* A send of the far end may wait for the request. In the error state, flush the request. */
 	rnic_peer_kick(qp);
 	if (READ_ONCE(qp->state) == IB_QPS_ERR)
 		queue_work(qp->rnic->wq, &qp->work);
 	return ret;
 }
-
-/* -- creation, change and destruction -- */
 
 static int rnic_check_qp_attr(const struct ib_qp_init_attr *attr, struct ib_udata *udata)
 {
@@ -577,7 +567,7 @@ static int rnic_destroy_qp(struct ib_qp *ib, struct ib_udata *udata)
 {
 	struct rnic_qp *qp = to_rnic_qp(ib);
 
-	/* No connection, so no new use by the far end; then wait for every old one. */
+	/* Without a connection, the far end starts no new use. Then wait for the old users. */
 	rnic_qp_leave(qp, IB_QPS_RESET);
 	xa_erase(&qp->rnic->qps, ib->qp_num);
 	rnic_rem_ref(ib);

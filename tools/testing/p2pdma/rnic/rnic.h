@@ -2,30 +2,29 @@
 /*
  * The loopback RNIC for tests: private definitions.
  *
- * Both ends of every connection are on this one device. Each queue pair has one worker that
- * takes the work requests of its send queue strictly in order, and for those that move bytes
- * sleeps in the copy engine until the bytes are there. All bookkeeping is done by that worker,
- * also the bookkeeping of the far end's receive queue; all payload is moved by the engine.
+ * Both ends of every connection are on this device. Each queue pair has a worker that executes the
+ * work requests of the send queue in order. To move payload, the worker calls the copy engine and
+ * sleeps until the copy is done. The worker also handles the receive queue of the far end.
  *
- * When does memory stop being used?
- *   A consumer frees its buffers when its queue pair has been drained or its memory region
- *   invalidated, so no completion may be reported before the engine is done. A worker that uses
- *   the far end's memory counts itself in the far end's @inbound, and it can do so only while
- *   the connection stands. A queue pair in the error state reports nothing flushed before
- *   @inbound has come down to zero. Memory regions do the same with @users.
+ * Lifetime of buffers:
+ *   A consumer frees buffers after a drain of the queue pair, or after an invalidation of the
+ *   memory region. So no completion may be reported before the engine is done. While a worker uses
+ *   memory of the far end, the worker holds a count in rnic_qp.inbound of the far end. A new count
+ *   needs an established connection. A queue pair in the error state flushes requests after the
+ *   count has dropped to zero. rnic_mr.users counts the users of a memory region in the same way.
  *
- * What waits for what:
- *   worker -> engine (ends by itself, at the latest by its timeout)
- *   worker, on flush -> @inbound of its own queue pair -> the far end's worker in the engine
- *   worker, on invalidation -> @users of the region -> any worker in the engine
- *   destruction of a queue pair -> its worker, @inbound, the iWARP connection manager's references
- *   removal of the function -> the consumers, through the RDMA core
- * Nothing in the engine waits for a worker, so there is no circle.
+ * Waits:
+ *   worker -> engine (ends with the command, or with the timeout)
+ *   worker, on flush -> inbound of the queue pair -> worker of the far end -> engine
+ *   worker, on invalidation -> users of the region -> any worker -> engine
+ *   destruction of a queue pair -> worker, inbound, references of iw_cm
+ *   removal of the function -> consumers, through the RDMA core
+ * The engine never waits for a worker, so there is no cycle.
  *
- * Locks, outermost first. Any context can post, so all but @mr_lock disable interrupts.
+ * Locks, outermost first. Any context can post, so all locks except mr_lock disable interrupts.
  *   rnic.conn_lock     connections, listeners, states of queue pairs
- *     (iw_cm's own lock of a cm_id, taken when it is handed an event)
- *   rnic.mr_lock       memory regions; only workers and consumers that may sleep take it
+ *     (the lock of a cm_id in iw_cm, taken by the event handler)
+ *   rnic.mr_lock       memory regions; taken by workers and in consumer calls that may sleep
  *   rnic_queue.lock    a ring of work requests
  *   rnic_cq.lock       a ring of completions
  */
@@ -51,22 +50,22 @@
 #define RNIC_MAX_QP		1024
 #define RNIC_MAX_PAGES		512
 #define RNIC_MAX_MESSAGE	SZ_64M
-/* A key is an index of 24 bits and 8 bits of the consumer's; index 0 is all of memory. */
+/* A key has an index in the upper 24 bits, and 8 bits of the consumer. Index 0 is all memory. */
 #define RNIC_LOCAL_DMA_LKEY	0
 #define RNIC_KEY_SHIFT		8
 #define RNIC_MAX_MR		(BIT(24) - 1)
 
 /**
- * struct rnic_counters - what debugfs shows
- * @requests: work requests executed, whatever came of them
- * @sends: messages that arrived
- * @writes: remote writes done
- * @reads: remote reads done
- * @bytes: payload of these three
- * @registrations: memory regions made valid
- * @invalidations: memory regions made invalid, by either end
- * @flushed: work requests of either queue that were flushed
- * @failed: work requests that failed, injected ones included
+ * struct rnic_counters - counters in debugfs
+ * @requests: work requests of send queues that were executed, with success or not
+ * @sends: SENDs whose payload was delivered
+ * @writes: RDMA writes that succeeded
+ * @reads: RDMA reads that succeeded
+ * @bytes: payload of @sends, @writes and @reads
+ * @registrations: memory regions that became valid
+ * @invalidations: memory regions that became invalid, by either end
+ * @flushed: work requests of send and receive queues that were flushed
+ * @failed: work requests that failed, including injected failures
  */
 struct rnic_counters {
 	atomic64_t requests;
@@ -82,24 +81,24 @@ struct rnic_counters {
 
 /**
  * struct rnic - the device
- * @ib: what the RDMA core sees
- * @pdev: the function whose DMA moves the payload
- * @engine: what drives it
- * @netdev: carries the IP addresses that connections are made between
- * @wq: runs the workers
+ * @ib: device of the RDMA core
+ * @pdev: function whose DMA moves the payload
+ * @engine: copy engine on @pdev
+ * @netdev: interface with the IP addresses of connections
+ * @wq: workqueue of the workers
  * @qps: queue pairs by number
- * @nr_qps: how many there are
+ * @nr_qps: number of queue pairs
  * @mrs: memory regions by index
  * @mr_lock: protects the state of memory regions
  * @conn_lock: protects connections and listeners, and the state of queue pairs
  * @conns: all connections
  * @listeners: all listeners
- * @down: no new connections
+ * @down: new connections are refused
  * @next_conn: identifier of the next connection
- * @conn_expiry: gives up connections that nobody answers
- * @fail_wr: work requests until one fails; 0: none does
- * @counters: see there
- * @debugfs: directory
+ * @conn_expiry: refuses requests for a connection that got no answer
+ * @fail_wr: number of work requests until a request fails; 0 means none
+ * @counters: counters in debugfs
+ * @debugfs: top directory in debugfs
  */
 struct rnic {
 	struct ib_device ib;
@@ -110,9 +109,9 @@ struct rnic {
 	struct xarray qps;
 	atomic_t nr_qps;
 	struct xarray mrs;
-	/* State of memory regions. */
+	/* Protects the state of memory regions. */
 	spinlock_t mr_lock;
-	/* Connections, listeners, state of queue pairs. */
+	/* Protects connections, listeners and the state of queue pairs. */
 	spinlock_t conn_lock;
 	struct list_head conns;
 	struct list_head listeners;
@@ -126,7 +125,7 @@ struct rnic {
 
 /**
  * struct rnic_pd - a protection domain
- * @ib: what the RDMA core sees; its address is all there is to it
+ * @ib: protection domain of the RDMA core; the address is the identity
  */
 struct rnic_pd {
 	struct ib_pd ib;
@@ -134,18 +133,18 @@ struct rnic_pd {
 
 /**
  * struct rnic_cq - a completion queue
- * @ib: what the RDMA core sees
- * @lock: protects the rest
- * @ring: completions, of @ib.cqe entries
- * @head: next to be polled
+ * @ib: completion queue of the RDMA core
+ * @lock: protects the rest of the structure
+ * @ring: completions, @ib.cqe entries
+ * @head: next entry to be polled
  * @count: number of entries in use
  * @notify: call the consumer at the next completion
- * @solicited: but only if it is a solicited one or an error
+ * @solicited: limits @notify to errors and solicited completions
  * @overflow: a completion was lost
  */
 struct rnic_cq {
 	struct ib_cq ib;
-	/* The ring, and whether to notify. */
+	/* Protects the ring and the state of notification. */
 	spinlock_t lock;
 	struct ib_wc *ring;
 	unsigned int head;
@@ -157,16 +156,16 @@ struct rnic_cq {
 
 /**
  * struct rnic_mr - a memory region for fast registration
- * @ib: what the RDMA core sees
- * @pages: DMA addresses of its pages, as the consumer mapped them
- * @nr_pages: how many there are
- * @max_pages: how many there can be
- * @key: the key it was registered with
- * @valid: it can be used; under rnic.mr_lock
- * @access: for what
- * @iova: first address, while valid
- * @length: number of bytes, while valid
- * @users: copies under way; raised under rnic.mr_lock
+ * @ib: memory region of the RDMA core
+ * @pages: DMA addresses of the pages, as mapped by the consumer
+ * @nr_pages: number of entries in use in @pages
+ * @max_pages: length of @pages
+ * @key: key from the last registration
+ * @valid: the region is registered; under rnic.mr_lock
+ * @access: rights of the registration
+ * @iova: first address of the registration
+ * @length: number of bytes of the registration
+ * @users: number of copies in flight; raised under rnic.mr_lock
  */
 struct rnic_mr {
 	struct ib_mr ib;
@@ -182,8 +181,8 @@ struct rnic_mr {
 };
 
 /**
- * struct rnic_piece - a range of memory that has been checked and can be copied
- * @mr: the region it lies in, held; NULL if @addr is a DMA address
+ * struct rnic_piece - a checked range of memory, ready to be copied
+ * @mr: region of the range, counted in rnic_mr.users; NULL if @addr is a DMA address
  * @addr: DMA address, or offset from the first page of @mr
  * @length: number of bytes
  */
@@ -195,12 +194,12 @@ struct rnic_piece {
 
 /**
  * struct rnic_memory - source or destination of a work request
- * @cursor: how the engine walks along it
+ * @cursor: interface to the engine
  * @pieces: the pieces
- * @count: how many there are
- * @length: bytes in all of them
- * @at: piece where the cursor stands
- * @offset: bytes of it that are done
+ * @count: number of pieces
+ * @length: number of bytes in all pieces
+ * @at: current piece of the cursor
+ * @offset: number of bytes of the current piece that the cursor has passed
  */
 struct rnic_memory {
 	struct engine_cursor cursor;
@@ -213,14 +212,14 @@ struct rnic_memory {
 
 /**
  * struct rnic_request - a work request in a ring
- * @wr_id: the consumer's, also its pointer to a struct ib_cqe
- * @opcode: receives have none
- * @send_flags: as posted
- * @remote_addr: where in the far end's memory
- * @rkey: key of it, or the key to invalidate
- * @inv_key: key to invalidate after a send or read
+ * @wr_id: identifier from the consumer, often a pointer to a struct ib_cqe
+ * @opcode: opcode; not used by receive requests
+ * @send_flags: flags from the consumer
+ * @remote_addr: address in the memory of the far end
+ * @rkey: key for @remote_addr, or new key of @mr
+ * @inv_key: key to invalidate, alone or after a send or read
  * @mr: region to register
- * @access: what for
+ * @access: rights for the registration of @mr
  * @num_sge: number of entries in @sge
  * @sge: local memory
  */
@@ -239,15 +238,15 @@ struct rnic_request {
 
 /**
  * struct rnic_queue - a ring of work requests
- * @lock: protects it
- * @ring: @size entries
+ * @lock: protects the ring
+ * @ring: work requests, @size entries
  * @size: number of entries
  * @head: oldest entry
- * @count: entries in use
- * @max_sge: as agreed on at creation
+ * @count: number of entries in use
+ * @max_sge: largest number of entries in rnic_request.sge
  */
 struct rnic_queue {
-	/* The ring. */
+	/* Protects the ring. */
 	spinlock_t lock;
 	struct rnic_request *ring;
 	u32 size;
@@ -258,23 +257,24 @@ struct rnic_queue {
 
 /**
  * struct rnic_qp - a queue pair
- * @ib: what the RDMA core sees
+ * @ib: queue pair of the RDMA core
  * @rnic: the device
  * @sq: send queue
  * @rq: receive queue
- * @signal_all: every send queue request is to be completed visibly
+ * @signal_all: report a completion for every request of the send queue
  * @work: the worker
- * @state: written under rnic.conn_lock
- * @access: what the far end may do at all
+ * @state: state of the queue pair, written under rnic.conn_lock
+ * @access: operations that the far end may request
  * @conn: the connection, or NULL; under rnic.conn_lock
- * @side: which end of it
- * @inbound: workers that use this queue pair's memory or receive queue; raised under conn_lock
- * @refs: the iWARP connection manager's, and one of our own
- * @released: completed with the last of them
+ * @side: index of this end in rnic_conn.ends
+ * @inbound: workers that use memory or receive queue of this queue pair; raised under
+ *	rnic.conn_lock
+ * @refs: references of iw_cm, and one reference until destruction
+ * @released: completed with the last reference
  * @waiting: the oldest send waits for a receive request of the far end; worker only
- * @from: source of what the worker does
- * @to: destination of it
- * @receive: receive request it fills
+ * @from: source of the current request; worker only
+ * @to: destination of the current request; worker only
+ * @receive: receive request for the current send; worker only
  */
 struct rnic_qp {
 	struct ib_qp ib;
@@ -316,7 +316,7 @@ static inline struct rnic_qp *to_rnic_qp(struct ib_qp *ib)
 	return container_of(ib, struct rnic_qp, ib);
 }
 
-/* A count that somebody may be waiting to see at zero. The waker touches nothing but it. */
+/* The object with @count may be freed as soon as the count is zero, so use only the address. */
 static inline void rnic_count_down(atomic_t *count)
 {
 	if (atomic_dec_and_test(count))

@@ -8,8 +8,6 @@
 
 #include "rnic.h"
 
-/* -- device and port -- */
-
 static int rnic_query_device(struct ib_device *ib, struct ib_device_attr *attr,
 			     struct ib_udata *udata)
 {
@@ -62,15 +60,13 @@ static int rnic_get_port_immutable(struct ib_device *ib, u32 port,
 	return 0;
 }
 
-/* With iWARP, the one GID is the hardware address and no IP address. */
+/* With iWARP, the only GID is the hardware address. */
 static int rnic_query_gid(struct ib_device *ib, u32 port, int index, union ib_gid *gid)
 {
 	memset(gid, 0, sizeof(*gid));
 	ether_addr_copy(gid->raw, to_rnic(ib)->netdev->dev_addr);
 	return 0;
 }
-
-/* -- protection domains -- */
 
 static int rnic_alloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 {
@@ -81,8 +77,6 @@ static int rnic_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 {
 	return 0;
 }
-
-/* -- completion queues -- */
 
 static int rnic_create_cq(struct ib_cq *ib, const struct ib_cq_init_attr *attr,
 			  struct uverbs_attr_bundle *attrs)
@@ -129,7 +123,7 @@ static int rnic_req_notify_cq(struct ib_cq *ib, enum ib_cq_notify_flags wanted)
 	bool missed;
 
 	spin_lock_irqsave(&cq->lock, flags);
-	/* Asking for any completion includes asking for solicited ones, not the other way. */
+	/* An earlier request for any completion also covers solicited completions. */
 	cq->solicited = (wanted & IB_CQ_SOLICITED_MASK) == IB_CQ_SOLICITED &&
 			(cq->solicited || !cq->notify);
 	cq->notify = true;
@@ -163,7 +157,7 @@ static void rnic_cq_overflow(struct ib_cq *ib)
  * rnic_cq_add() - report a completion
  * @ib: the completion queue
  * @wc: the completion
- * @solicited: the far end asked for attention
+ * @solicited: the far end sent with IB_SEND_SOLICITED
  */
 void rnic_cq_add(struct ib_cq *ib, const struct ib_wc *wc, bool solicited)
 {
@@ -188,11 +182,11 @@ void rnic_cq_add(struct ib_cq *ib, const struct ib_wc *wc, bool solicited)
 }
 
 /**
- * rnic_cq_forget() - drop what a queue pair that goes away has reported
+ * rnic_cq_forget() - drop the completions of a queue pair
  * @ib: the completion queue
  * @qp: the queue pair
  *
- * Whoever destroys a queue pair without draining it does not expect to hear of it again.
+ * A consumer that destroys a queue pair without a drain expects no more completions.
  */
 void rnic_cq_forget(struct ib_cq *ib, const struct ib_qp *qp)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of the test RNIC through the RDMA core: what it moves, and what it refuses.
+ * Tests of the test RNIC through the RDMA core.
  *
- * Loading the module runs every case between two queue pairs of this machine and prints KTAP;
- * it loads only if all of them hold. The address is one of the RNIC's interface.
+ * When the module is loaded, all cases run between two queue pairs of this machine and print KTAP.
+ * The load fails if a case fails. The module parameter is an address of the RNIC's interface.
  *
  *       ends[0] ── connects to ──> listener ── makes ──> ends[1]
  *       buffer[0]                                        buffer[1], behind the region "mr"
@@ -33,10 +33,10 @@ MODULE_PARM_DESC(address, "IPv4 address of the RNIC's interface");
 enum vt_policy { VT_ACCEPT, VT_REJECT, VT_IGNORE };
 
 /**
- * struct vt_op - a work request and what came of it
- * @cqe: hook for the completion
- * @done: completed with it
- * @wc: the completion
+ * struct vt_op - a work request and the result
+ * @cqe: callback for the work completion
+ * @done: completed after @wc is set
+ * @wc: work completion
  */
 struct vt_op {
 	struct ib_cqe cqe;
@@ -45,12 +45,12 @@ struct vt_op {
 };
 
 /**
- * struct vt_end - one end of the connection
- * @id: the connection manager's
- * @cq: completion queue for both queues
+ * struct vt_end - an end of the connection
+ * @id: identifier of the connection manager
+ * @cq: completion queue for the send and the receive queue
  * @changed: completed at every event
- * @event: the last one
- * @status: its status
+ * @event: type of the last event
+ * @status: status of the last event
  * @hello: first byte of the private data
  */
 struct vt_end {
@@ -63,17 +63,17 @@ struct vt_end {
 };
 
 /**
- * struct vt - everything
- * @failed: an expectation of the running case did not hold
+ * struct vt - state of the tests
+ * @failed: an expectation of the current case failed
  * @device: the RNIC
  * @pd: protection domain of both ends
- * @other_pd: a protection domain of nobody
- * @listener: passive side
- * @policy: what the listener does with a request
+ * @other_pd: protection domain of no end
+ * @listener: identifier of the listener
+ * @policy: reaction of the listener to a request
  * @ends: active and passive end
- * @buffer: of each end
- * @dma: its address
- * @mr: region over the passive end's buffer
+ * @buffer: buffer of each end
+ * @dma: DMA address of each buffer
+ * @mr: region over the buffer of the passive end
  * @ops: work requests
  */
 struct vt {
@@ -97,8 +97,6 @@ static void vt_expect(struct vt *vt, const char *what, s64 got, s64 wanted)
 	pr_info("# %s: got %lld, wanted %lld\n", what, got, wanted);
 	vt->failed = true;
 }
-
-/* -- work requests -- */
 
 static void vt_done(struct ib_cq *cq, struct ib_wc *wc)
 {
@@ -205,8 +203,6 @@ static void vt_invalidate(struct vt *vt, int side, struct ib_mr *mr)
 	vt_wait(vt, "invalidation", VT_OPS - 1, IB_WC_SUCCESS);
 }
 
-/* -- regions and buffers -- */
-
 static struct ib_mr *vt_region(struct vt *vt, struct ib_pd *pd, int side)
 {
 	struct scatterlist sg;
@@ -230,7 +226,7 @@ static void vt_fill(struct vt *vt)
 	memset(vt->buffer[1], VT_MARK, VT_BYTES);
 }
 
-/* @length bytes at @from of one buffer arrived at @to of the other, and nothing beside them. */
+/* Expect @length bytes from @from of the far buffer at @to, and no change of adjacent bytes. */
 static void vt_compare(struct vt *vt, int side, u32 from, u32 to, u32 length)
 {
 	const u8 *source = vt->buffer[!side] + from;
@@ -242,8 +238,6 @@ static void vt_compare(struct vt *vt, int side, u32 from, u32 to, u32 length)
 	if (to + length < VT_BYTES)
 		vt_expect(vt, "byte after", target[to + length], VT_MARK);
 }
-
-/* -- connections -- */
 
 static int vt_create_qp(struct vt *vt, struct vt_end *end, struct rdma_cm_id *id)
 {
@@ -377,7 +371,7 @@ static void vt_open(struct vt *vt)
 {
 	vt->policy = VT_ACCEPT;
 	vt_connect(vt, VT_PORT);
-	/* The request, then the established connection. */
+	/* The first event is the request. */
 	wait_for_completion_timeout(&vt->ends[1].changed, VT_WAIT);
 	vt_await(vt, 1, RDMA_CM_EVENT_ESTABLISHED);
 	vt_await(vt, 0, RDMA_CM_EVENT_ESTABLISHED);
@@ -404,7 +398,7 @@ static void vt_close(struct vt *vt)
 	vt_drop(&vt->ends[1]);
 }
 
-/* -- cases: what it moves -- */
+/* Cases that move data. */
 
 static void vt_one_move(struct vt *vt, enum ib_wr_opcode opcode, u32 near, u32 far, u32 length)
 {
@@ -456,7 +450,7 @@ static void write_gathers(struct vt *vt)
 	vt_open(vt);
 	vt_register(vt, 1, vt->mr, VT_ACCESS);
 	vt_fill(vt);
-	/* Sizes that add up to no multiple of anything; one piece in the middle is empty. */
+	/* Odd sizes, and an empty piece in the middle. */
 	for (i = 0; i < ARRAY_SIZE(sge); i++) {
 		sge[i] = vt_sge(vt, 0, at + sum, i == 7 ? 0 : 1 + i * 977);
 		sum += sge[i].length;
@@ -532,7 +526,7 @@ static void read_invalidates(struct vt *vt)
 
 	vt_open(vt);
 	vt_register(vt, 1, vt->mr, VT_ACCESS);
-	/* As the RDMA core does it: the key to invalidate is noted before it is counted on. */
+	/* As in the RDMA core, set the key to invalidate before the key is incremented. */
 	wr.wr.ex.invalidate_rkey = sink->lkey;
 	vt_register(vt, 0, sink, IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE);
 	get_random_bytes(vt->buffer[1], VT_BYTES);
@@ -551,7 +545,7 @@ static void read_invalidates(struct vt *vt)
 	ib_dereg_mr(sink);
 }
 
-/* -- cases: what it refuses while it moves -- */
+/* Cases in which a posted request fails. */
 
 static void receive_too_small(struct vt *vt)
 {
@@ -605,7 +599,7 @@ static void bad_remote_memory(struct vt *vt)
 	}
 }
 
-/* The local key is no remote key, whatever address comes with it. */
+/* The local DMA key is refused as a remote key. */
 static void local_key_is_not_remote(struct vt *vt)
 {
 	vt_open(vt);
@@ -660,7 +654,7 @@ static void registered_twice(struct vt *vt)
 	vt_close(vt);
 }
 
-/* -- cases: what it refuses at once -- */
+/* Cases in which a call fails. */
 
 static void posts_refused(struct vt *vt)
 {
@@ -723,7 +717,7 @@ static void objects_refused(struct vt *vt)
 		  PTR_ERR(ib_alloc_mr(vt->pd, IB_MR_TYPE_MEM_REG, 1 << 20)), -EINVAL);
 }
 
-/* -- cases: connections -- */
+/* Cases of connections. */
 
 static void vt_disconnect_from(struct vt *vt, int side)
 {
@@ -750,7 +744,7 @@ static void disconnect_passive(struct vt *vt)
 	vt_disconnect_from(vt, 1);
 }
 
-/* Copies in flight and requests behind them, in both directions, when the far end goes. */
+/* The far end goes away during copies in both directions, with more requests in the queue. */
 static void disconnect_under_load(struct vt *vt)
 {
 	struct ib_sge sge = vt_sge(vt, 0, 0, VT_BYTES);
@@ -772,7 +766,7 @@ static void disconnect_under_load(struct vt *vt)
 	vt_close(vt);
 }
 
-/* Whoever does not wait for completions does not expect them later. */
+/* A queue pair that is destroyed without a drain reports no completion afterwards. */
 static void destroyed_without_drain(struct vt *vt)
 {
 	vt_open(vt);
@@ -828,8 +822,6 @@ static void nobody_answers(struct vt *vt)
 	vt_expect(vt, "status", vt->ends[0].status, -ETIMEDOUT);
 	vt_close(vt);
 }
-
-/* -- running -- */
 
 static const struct {
 	const char *name;

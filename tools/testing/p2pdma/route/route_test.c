@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Compare p2pdma-route.c with the model of its rules over random hierarchies.
+ * Compare p2pdma-route.c with the model of the rules over random hierarchies.
  *
- * Prints KTAP. A disagreement is made as small as it gets, and shown with a drawing of the
- * hierarchy, both answers, and the seed that makes it again.
+ * Prints KTAP. A disagreement is made as small as possible, and shown with a
+ * drawing of the hierarchy, both answers, and the seed.
  */
 
 #include <getopt.h>
@@ -21,18 +21,18 @@
 #define TYPES	(PCI_P2PDMA_MAP_THRU_HOST_BRIDGE + 1)
 
 /**
- * struct run - what is done, and how far it got
- * @seed: of all hierarchies
- * @count: how many
- * @limits: how large they may be
- * @draw: only show them
- * @progress: say from time to time how far it got
- * @done: hierarchies done
- * @pairs: pairs compared
- * @cases: KTAP cases reported
- * @failed: and those that failed
- * @reasons: answers by reason, for each type
- * @effects: answers with each effect on some port
+ * struct run - parameters and results of a run
+ * @seed: seed of all hierarchies
+ * @count: number of hierarchies to compare
+ * @limits: largest size of a hierarchy
+ * @draw: draw the hierarchies and compare nothing
+ * @progress: show the progress on stderr
+ * @done: number of hierarchies done
+ * @pairs: number of pairs compared
+ * @cases: number of KTAP cases reported
+ * @failed: number of KTAP cases that failed
+ * @reasons: number of answers by reason, for each type
+ * @effects: number of answers with each effect on a port
  */
 struct run {
 	u64 seed;
@@ -49,7 +49,7 @@ struct run {
 };
 
 /**
- * struct dispute - a pair about which two answers differ
+ * struct dispute - a pair with two different answers
  * @model: the hierarchy
  * @provider: index of the provider
  * @client: index of the client
@@ -59,8 +59,6 @@ struct dispute {
 	int provider;
 	int client;
 };
-
-/* ---- output ------------------------------------------------------------------------------- */
 
 static void print_comment(struct p2pdma_model_printer *self, const char *text)
 {
@@ -95,8 +93,6 @@ static void show_progress(struct run *run)
 		run->pairs);
 }
 
-/* ---- comparing ---------------------------------------------------------------------------- */
-
 static bool agree(struct world *world, int provider, int client,
 		  struct p2pdma_model_verdict *expected, struct p2pdma_model_verdict *actual)
 {
@@ -129,8 +125,9 @@ static void count_verdict(struct run *run, const struct p2pdma_model *model,
 }
 
 /*
- * Compare all ordered pairs, up to the first dispute. The model has nothing to say about bridges
- * that master DMA or have memory; the rules have to come back, and leave other memory alone.
+ * Compare all ordered pairs, up to the first dispute. The model does not know
+ * bridges as clients or providers: for bridges, p2pdma_route() has to return
+ * without a write outside of the verdict.
  */
 static bool compare_all(struct run *run, struct dispute *dispute)
 {
@@ -157,8 +154,6 @@ static bool compare_all(struct run *run, struct dispute *dispute)
 	return true;
 }
 
-/* ---- making a dispute small --------------------------------------------------------------- */
-
 static bool depends_on(const struct p2pdma_model *model, int fn, int other)
 {
 	for (; fn != P2PDMA_MODEL_NONE; fn = model->fn[fn].up)
@@ -173,7 +168,7 @@ static void forget_vf(struct p2pdma_model *model, int fn)
 		model->fn[model->fn[fn].pf].nr_vfs--;
 }
 
-/* There is no device with ARI that has no function 0. */
+/* A device with ARI always has a function 0. */
 static bool is_needed(const struct p2pdma_model *model, int fn)
 {
 	int i;
@@ -186,7 +181,7 @@ static bool is_needed(const struct p2pdma_model *model, int fn)
 	return false;
 }
 
-/* Take a function out, with all that is below it and its virtual functions. */
+/* Remove a function, its virtual functions, and all functions below. */
 static bool without_function(const struct dispute *from, int victim, struct dispute *to)
 {
 	int moved[P2PDMA_MODEL_FUNCTIONS] = {};
@@ -216,7 +211,7 @@ static bool without_function(const struct dispute *from, int victim, struct disp
 
 #define SIMPLIFICATIONS	18
 
-/* Take one property from a function; returns false if it does not have it. */
+/* Remove one property of a function. Returns false if nothing changed. */
 static bool simplify(struct p2pdma_model_function *fn, int what)
 {
 	struct p2pdma_model_function old = *fn;
@@ -285,8 +280,6 @@ static void show_dispute(struct run *run, u64 seed, struct dispute *dispute)
 	       run->limits.mock ? " --mock" : "");
 }
 
-/* ---- cases -------------------------------------------------------------------------------- */
-
 static bool compare_hierarchies(struct run *run)
 {
 	static struct dispute dispute;
@@ -313,7 +306,10 @@ static void case_agreement(struct run *run)
 	report(run, ok, "agree # %llu hierarchies, %llu pairs", run->done, run->pairs);
 }
 
-/* Every verdict that there can be; a run that meets too few of one has shown nothing about it. */
+/*
+ * All possible verdicts. A run with too few pairs of a verdict proves nothing
+ * about the verdict.
+ */
 static const struct {
 	enum pci_p2pdma_map_type type;
 	enum p2pdma_reason reason;
@@ -352,7 +348,7 @@ static void case_coverage(struct run *run)
 	report(run, ok, "cover # each verdict and each effect at least %llu times", least);
 }
 
-/* The model has a list of its own: that nothing is missing here or there, for every number. */
+/* The model has its own list of host bridges: compare all device IDs. */
 static void case_known_hosts(struct run *run)
 {
 	static const u16 vendors[] = { 0x8086, 0x1d17, 0x1ae0, 0x10de, 0x1022, 0x1ae1, 1 };
@@ -376,8 +372,6 @@ static void case_known_hosts(struct run *run)
 	}
 	report(run, ok, "known_hosts");
 }
-
-/* ---- command line ------------------------------------------------------------------------- */
 
 static const struct p2pdma_model_limits mock_limits = P2PDMA_MODEL_MOCK_LIMITS;
 

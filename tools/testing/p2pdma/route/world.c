@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A world for p2pdma-route.c: structures and configuration space made from a table, and what
- * p2pdma-bridge.c provides in the kernel.
+ * A world for p2pdma-route.c: structures and configuration space made from a
+ * table, and the functions of p2pdma-bridge.c.
  */
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "world.h"
 #include "p2pdma-hosts.h"
 
-/* Where capabilities are. The first extended one is of no interest, but it has to be there. */
+/* Offsets; the first extended capability only links to the next. */
 #define CFG_PCIE	0x40
 #define CFG_EXT		PCI_CFG_SPACE_SIZE
 #define CFG_ARI		0x148
@@ -32,7 +32,7 @@ static int world_type(const struct pci_dev *dev)
 	return pci_is_pcie(dev) ? pci_pcie_type(dev) : -1;
 }
 
-/* ---- what p2pdma-bridge.c provides -------------------------------------------------------- */
+/* In the kernel, p2pdma-bridge.c has these functions. */
 
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
 {
@@ -81,8 +81,6 @@ enum p2pdma_policy p2pdma_policy(struct device *bridge)
 	return *(const enum p2pdma_policy *)bridge->driver_data;
 }
 
-/* ---- configuration space ------------------------------------------------------------------ */
-
 static u32 acs_register(const struct p2pdma_model_function *fn, int where)
 {
 	const struct p2pdma_model_acs *acs = &fn->acs;
@@ -129,7 +127,7 @@ static u32 config_register(const struct p2pdma_model_function *fn, int where)
 	return 0;
 }
 
-/* What is unreadable may be so in two ways: nothing answers, or the core knows that it is gone. */
+/* An unreadable function does not answer, or the PCI core knows of the loss. */
 static int read_config(struct pci_dev *dev, int where, int size, u32 *val)
 {
 	struct world *world = pci_find_host_bridge(dev->bus)->sysdata;
@@ -157,8 +155,6 @@ static struct pci_dev *find_function(struct pci_bus *bus, unsigned int devfn)
 			return &world->dev[i];
 	return NULL;
 }
-
-/* ---- structures --------------------------------------------------------------------------- */
 
 static void add_window(struct world *world, int host, int nr, unsigned long flags, s64 offset)
 {
@@ -192,7 +188,7 @@ static void build_host(struct world *world, int nr)
 	add_window(world, nr, 3, IORESOURCE_MEM, from->offset);
 }
 
-/* The core makes one more bus for virtual functions that do not fit on that of their device. */
+/* The core adds a bus for virtual functions beyond the device's bus. */
 static struct pci_bus *bus_of(struct world *world, int nr)
 {
 	const struct p2pdma_model_function *fn = &world->model->fn[nr];
@@ -232,7 +228,7 @@ static void build_function(struct world *world, int nr)
 /**
  * world_build - make a world
  * @world: the world
- * @model: what is in it; has to stay while the world is used
+ * @model: the table; has to stay while the world is used
  */
 void world_build(struct world *world, const struct p2pdma_model *model)
 {
@@ -246,13 +242,11 @@ void world_build(struct world *world, const struct p2pdma_model *model)
 		build_function(world, i);
 }
 
-/* ---- routes ------------------------------------------------------------------------------- */
-
 /**
- * struct collector - takes down what bears on a route
- * @visitor: the interface
+ * struct collector - collects the ports that affect a route
+ * @visitor: callback for the ports
  * @world: the world
- * @verdict: where it goes
+ * @verdict: verdict to fill in
  */
 struct collector {
 	struct p2pdma_port_visitor visitor;
@@ -269,13 +263,13 @@ static void collect(struct p2pdma_port_visitor *self, struct pci_dev *port,
 }
 
 /**
- * world_route - ask the real rules
+ * world_route - run the rules of p2pdma-route.c
  * @world: the world
  * @provider: index of the provider
  * @client: index of the client
- * @verdict: the answer
+ * @verdict: filled in
  *
- * Return: false if the answer depends on whether anybody wants to know the ports.
+ * Return: false if the verdict differs without a visitor.
  */
 bool world_route(struct world *world, int provider, int client,
 		 struct p2pdma_model_verdict *verdict)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A world for p2pdma-route.c: the structures that it reads in the kernel, made from a table.
+ * A world for p2pdma-route.c: structures as in the kernel, made from a table.
  */
 #ifndef P2PDMA_ROUTE_WORLD_H
 #define P2PDMA_ROUTE_WORLD_H
@@ -11,13 +11,13 @@
 
 /**
  * struct world - a hierarchy as the kernel sees it
- * @model: what it is made from
- * @resources: of the windows, four for each host bridge
- * @windows: likewise
+ * @model: the table
+ * @resources: resources of the windows, four for each host bridge
+ * @windows: windows, four for each host bridge
  * @hosts: host bridges
  * @roots: root buses
- * @below: the bus below each function
- * @beside: the bus of the virtual functions that do not fit there
+ * @below: bus below each function
+ * @beside: bus for virtual functions that do not fit on @below
  * @dev: functions
  */
 struct world {

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guest tests; `rig list` shows them."""
+"""Guest tests; `rig list` shows all of the tests."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The example driver of the documentation does what it says."""
+"""The example driver of the documentation works."""
 import errno
 
 from guest.case import case
@@ -7,18 +7,18 @@ from guest.devices import Function, Provider
 from guest.module import Module
 
 CARD = (0x1af4, 0x1110)         # an ivshmem: the provider of the example
-ENGINE = (0x1234, 0x11e8)       # an edu: its client
+ENGINE = (0x1234, 0x11e8)       # an edu: the client of the example
 
 
 def _load(test):
-    """Load the example: the card, and the engine's file."""
+    """Load the example. Return the card and the file of the engine."""
     Module(test, "p2pdma_example")
     return Provider.by_id(*CARD), Function.by_id(*ENGINE).path.resolve() / "carry"
 
 
 @case("example", modules=("p2pdma_example",), short=True)
 def example_carries(test):
-    """The engine moves bytes within the card's memory, by bus addresses, and gives it back."""
+    """The engine moves bytes in the memory of the card by bus addresses, and frees the memory."""
     card, carry = _load(test)
     test.equal(card.size(), card.bar(2)[1] - card.bar(2)[0] + 1, "size")
     for byte in ("165", "0", "255"):
@@ -30,7 +30,7 @@ def example_carries(test):
 
 @case("example", modules=("p2pdma_example",))
 def example_without_memory(test):
-    """Where nobody has memory, or none that can be reached, the orchestrator says so."""
+    """Without a reachable provider, the orchestrator fails with ENODEV."""
     card, carry = _load(test)
     policy = carry.parents[1] / "p2pdma/policy"
     test.later(policy.write_text, "auto")

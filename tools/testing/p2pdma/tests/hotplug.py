@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Provider and client go and come back, in every way and in every state.
+"""Removal and return of the provider and of a client, in all combinations.
 
-Who goes:   the provider of the memory, or a client that transfers to it
-How:        its driver is unbound; the function is removed through sysfs, as after a surprise;
-            the device is unplugged and plugged in again from outside
-Meanwhile:  nothing is mapped; memory is mapped; transfers are running
+Device:     the provider of the memory, or a client of the memory
+Removal:    the driver is unbound; the function is removed through sysfs; the device is unplugged
+            and plugged in again from the host
+State:      nothing is mapped; memory is mapped; transfers are running
 """
 import errno
 import os
@@ -19,7 +19,7 @@ from guest.worker import Worker, read_forever, touch
 LENGTH = 1 << 20
 
 
-# -- ways to go, and to come back -------------------------------------------------------------
+# Kinds of removal. Each function returns a function for the return of the device.
 
 def _unbind(test, drive):
     drive.function.unbind()
@@ -41,7 +41,7 @@ def _unplug(test, drive):
 WAYS = {"unbind": _unbind, "remove": _remove, "unplug": _unplug}
 
 
-# -- states to be in, and what is left of them ------------------------------------------------
+# States at the removal. Each function returns a function with checks for after the removal.
 
 def _idle(test, peer, client):
     return lambda gone: None
@@ -80,10 +80,8 @@ def _busy(test, peer, client):
 STATES = {"idle": _idle, "mapped": _mapped, "busy": _busy}
 
 
-# -- the cases --------------------------------------------------------------------------------
-
 def _works_again(test, peer, client, available=None):
-    """Everything is as new: the memory is there, zeroed, and transfers arrive."""
+    """Expect zeroed memory of the provider, and working transfers."""
     peer.find()
     client.find()
     beta = Drive("beta")
@@ -113,7 +111,7 @@ def _define(who, way, state, topology="switch", tag=""):
 
     goes.__name__ = f"{who}_{way}_{state}{tag}"
     goes.__doc__ = f"{who}: {way} while {state}, and back"
-    # Native hot-plug is for kernels without the lock checker: see the topology.
+    # Not on debug kernels: the topology native-hotplug has the reason.
     case(topology, short=tag == "_native" or (way, state, tag) == ("unbind", "busy", ""),
          debug=tag != "_native", seconds=120)(goes)
 
@@ -122,14 +120,14 @@ for _who in ("provider", "client"):
     for _way in WAYS:
         for _state in STATES:
             _define(_who, _way, _state)
-    # The provider's queues live in its memory, too.
+    # In this topology, the provider's memory also holds the queues of the NVMe driver.
     _define(_who, "unplug", "busy", "amd-root-ports", "_root_port")
     _define(_who, "unplug", "busy", "native-hotplug", "_native")
 
 
 @case(seconds=120)
 def new_drive_plugged_in(test):
-    """A drive that was never there before reaches the memory as soon as it is plugged in."""
+    """A new drive reaches the memory as soon as the drive is plugged in."""
     peer = provider()
     test.host("device_add", name="guest")
     guest = Drive("guest")
@@ -138,10 +136,8 @@ def new_drive_plugged_in(test):
     until(lambda: not guest.function.exists(), 30, "removal of the drive")
 
 
-# -- pages that are held ----------------------------------------------------------------------
-
 class _Unbinding(threading.Thread):
-    """Unbinds a function, which may take a while."""
+    """Unbind a function in a thread, because the unbind may wait."""
 
     def __init__(self, function):
         super().__init__(daemon=True)
@@ -157,12 +153,12 @@ HELD = "pages of peer-to-peer DMA memory are in use"
 
 @case(seconds=120)
 def unbind_waits_for_slow_io(test):
-    """A transfer of some seconds is under way: the log says what is held, and nothing hangs."""
+    """Unbinding waits for a slow transfer, logs the number of pages in use, and ends."""
     peer, alpha = provider(), Drive("alpha")
     memory = peer.function.map(4 << 20)
     test.later(test.host, "throttle", name="alpha", bytes_per_second=0)
     test.host("throttle", name="alpha", bytes_per_second=384 << 10)
-    # One request that the drive takes some ten seconds for.
+    # The request takes about ten seconds.
     worker = Worker(test, _read_once, alpha, memory)
     memory.close()
     until(lambda: _in_flight(alpha), 30, "start of the transfer")
@@ -178,7 +174,7 @@ def unbind_waits_for_slow_io(test):
 
 
 def _read_once(_worker, drive, memory):
-    """One request, so that the kernel takes hold of all of the memory before it waits."""
+    """Read with a single request, so that the kernel pins all pages before the wait."""
     fd = drive.open()
     os.preadv(fd, [memory], 0)
 
@@ -190,7 +186,7 @@ def _in_flight(drive):
 
 @case(modules=("p2pdma_user",), seconds=120)
 def unbind_waits_for_an_orchestrator(test):
-    """A driver holds memory: unbinding waits, says so with the number of pages, then goes on."""
+    """Unbinding waits for memory of a driver, and logs the number of pages in use."""
     peer, alpha = provider(), Drive("alpha")
     user = Module(test, "p2pdma_user")
     user.set("hold", f"{peer.bdf} {7 * 4096}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""User mappings of a BAR of 4 GiB: a mapping owns its pages and nothing else, however large."""
+"""User mappings of a BAR of 4 GiB: a mapping of any length takes only the mapped pages."""
 from guest import selftest, transfer
 from guest.card import DRIVER, bound_card
 from guest.case import case
@@ -10,7 +10,7 @@ KIB, MIB = 1 << 10, 1 << 20
 
 
 def _there_and_back(test, memory, length, offset, disk_offset):
-    """Part of alpha into MEMORY and on to beta; compared at both ends."""
+    """Copy a part of alpha to beta through MEMORY, and compare after each step."""
     alpha, beta = Drive("alpha"), Drive("beta")
     wanted = transfer.contents(alpha, length, disk_offset)
     transfer.read_into(alpha, memory, length, disk_offset, offset)
@@ -35,7 +35,7 @@ def _try_size(test, card, length):
 
 @case("cards", modules=(DRIVER,), short=True, seconds=180)
 def huge_mapping_sizes(test):
-    """Mappings of any length take what they show, and move the right bytes."""
+    """Mappings of various lengths take only the mapped pages, and work for transfers."""
     card = bound_card(test)
     for length in (4 * KIB, 2 * MIB + 12 * KIB, 32 * MIB + 4 * KIB):
         _try_size(test, card, length)
@@ -43,7 +43,7 @@ def huge_mapping_sizes(test):
 
 @case("cards", modules=(DRIVER,), debug=False, short=True, seconds=180)
 def huge_mapping_of_the_rest(test):
-    """Many mappings of a page each deny nobody the rest of the BAR."""
+    """Beside many mappings of a page, the rest of the BAR can still be mapped."""
     card = bound_card(test)
     small = [card.map(4 * KIB) for _ in range(128)]
     rest = card.size() - len(small) * 4 * KIB
@@ -60,7 +60,7 @@ def huge_mapping_of_the_rest(test):
 
 @case("cards", modules=(DRIVER, "p2pdma_user"), selftests=True, short=True, seconds=180)
 def huge_selftest_mmap(test):
-    """The rules of mappings hold here, too. A driver takes most, as to clear 4 GiB takes long."""
+    """Run p2pmem_mmap. A driver holds most of the memory, because to clear 4 GiB takes long."""
     card, driver = bound_card(test), Module(test, "p2pdma_user")
     driver.set("hold", f"{card.bdf} {card.size() - 64 * MIB}")
     selftest.run(test, "p2pmem_mmap", card)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Whoever ends, and however, the provider has all of its memory back."""
+"""After the end of a process, the provider has all memory back."""
 import os
 import signal
 import subprocess
@@ -31,7 +31,7 @@ def available_after_munmap_and_exit(test):
 
 @case(short=True)
 def available_after_kill_in_io(test):
-    """kill -9 while one's own reads are under way, again and again."""
+    """Kill a process during reads, several times."""
     function, alpha = provider().function, Drive("alpha")
     size = function.available()
     for _ in range(5):
@@ -45,7 +45,7 @@ def available_after_kill_in_io(test):
 
 @case()
 def available_after_kill_in_slow_io(test):
-    """kill -9 when a transfer takes seconds: the pages stay the drive's until it is done."""
+    """Kill a process during a slow transfer: all pages are back when the process has ended."""
     function, alpha = provider().function, Drive("alpha")
     size = function.available()
     test.later(test.host, "throttle", name="alpha", bytes_per_second=0)
@@ -60,7 +60,7 @@ def available_after_kill_in_slow_io(test):
 
 @case()
 def available_after_kill_of_fio(test):
-    """kill -9 of fio with queues full of asynchronous requests."""
+    """Kill fio with many asynchronous requests in flight."""
     function, alpha = provider().function, Drive("alpha")
     size = function.available()
     for engine in ("libaio", "io_uring"):
@@ -74,12 +74,12 @@ def available_after_kill_of_fio(test):
         until(lambda: alpha_requests(alpha) > done + 50, 60, f"I/O of fio with {engine}")
         job.kill()
         job.wait()
-        # A ring is taken down by the kernel after its process has ended.
+        # The kernel may destroy a ring after the end of the process.
         until(lambda: function.available() == size, 10, f"return of the memory of {engine}")
 
 
 def alpha_requests(drive):
-    """Reads and writes that a disk has completed."""
+    """Return the number of completed reads and writes of a disk."""
     with open(f"/sys/class/block/{drive.disk}/stat") as stat:
         fields = stat.read().split()
     return int(fields[0]) + int(fields[4])
@@ -87,7 +87,7 @@ def alpha_requests(drive):
 
 @case(short=True)
 def available_after_fork(test):
-    """A child keeps what it inherited, and can still transfer with it."""
+    """A child keeps an inherited mapping, and can use the mapping for transfers."""
     function, alpha = provider().function, Drive("alpha")
     size = function.available()
     memory = function.map(1 << 20)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Many tasks on one mapping and on many: contents, ends of tasks, ends of providers."""
+"""Storms of tasks on mappings: contents, killed tasks, unbound providers."""
 import pathlib
 
 from guest import selftest, user
@@ -12,10 +12,10 @@ DMA_FILTER = pathlib.Path("/sys/kernel/debug/dma-api/driver_filter")
 
 
 def _allow_overlaps(test):
-    """Let two transfers use one page at the same time, as tasks of a storm do.
+    """Let two transfers use a page at the same time.
 
-    User space may do so. The debug code of the DMA API wants every cache line mapped once, and
-    reports on the named driver only. There is no driver of this name.
+    Tasks of a storm may do so, but the debug code of the DMA API reports two mappings of a cache
+    line. The filter limits the reports to a driver, and no driver has the name.
     """
     if DMA_FILTER.exists():
         DMA_FILTER.write_text("none\n")
@@ -24,9 +24,9 @@ def _allow_overlaps(test):
 
 @case("cards", modules=(DRIVER,), selftests=True, short=True, seconds=200)
 def shared_mapping_of_a_card(test):
-    """Tasks read and write drives at random places of one mapping of a BAR of 4 GiB."""
+    """Tasks transfer between drives and random places of a shared mapping of a BAR of 4 GiB."""
     card = bound_card(test)
-    # To clear 4 GiB takes a while: all of the BAR only where there is time.
+    # It takes long to clear 4 GiB, so map the whole BAR only with many rounds.
     length = 32 * MIB if len(test.rounds) == 1 else card.size()
     selftest.run(test, "p2pmem_shared", card, scratch=Drive("beta").path, length=length,
                  seconds=12 * len(test.rounds))
@@ -35,7 +35,7 @@ def shared_mapping_of_a_card(test):
 
 @case("switch", selftests=True, short=True, seconds=200)
 def shared_mapping_of_a_drive(test):
-    """The same with the controller memory of a drive."""
+    """A shared mapping of the controller memory of a drive."""
     peer = provider()
     selftest.run(test, "p2pmem_shared", peer.function, scratch=Drive("beta").path,
                  length=32 * MIB, seconds=12 * len(test.rounds))
@@ -45,7 +45,7 @@ def shared_mapping_of_a_drive(test):
 
 @case("cards", modules=(DRIVER,), selftests=True, short=True, seconds=200)
 def storm_on_a_card(test):
-    """Everything that root can do to mappings, at once, with ends of tasks at random."""
+    """Tasks of root use mappings in all ways and get killed at random."""
     card = bound_card(test)
     _allow_overlaps(test)
     for number in test.rounds:
@@ -56,7 +56,7 @@ def storm_on_a_card(test):
 
 @case("switch", selftests=True, short=True, seconds=200)
 def storm_of_a_user(test):
-    """The same by an ordinary user of the file's group, with the memory of a drive."""
+    """A storm by an ordinary user in the group of the file, with the memory of a drive."""
     peer, beta = provider(), Drive("beta")
     user.invite(test, peer.function.allocate(), beta.path)
     _allow_overlaps(test)
@@ -69,6 +69,6 @@ def storm_of_a_user(test):
 
 @case("switch", modules=(DRIVER,), selftests=True, short=True, seconds=200)
 def unbind_among_mappings(test):
-    """A mapping that is made while the provider is unbound does not survive."""
+    """A mapping that is created during the unbind of the provider does not survive."""
     card = bound_card(test)
     selftest.run(test, "p2pmem_unbind", card, unbind=DRIVER, rounds=8 * len(test.rounds))

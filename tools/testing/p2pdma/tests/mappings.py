@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Mappings of peer memory as fio and Python programs make them; the kselftests have the rest."""
+"""Mappings of peer memory by fio and Python programs. The kselftests have more cases."""
 import errno
 import mmap
 import os
@@ -11,7 +11,7 @@ from guest.devices import Drive, provider, until
 
 
 def fio(drive, *options, iomem="mmapshared", allocate):
-    """Run fio on DRIVE with its buffers in peer memory; the finished process."""
+    """Run fio on DRIVE with buffers in peer memory. Return the finished process."""
     return subprocess.run(
         ["fio", f"--filename={drive.path}", "--direct=1", "--size=2m",
          f"--iomem={iomem}:{allocate}", *options],
@@ -20,7 +20,7 @@ def fio(drive, *options, iomem="mmapshared", allocate):
 
 @case("switch amd-root-ports viommu", short=True, seconds=180)
 def fio_verify(test):
-    """Write, read back and verify through peer memory, with each of the I/O engines."""
+    """Write, read back and verify through peer memory, with several I/O engines."""
     peer, alpha = provider(), Drive("alpha")
     before = peer.function.available()
     jobs = []
@@ -30,7 +30,7 @@ def fio_verify(test):
         done = fio(alpha, "--rw=randwrite", "--bs=32k", "--verify=crc32c", "--verify_fatal=1",
                    *jobs, allocate=peer.function.allocate())
     test.equal(done.returncode, 0, f"exit status of fio:\n{done.stdout}")
-    # Under an IOMMU the trace shows translated addresses: there fio's verdict must do.
+    # Under an IOMMU the trace has translated addresses, so rely on the verification by fio.
     if not os.path.exists("/sys/class/iommu/dmar0"):
         # Three jobs of 2 MiB, each written once and read once.
         test.equal((seen.peer, seen.ram), (12 << 20, 0),
@@ -57,7 +57,7 @@ def fio_too_large_is_refused(test):
 
 @case()
 def fio_when_exhausted(test):
-    """Nothing left: refused at once. Something back: works again."""
+    """fio fails without free memory, and works again afterwards."""
     peer, alpha = provider(), Drive("alpha")
     before = peer.function.available()
     hog = peer.function.map(before)
@@ -72,7 +72,7 @@ def fio_when_exhausted(test):
 
 @case(short=True)
 def python_mappings(test):
-    """What Python is told when it asks for what cannot be."""
+    """Invalid mappings by Python fail with the right error."""
     function = provider().function
     test.refused(errno.EINVAL, function.map, 4096, flags=mmap.MAP_PRIVATE)
     test.refused(errno.EINVAL, function.map, 4096, offset=4096)
@@ -82,7 +82,7 @@ def python_mappings(test):
 
 @case(short=True)
 def second_mapping_sees_zeros(test):
-    """What a drive put there for one owner is not there for the next."""
+    """A new mapping is zeroed, so no data of the previous owner are visible."""
     peer, alpha = provider(), Drive("alpha")
     length = 2 << 20
     memory = peer.function.map(length)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The interface for drivers: somebody else's module, wrong arguments, failing allocations."""
+"""The interface for drivers: an external module, wrong arguments, failing allocations."""
 import errno
 import os
 import pathlib
@@ -18,7 +18,7 @@ DRIVER = pathlib.Path("/sys/bus/pci/drivers/p2pdma_card")
 
 @case(modules=("p2pdma_api",), short=True)
 def out_of_tree_module(test):
-    """It loads only if both spellings of the whole interface do what they have to."""
+    """The test module uses the documented names and the names of Linux 6.12."""
     peer, alpha = provider(), Drive("alpha")
     Module(test, "p2pdma_api", f"provider={peer.bdf}", f"client={alpha.bdf}")
     test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
@@ -26,7 +26,7 @@ def out_of_tree_module(test):
 
 @case(modules=("p2pdma_example",), short=True)
 def example_driver(test):
-    """The example of the documentation does what it says."""
+    """The example driver of the documentation works."""
     Module(test, "p2pdma_example")
     engine = Function.by_id(*ENGINE)
     test.equal(engine.driver(), "p2pdma_example_engine", "driver of the engine")
@@ -39,19 +39,19 @@ def example_driver(test):
 
 @case("switch amd-root-ports two-host-bridges", modules=("p2pdma_user",), short=True)
 def distances(test):
-    """Known machines have known distances."""
+    """Check the distances in the topologies."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     user = Module(test, "p2pdma_user")
     for client in (alpha, beta):
         user.set("ask", f"{peer.bdf} {client.bdf}")
-        # Up to the switch's (or the host's) side and down again: two steps for each of them.
+        # Two hops up to the shared parent (switch or host bridge), and two hops down.
         test.equal(int(user.get("ask")), 4, f"distance to {client.serial}")
     user.set("ask", f"{peer.bdf} {peer.bdf}")
     test.equal(int(user.get("ask")), 0, "distance to itself")
 
 
 def _bind(test, identity):
-    """Bind a function to the driver that registers whatever it is asked to."""
+    """Bind a function to p2pdma_card, a driver that registers ranges on request."""
     function = Provider.by_id(*identity)
     override = function.path / "driver_override"
     override.write_text("p2pdma_card")
@@ -72,7 +72,7 @@ def _nothing_registered(test, function):
 
 @case(modules=("p2pdma_card",))
 def bad_bars(test):
-    """A BAR that is none, has ports, is empty or too small: EINVAL, and nothing registered."""
+    """BARs that do not exist, have I/O ports, are empty or too small are refused with EINVAL."""
     Module(test, "p2pdma_card")
     probe = _bind(test, PROBE)
     test.check(int(probe.text("resource").splitlines()[1].split()[2], 16) & 0x100,
@@ -86,7 +86,7 @@ def bad_bars(test):
 
 @case(modules=("p2pdma_card",))
 def bad_ranges(test):
-    """A range that wraps, reaches beyond the BAR or is not aligned: EINVAL."""
+    """Ranges that wrap, exceed the BAR or are not aligned are refused with EINVAL."""
     Module(test, "p2pdma_card")
     card = _bind(test, CARD)
     whole = card.bar(2)[1] - card.bar(2)[0] + 1
@@ -101,7 +101,7 @@ def bad_ranges(test):
 
 @case(modules=("p2pdma_card",))
 def taken_ranges(test):
-    """What is registered is not registered again, nor does an attempt hurt it."""
+    """A second registration of a range is refused, and changes nothing."""
     Module(test, "p2pdma_card")
     card = _bind(test, CARD)
     _add(card, 2, 4 * MIB, 4 * MIB)
@@ -113,7 +113,7 @@ def taken_ranges(test):
         test.equal(card.size(), 4 * MIB, "size, after a refusal")
     test.equal(memory[0], 42, "a byte of a mapping, after the refusals")
     memory.close()
-    # Neighbours on both sides are something else.
+    # Adjacent ranges are allowed.
     _add(card, 2, 4 * MIB, 0)
     _add(card, 2, 0, 8 * MIB)
     test.equal(card.size(), 16 * MIB, "size, with all three ranges")
@@ -126,9 +126,7 @@ def taken_ranges(test):
     _nothing_registered(test, card)
 
 
-# -- drivers that are wrong ---------------------------------------------------------------------
-
-# Ways to free what is not allocated; twice0 to twice3 are of different lengths.
+# Wrong calls to free memory that is not allocated; twice0 to twice3 differ in length.
 SLIPS = ("twice0", "twice1", "twice2", "twice3", "half", "misaligned", "endless", "foreign", "list")
 FREE_EVENT = pathlib.Path("/sys/kernel/tracing/events/p2pdma/p2pmem_free/enable")
 
@@ -136,12 +134,12 @@ FREE_EVENT = pathlib.Path("/sys/kernel/tracing/events/p2pdma/p2pmem_free/enable"
 @case(modules=("p2pdma_slip",), short=True,
       may_log=(r"WARNING: CPU: \d+ PID: \d+ at drivers/pci/p2pdma-mem\.c:\d+ p2pmem_free_slow",))
 def bad_frees(test):
-    """What is not allocated is not freed: one warning names who tried, and nothing changes."""
+    """A wrong free changes nothing and causes a warning with the name of the caller."""
     peer = provider()
     slip = Module(test, "p2pdma_slip")
     before = peer.function.available()
     test.later(FREE_EVENT.write_text, "0")
-    # A free that is traced goes another way through the kernel.
+    # With tracing, a free takes another path in the kernel.
     for traced in ("0", "1"):
         FREE_EVENT.write_text(traced)
         for what in SLIPS:
@@ -156,10 +154,8 @@ def bad_frees(test):
     test.equal(peer.function.available(), before, "available, after a mapping")
 
 
-# -- failing allocations ----------------------------------------------------------------------
-
 class Injection:
-    """Makes the Nth slab allocation of a call fail, for every N that the call gets to."""
+    """Fault injection: let the Nth slab allocation of a call fail, for each possible N."""
 
     def __init__(self, test):
         if not os.path.exists("/proc/self/fail-nth"):
@@ -170,7 +166,7 @@ class Injection:
 
     @staticmethod
     def _aim_at_slab(test):
-        """Every kind of slab allocation may fail, quietly; page allocations are left alone."""
+        """Let all slab allocations fail without a log message, and no page allocations."""
         debug = pathlib.Path("/sys/kernel/debug")
         test.check((debug / "failslab").exists(), "fault injection without failslab")
         for name, value in (("failslab/ignore-gfp-wait", "0"), ("failslab/verbose", "0"),
@@ -181,20 +177,20 @@ class Injection:
                 file.write_text(value)
 
     def call(self, point, function, *args):
-        """Call FUNCTION with its allocation POINT failing: (took place, OSError or None)."""
+        """Call FUNCTION, and let allocation POINT fail. Return (failed, OSError or None)."""
         error = None
         os.pwrite(self._nth, str(point).encode(), 0)
         try:
             function(*args)
         except OSError as caught:
             error = caught
-        # What is left of the count says whether the failure took place.
+        # The count is zero if the allocation failed.
         left = int(os.pread(self._nth, 32, 0).split(b"\0")[0])
         os.pwrite(self._nth, b"0", 0)
         return not left, error
 
     def each(self, test, attempt):
-        """Call attempt(point) for 1, 2, ... until nothing fails any more."""
+        """Call attempt(point) for 1, 2, ... until no allocation fails."""
         for point in range(1, 1000):
             if not attempt(point):
                 test.note(f"{point - 1} allocations were made to fail")
@@ -210,11 +206,11 @@ def _prepared_card(test):
     return injection, card
 
 
-# When it cannot add pages, x86 warns as well as it says so to its caller.
+# If the kernel cannot add pages, the x86 code warns and returns an error.
 @case(modules=("p2pdma_card",), seconds=300,
       may_log=(r"WARNING: CPU: \d+ PID: \d+ at arch/x86/mm/init_64\.c:\d+ add_pages",))
 def failing_registration(test):
-    """Let each allocation of a registration fail: all or nothing, and the next one works."""
+    """A registration with a failing allocation changes nothing, and the next registration works."""
     injection, card = _prepared_card(test)
 
     def attempt(point):
@@ -238,7 +234,7 @@ def failing_registration(test):
 
 @case(modules=("p2pdma_card",), seconds=300)
 def failing_teardown(test):
-    """Teardown cannot fail, whatever it allocates on the way."""
+    """Teardown succeeds with any failing allocation."""
     injection, card = _prepared_card(test)
 
     def attempt(point):
@@ -249,7 +245,7 @@ def failing_teardown(test):
         failed, error = injection.call(point, os.write, unbind, card.bdf.encode())
         os.close(unbind)
         memory.close()
-        # The file's own buffer may be what failed: then nothing has been unbound.
+        # If the buffer for the write failed, the function is still bound.
         if error:
             test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
             test.equal(card.available(), card.size(), "available, after no unbinding")
@@ -263,7 +259,7 @@ def failing_teardown(test):
 
 @case(modules=("p2pdma_card",), seconds=300)
 def failing_mapping(test):
-    """A mapping that fails on the way has taken nothing."""
+    """A mapping that fails returns all pages."""
     injection, card = _prepared_card(test)
     card.bind("p2pdma_card")
     _add(card, 2)
@@ -285,7 +281,7 @@ def failing_mapping(test):
 
 @case(seconds=300)
 def failing_transfer(test):
-    """A transfer over a route that is not cached yet arrives, or fails for want of memory."""
+    """A transfer without a cached route succeeds, or fails with ENOMEM or EAGAIN."""
     injection, peer, alpha = Injection(test), provider(), Drive("alpha")
     length = 64 << 10
     wanted = transfer.contents(alpha, length)
@@ -300,7 +296,7 @@ def failing_transfer(test):
         else:
             test.check(memory[:] == wanted, f"other bytes arrived, with allocation {point} failing")
         memory.close()
-        # A provider that is registered anew knows no routes yet.
+        # A new registration starts without cached routes.
         peer.function.unbind()
         peer.function.bind()
         peer.find()

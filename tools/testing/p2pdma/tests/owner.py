@@ -20,7 +20,7 @@ HELD = 16
 
 
 def _card(test, driver):
-    """The card, which DRIVER alone can have until the case ends."""
+    """Bind the card to DRIVER, until the end of the case. Return the card."""
     card = Provider.by_id(*CARD)
     override = card.path / "driver_override"
     override.write_text(driver)
@@ -31,7 +31,7 @@ def _card(test, driver):
 
 
 def _map(test, length):
-    """Map pages of the owner until the case ends, at most."""
+    """Map pages of the owner. The mapping ends with the case at the latest."""
     fd = os.open("/dev/" + NAME, os.O_RDWR)
     try:
         memory = mmap.mmap(fd, length)
@@ -46,14 +46,14 @@ def _number(owner, name):
 
 
 def _returned(test, owner, pages):
-    """The owner has all of its pages again, after PAGES calls of page_free()."""
+    """Expect PAGES calls of page_free(), and no page in use."""
     until(lambda: not _number(owner, "taken"), 20, "return of all pages")
     test.equal(_number(owner, "freed"), pages, "calls of page_free()")
     test.equal(_number(owner, "wrong"), 0, "surprises of the owner")
 
 
 def _give_and_take(test, owner):
-    """Pages come back from references and from mappings; how many."""
+    """Pages come back from references and from mappings. Return the number of pages."""
     owner.set("hold", str(HELD))
     test.equal(_number(owner, "taken"), HELD, "pages in use")
     owner.set("hold", "0")
@@ -68,7 +68,7 @@ def _give_and_take(test, owner):
 
 
 def _client(test, owner, card, client):
-    """A client has a direct route to pages of the owner, and the counters say so."""
+    """A client has a direct route to pages of the owner, and the mapping is counted."""
     before = card.number("p2pmem/mapped_bus")
     owner.set("hold", str(HELD))
     owner.set("map", client.bdf)
@@ -79,7 +79,7 @@ def _client(test, owner, card, client):
 
 
 def _carry(worker, source, target, memory, at, length):
-    """From SOURCE to TARGET through a part of MEMORY, again and again, and compare."""
+    """Copy from SOURCE to TARGET through a part of MEMORY four times, and compare."""
     wanted = transfer.contents(source, length)
     for turn in range(1, 5):
         transfer.read_into(source, memory, length, offset=at)
@@ -92,7 +92,7 @@ def _carry(worker, source, target, memory, at, length):
 
 
 def _direct_io(test, owner):
-    """Two tasks do direct I/O with parts of one mapping."""
+    """Two tasks do direct I/O with parts of the same mapping."""
     alpha, beta = Drive("alpha"), Drive("beta")
     length, freed = MIB, _number(owner, "freed")
     transfer.put(alpha, random.Random(1).randbytes(length))
@@ -106,11 +106,11 @@ def _direct_io(test, owner):
     _returned(test, owner, freed + 2 * length // PAGE)
 
 
-# -- pages of the pool that a driver takes over -----------------------------------------------
+# Cases in which a driver takes pages of the pool over.
 
 @case("cards", modules=(OTHER, NAME), short=True)
 def taken_over_again_and_again(test):
-    """A driver takes a whole BAR over, gives the range up, and comes back."""
+    """A driver takes ranges of a BAR over and releases the ranges, several times."""
     Module(test, OTHER)
     card = _card(test, OTHER)
     for size in (4 * GIB, 256 * MIB, 512 * MIB):
@@ -118,7 +118,7 @@ def taken_over_again_and_again(test):
         test.equal(card.size(), size, "size")
         _give_and_take(test, owner)
         owner.unload()
-    # The range serves an ordinary driver, too.
+    # The range also works with an ordinary registration.
     (card.path / "add_range").write_text(f"2 {256 * MIB} 0")
     memory = card.map(MIB)
     test.equal(card.available(), 255 * MIB, "available, with a mapping")
@@ -138,7 +138,7 @@ def taken_over_and_used(test):
         test.refused(errno.EBUSY, (card.path / "add_range").write_text, "2 0 0")
 
 
-# -- pages that a driver owns -----------------------------------------------------------------
+# Cases in which a driver owns pages without a pool.
 
 def _owner(test, *parameters):
     owner = Module(test, NAME, *parameters)
@@ -181,7 +181,7 @@ def _unbind(worker, card, memory):
 
 @case("cards", modules=(NAME,), short=True)
 def owned_pages_hold_up_unbind(test):
-    """Unbinding waits for a mapping of the owner, and says so."""
+    """Unbinding waits for a mapping of the owner, and logs the number of pages."""
     owner, card = _owner(test, f"size={256 * MIB}")
     memory = _map(test, MIB)
     worker = Worker(test, _unbind, card, memory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The driver that makes a provider of any BAR, if it is told to, and of nothing else."""
+"""The driver pci_p2pmem, which registers a BAR of a chosen function as peer memory."""
 import contextlib
 import errno
 import pathlib
@@ -20,7 +20,7 @@ LENGTH = 4 * MIB
 
 
 def _override(test, function, name=NAME):
-    """Let only the driver NAME have a function, until the case ends."""
+    """Reserve a function for the driver NAME until the end of the case."""
     override = function.path / "driver_override"
     override.write_text(name)
     test.later(lambda: function.exists() and override.write_text("\n"))
@@ -41,7 +41,7 @@ def _nothing_is_left(test, function):
 
 
 def _copy(test, card, disk_offset=8 * MIB):
-    """From drive to drive through the card, and only through it."""
+    """Copy between drives through the memory of the card, without use of RAM."""
     alpha, beta = Drive("alpha"), Drive("beta")
     memory = card.map(LENGTH)
     with transfer.evidence(test, card) as seen:
@@ -54,11 +54,9 @@ def _copy(test, card, disk_offset=8 * MIB):
     test.equal(card.available(), card.size(), "available, after the copy")
 
 
-# -- binding ----------------------------------------------------------------------------------
-
 @case("cards", modules=(NAME,), short=True)
 def driver_waits_to_be_asked(test):
-    """Loading the driver changes nothing for any function."""
+    """After the load of the module, the driver has no function."""
     card = Provider.by_id(*CARD)
     Module(test, NAME)
     test.equal([path.name for path in DRIVER.glob("*:*")], [], "functions of the driver")
@@ -67,7 +65,7 @@ def driver_waits_to_be_asked(test):
 
 @case("cards", modules=(NAME,), short=True)
 def driver_override_and_copy(test):
-    """A function that is named becomes a provider; drives reach its memory; it can be undone."""
+    """Bind a function with driver_override, use the memory, and unbind the function."""
     Module(test, NAME)
     card = _card(test)
     for _ in range(2):
@@ -81,7 +79,7 @@ def driver_override_and_copy(test):
 
 @case("cards", modules=(NAME,))
 def driver_takes_new_ids(test):
-    """An identity that is added is bound at once; unloading the driver releases it."""
+    """A new ID binds matching functions at once, and an unload of the driver releases them."""
     card = Provider.by_id(*CARD)
     module = Module(test, NAME)
     words = "{:04x} {:04x}".format(*CARD)
@@ -100,14 +98,12 @@ def driver_takes_new_ids(test):
     test.check(module.get("bars") == "", "the parameter is not empty")
 
 
-# -- what it refuses --------------------------------------------------------------------------
-
 def _refuses(test, module, function, bars, number, words):
-    """BARS of a function are refused with errno NUMBER, for a reason that the log has."""
+    """Expect the driver to refuse BARS with errno NUMBER, and the reason WORDS in the log."""
     module.set("bars", bars + "\n")
     seen = len(test.kernel_log())
     test.refused(number, function.bind, NAME)
-    # Reasons come in twos: look only at what this attempt left.
+    # Earlier attempts may have logged the same reason: skip the old lines.
     said = [line for line in test.kernel_log()[seen:] if function.bdf in line and words in line]
     test.check(said, f"the log does not say '{words}' of bars={bars}")
     _nothing_is_left(test, function)
@@ -115,7 +111,7 @@ def _refuses(test, module, function, bars, number, words):
 
 @case("cards", modules=(NAME,), short=True)
 def driver_refuses_bars(test):
-    """What cannot be peer memory is refused with a reason, and nothing is registered."""
+    """BARs that cannot be peer memory are refused, with a reason in the log."""
     module = Module(test, NAME)
     card, probe = _card(test, bind=False), Function.by_id(*PROBE)
     _override(test, probe)
@@ -126,7 +122,7 @@ def driver_refuses_bars(test):
     _refuses(test, module, probe, "", inval, "no 64-bit prefetchable")
     _refuses(test, module, card, "0", inval, "too small")
     _refuses(test, module, card, "5", inval, "not there")
-    # All of them, or none.
+    # A single bad BAR is enough for a refusal.
     _refuses(test, module, card, "2,0", inval, "too small")
     _refuses(test, module, card, f"2,{card.bdf}/1", inval, "not there")
     module.set("bars", f"0,{card.bdf}/2,{probe.bdf}/1")
@@ -136,7 +132,7 @@ def driver_refuses_bars(test):
 
 @case("cards", modules=(NAME,))
 def driver_refuses_interrupt_tables(test):
-    """A peer must not get at the messages that a function raises interrupts with."""
+    """A BAR with an MSI-X table is refused, because a peer could raise interrupts."""
     module, beta = Module(test, NAME), Drive("beta")
     beta.function.unbind()
     _override(test, beta.function)
@@ -148,9 +144,9 @@ def driver_refuses_interrupt_tables(test):
 
 @case("cards", modules=(NAME,))
 def driver_refuses_bridges(test):
-    """A port that is told to take the driver is left alone."""
+    """The driver refuses bridges."""
     module = Module(test, NAME)
-    # The switch's last port; nothing is below it.
+    # The last port of the switch has no device below.
     port = max((Function(path.name) for path in
                 pathlib.Path("/sys/bus/pci/drivers/pcieport").glob("*:*")), key=lambda f: f.bdf)
     test.check(not list(port.path.glob("*:*:*.*")), f"{port} has something below it")
@@ -163,7 +159,7 @@ def driver_refuses_bridges(test):
 
 @case("cards", modules=(NAME, "p2pdma_claim"), short=True)
 def driver_refuses_claimed_bars(test):
-    """A BAR of which somebody else claims but a page is that one's."""
+    """A BAR is refused if another driver has claimed a part of the BAR."""
     module, card = Module(test, NAME), _card(test, bind=False)
     subprocess.run(["insmod", test.module("p2pdma_claim"), f"function={card.bdf}", "bar=2"],
                    check=True)
@@ -176,7 +172,7 @@ def driver_refuses_claimed_bars(test):
 
 @case("cards", modules=(NAME,), short=True)
 def driver_parameter(test):
-    """A parameter that makes no sense is refused and changes nothing; the others read back."""
+    """Bad values of the parameter are refused and change nothing; good values read back."""
     module = Module(test, NAME)
     address = Function.by_id(*CARD).bdf
     for good in ("2", "0,5", f"{address}/2", f"0001:ff:1f.7/0,3,{address}/4", ",".join("012345" * 5)):
@@ -195,7 +191,7 @@ def driver_parameter(test):
 
 @case("cards", modules=(NAME,))
 def driver_parameter_at_load(test):
-    """The driver does not load with a parameter that makes no sense."""
+    """The driver does not load with a bad value of the parameter."""
     for bars, status in (("6", 1), ("0000:03:00.0", 1), ("2", 0)):
         done = subprocess.run(["insmod", test.module(NAME), f"bars={bars}"], check=False,
                               stderr=subprocess.DEVNULL)
@@ -203,12 +199,10 @@ def driver_parameter_at_load(test):
     subprocess.run(["rmmod", NAME], check=True)
 
 
-# -- going away -------------------------------------------------------------------------------
-
 def _is_gone_for_its_users(test, card, memory, worker):
     test.equal(Worker(test, touch, memory).wait(), "SIGBUS", "end of who touches what is gone")
     outcome = worker.wait()
-    # ENODEV is how the worker tells of a read that stopped half way.
+    # The worker reports a short read as ENODEV.
     test.check(outcome in ("EFAULT", "EREMOTEIO", "EIO", "ENODEV", "SIGBUS"),
                f"a process that was transferring ended with {outcome}")
     memory.close()
@@ -221,7 +215,7 @@ def _is_published(card):
 
 
 def _used(test, card):
-    """Memory that is mapped here, and other memory that a drive reads into."""
+    """Map memory in this process, and start a worker with reads into more memory."""
     memory, other = card.map(MIB), card.map(MIB)
     worker = Worker(test, read_forever, Drive("alpha"), other)
     other.close()
@@ -231,7 +225,7 @@ def _used(test, card):
 
 @case("cards", modules=(NAME,), short=True)
 def driver_unbound_while_used(test):
-    """Users of the memory lose it when the driver is unbound, and it comes back as new."""
+    """Users lose the memory when the driver is unbound, and can use the memory after a new bind."""
     Module(test, NAME)
     card = _card(test)
     memory, worker = _used(test, card)
@@ -243,7 +237,7 @@ def driver_unbound_while_used(test):
 
 @case("cards", modules=(NAME,), seconds=120)
 def card_unplugged_while_used(test):
-    """The card is pulled out while it is mapped and read into; another one takes its place."""
+    """The card is unplugged during use, and a different card is plugged into the slot."""
     Module(test, NAME)
     card = _card(test)
     memory, worker = _used(test, card)
@@ -253,7 +247,7 @@ def card_unplugged_while_used(test):
     test.host("device_add", name="another")
     until(card.exists, 30, "arrival of the other card")
     _override(test, card)
-    # The kernel does it by itself, if it looks for a driver only now.
+    # The kernel may have bound the driver already.
     with contextlib.suppress(OSError):
         card.bind(NAME)
     until(lambda: _is_published(card), 30, "binding of the other card")

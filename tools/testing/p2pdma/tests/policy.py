@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What bridges say about themselves, what the administrator decides, and what peers then shows."""
+"""Capabilities of bridges, policies of the administrator, and the effect on p2pdma/peers."""
 import errno
 import os
 import pathlib
@@ -16,7 +16,7 @@ VOUCHED = "peer-to-peer DMA through this host bridge is allowed although nothing
 
 
 def peer_line(client, other):
-    """The words of CLIENT's line about OTHER."""
+    """Return the words of the line about OTHER in the file of CLIENT."""
     for line in client.text("p2pdma/peers").splitlines():
         words = line.split()
         if words[0] == other.bdf:
@@ -44,13 +44,13 @@ def attempt(test, peer, client, moves):
 
 
 def upstream(function):
-    """The bridge above FUNCTION."""
+    """Return the bridge above FUNCTION."""
     return Function(function.path.resolve().parent.name)
 
 
 @case("intel-root-ports")
 def policy_of_an_unlisted_host(test):
-    """none; allow makes it work and taints; deny refuses again at once; auto as at first."""
+    """An unlisted host bridge refuses with auto and deny, and routes with allow (and a taint)."""
     peer, alpha = provider().function, Drive("alpha")
     client = Function(alpha.bdf)
     test.equal((HOST / "capability").read_text(), "unlisted\n", "capability")
@@ -78,7 +78,7 @@ def policy_of_an_unlisted_host(test):
 
 @case("amd-root-ports")
 def policy_of_a_host_known_by_its_cpu(test):
-    """host-bridge from the start; one denied root port is enough to stop it."""
+    """A host bridge with a known CPU routes, unless a root port has the policy deny."""
     peer, alpha = provider().function, Drive("alpha")
     client = Function(alpha.bdf)
     port = upstream(client)
@@ -97,7 +97,7 @@ def policy_of_a_host_known_by_its_cpu(test):
 
 @case("switch", short=True)
 def policy_of_a_switch(test):
-    """spec; deny on the shared parent stops what passes it, for as long as it stands there."""
+    """A switch routes, unless the shared parent has the policy deny."""
     peer, alpha = provider().function, Drive("alpha")
     client = Function(alpha.bdf)
     shared = upstream(upstream(client))
@@ -116,7 +116,7 @@ def policy_of_a_switch(test):
 
 @case("switch")
 def policy_words(test):
-    """Any word that is none of the policies is refused and changes nothing."""
+    """Words that are no policy are refused and change nothing."""
     port = upstream(Function(Drive("alpha").bdf))
     for path, words in ((HOST / "policy", ["nonsense", "", "\n", "allow deny", "AUTO", "1"]),
                         (port.path / "p2pdma/policy", ["nonsense", "allow", "", "den", "denyy"])):
@@ -134,7 +134,7 @@ def policy_words(test):
 
 @case("switch")
 def policy_without_capability(test):
-    """Root without CAP_SYS_ADMIN decides nothing, and forgets nothing."""
+    """Without CAP_SYS_ADMIN, root can neither set a policy nor rescan."""
     port = upstream(Function(Drive("alpha").bdf))
     for path, word in ((HOST / "policy", "deny"), (port.path / "p2pdma/policy", "deny"),
                        (PCI / "p2pdma_rescan", "1")):
@@ -148,7 +148,7 @@ def policy_without_capability(test):
 
 @case("switch")
 def policy_of_a_bridge_that_returns(test):
-    """What was denied stays denied when the bridge comes back, until somebody writes auto."""
+    """A bridge that comes back keeps the policy deny, until auto is written."""
     port = upstream(Function(Drive("beta").bdf))
     (port.path / "p2pdma/policy").write_text("deny")
     for want in ("auto [deny]", "[auto] deny"):
@@ -159,7 +159,7 @@ def policy_of_a_bridge_that_returns(test):
 
 
 def os_write(path, word):
-    """One write(2), as a shell's echo does it."""
+    """Write with a single write(2), like the echo of a shell."""
     fd = os.open(path, os.O_WRONLY)
     try:
         os.write(fd, word.encode())
@@ -182,7 +182,7 @@ def peers_for_anybody(test):
 
 @case("switch")
 def peers_in_pieces(test):
-    """An open file is a snapshot: offsets keep their meaning while functions come and go."""
+    """An open file is a snapshot: the contents do not change when functions come and go."""
     client, beta = Function(Drive("alpha").bdf), Function(Drive("beta").bdf)
     path = client.path / "p2pdma/peers"
     whole = path.read_bytes()
@@ -200,7 +200,7 @@ def peers_in_pieces(test):
 
 @case("switch")
 def peers_of_everyone(test):
-    """Each endpoint function has a line about every other one, in order of addresses."""
+    """The file of an endpoint function has a line for each further function, sorted by address."""
     functions = sorted(path.parent.parent.name for path in
                        pathlib.Path("/sys/bus/pci/devices").glob("*/p2pdma/peers"))
     test.check(len(functions) > 3, f"too few functions: {functions}")
@@ -214,7 +214,7 @@ def peers_of_everyone(test):
 
 @case("switch")
 def tracepoints(test):
-    """Each event is seen once when what it is about happens."""
+    """All tracepoints fire, and decisions are not more frequent than mappings."""
     trace = pathlib.Path("/sys/kernel/tracing")
     peer, alpha = provider().function, Drive("alpha")
     if not (trace / "events/p2pdma").exists():
@@ -236,7 +236,7 @@ def tracepoints(test):
                   "p2pdma_policy: bridge=pci0000:00 policy=auto",
                   f"p2pmem_alloc_failed: provider={peer.bdf} size={peer.size() + (2 << 20)}"):
         test.check(event in seen, f"no event {event!r} in\n{seen}")
-    # More than one if the transfer takes more than the second for which a verdict is remembered.
+    # A verdict is cached for a second, so a slow transfer has several decisions.
     decided = seen.count("p2pdma_route: provider={} client={}".format(peer.bdf, alpha.bdf))
     mapped = seen.count("p2pdma_map: provider={} client={}".format(peer.bdf, alpha.bdf))
     test.check(decided <= mapped, f"{decided} decisions for {mapped} mappings")
@@ -244,7 +244,7 @@ def tracepoints(test):
 
 @case("switch")
 def counters(test):
-    """Operations since registration, one a file."""
+    """The counters in p2pmem/ count operations since the registration."""
     peer, alpha = provider().function, Drive("alpha")
     before = {name: peer.number(f"p2pmem/{name}")
               for name in ("alloc_failed", "mapped_bus", "mapped_host", "map_refused")}
@@ -265,7 +265,7 @@ def counters(test):
 
 @case("example")
 def policy_from_the_command_line(test):
-    """Both parameters take effect before a driver binds; what is malformed is named and skipped."""
+    """Boot parameters work before a driver binds; bad entries are logged and skipped."""
     test.equal((HOST / "policy").read_text(), "auto [allow] deny\n", "policy of the host bridge")
     test.check(tainted(), "the kernel is not tainted")
     denied = Function("0000:02:02.0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""An NVMe-oF target over RDMA whose buffers stand in a provider: does it, and what if not?"""
+"""An NVMe-oF target over RDMA with buffers in a provider, and the fall-back to system RAM."""
 import contextlib
 import errno
 import mmap
@@ -17,19 +17,17 @@ from guest.module import Module
 from tests.tool import ask, ours
 
 MIB = 1 << 20
-CAPSULE = 512       # what the RNIC takes for a SEND: a block of its drive, most of it padding
+CAPSULE = 512       # bytes that the RNIC moves for a SEND: a block, mostly padding
 USING = "using p2pmem on"
 
-# Sizes of blocks, depths, and MiB of 64, in this order and without overlap.
+# Block sizes, queue depth, and share in 64 MiB. Jobs do not overlap.
 JOBS = (("--bs=4k", "--iodepth=1", 4), ("--bsrange=512-128k", "--iodepth=8", 20),
         ("--bs=64k", "--iodepth=32", 24), ("--bs=256k", "--iodepth=2", 16))
 
 
-# -- the RNIC -----------------------------------------------------------------------------------
-
 @case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
 def rdma_verbs(test):
-    """The RNIC does what the RDMA core asks for, and refuses the rest."""
+    """Run the cases of p2pdma_test_rnic_verbs."""
     with Rnic(test):
         done = subprocess.run(["insmod", test.module(CASES)], capture_output=True, text=True)
         if not done.returncode:
@@ -38,7 +36,7 @@ def rdma_verbs(test):
     test.subtests = [[line[2], "failed" if line[1] else "ok", ""] for line in found if line]
     test.check(len(test.subtests) > 20, f"most cases were not run ({done.stderr.strip()})")
     test.equal(done.returncode, 0, f"status of insmod ({done.stderr.strip()})")
-    # What it leaves behind is a drive as any other.
+    # Afterwards the function is an ordinary drive again.
     transfer.contents(Drive("rnic"), 4096)
 
 
@@ -51,13 +49,13 @@ def _must_not_load(test, parameter, text):
 def _must_not_bind(test, function, text):
     test.check(not give(function, RNIC), f"{function} was bound to {RNIC}")
     test.check(test.logged(text), f"the log does not say '{text}'")
-    # Otherwise the next module that is loaded would be offered the function again.
+    # Without the reset, the next load of the module would probe the function again.
     (function.path / "driver_override").write_text("\n")
 
 
 @case("fabric", short=True, modules=(RNIC,), seconds=240)
 def rdma_refusals(test):
-    """What the RNIC cannot use it refuses, and says why; and it is there only once."""
+    """The RNIC refuses bad parameters, unsuitable functions and a second instance."""
     for parameter, text in (("slots=0", "slots must be a number from 1 to 32, not '0'"),
                             ("slots=33", "slots must be a number from 1 to 32, not '33'"),
                             ("timeout_ms=soon", "timeout_ms must be a number from 100 to 60000"),
@@ -66,7 +64,7 @@ def rdma_refusals(test):
     functions = {serial: function_of(serial) for serial in ("rnic", "empty", "meta", "second")}
     for function in functions.values():
         test.later(back_to_nvme, function)
-    # No controller here is without these lists, so it is told to take this one for such.
+    # All controllers here support scatter-gather lists, so override the SGLS field.
     with Module(test, RNIC, "override_sgls=2").loaded():
         _must_not_bind(test, functions["rnic"], "needs scatter-gather lists of any alignment; "
                                                 "SGLS is 0x2")
@@ -79,16 +77,16 @@ def rdma_refusals(test):
                        f"bound to {functions['rnic']} already, and only to one")
 
 
-# -- through peer memory ------------------------------------------------------------------------
+# Cases with buffers in peer memory.
 
 def _counters(peer):
-    """The provider's counters; none on a kernel that does not count."""
+    """Return the counters of the provider, or None on a kernel without counters."""
     names = ("alloc_failed", "mapped_bus", "mapped_host", "map_refused")
     return {name: peer.function.number("p2pmem/" + name) for name in names} if ours() else None
 
 
 def _retried(test):
-    """A slow machine lets connections time out; what is repeated then is moved twice by some."""
+    """Return whether a connection timed out. A retry moves bytes again, so totals may differ."""
     lost = test.logged("starting error recovery")
     if lost:
         test.note("the connection was lost meanwhile: amounts are not compared")
@@ -96,7 +94,7 @@ def _retried(test):
 
 
 def _through_peer(test, seen):
-    """What the exported drive mastered is in the provider, and the RNIC took it from there."""
+    """Expect drive and RNIC to master the same number of bytes in the provider."""
     for way, one, other in (("out of", seen.disk_out, seen.rnic_in),
                             ("into", seen.disk_in, seen.rnic_out)):
         test.check(one["peer"], f"the drive mastered nothing {way} the provider")
@@ -107,7 +105,7 @@ def _through_peer(test, seen):
 
 
 def _jobs(mib):
-    """fio's jobs for MIB altogether, a multiple of 16."""
+    """Return the jobs of fio for MIB in total, a multiple of 16."""
     jobs, start = [], 0
     for size, depth, part in JOBS:
         length = part * mib * MIB // 64
@@ -142,8 +140,8 @@ def _fio(test, mib, memory=contextlib.nullcontext):
 
 def _only_once_in_ram(test, seen, sends):
     """
-    What the RNIC mastered elsewhere are the host's buffers, and commands and completions. Had
-    the target a copy of the payload in system RAM, there would be twice as much.
+    Outside of the provider, the RNIC masters the buffers of the host, commands and completions.
+    A copy of the payload in the RAM of the target would double the number of bytes.
     """
     for payload, other in ((seen.disk_out, seen.rnic_out), (seen.disk_in, seen.rnic_in)):
         rest = other["elsewhere"] - payload["peer"]
@@ -153,19 +151,19 @@ def _only_once_in_ram(test, seen, sends):
 
 @case("fabric", short=True, debug=False, modules=(RNIC,), seconds=400)
 def rdma_fio(test):
-    """64 MiB with verification: depths from 1 to 32, blocks from 512 bytes to 256 KiB."""
+    """fio verifies 64 MiB, with depths from 1 to 32 and blocks from 512 bytes to 256 KiB."""
     _fio(test, 64)
 
 
 @case("fabric", modules=(RNIC,), seconds=400)
 def rdma_fio_briefly(test):
-    """The same with less, as debug kernels take their time."""
+    """fio verifies 16 MiB, because debug kernels are slow."""
     _fio(test, 16)
 
 
 @case("fabric", short=True, modules=(RNIC, "p2pdma_user"), seconds=400)
 def rdma_fio_in_pieces(test):
-    """No two free pages of the provider are neighbours: the target's lists have many entries."""
+    """No free pages of the provider are adjacent, so the lists of the target have many entries."""
     if not ours():
         test.skip("this kernel's lists have one entry")
     tracing = pathlib.Path("/sys/kernel/tracing")
@@ -191,7 +189,7 @@ def rdma_fio_in_pieces(test):
 
 @contextlib.contextmanager
 def _scans():
-    """A function that tells whether the NVMe host has done all that follows a new namespace.
+    """Trace the scans of the NVMe host. The context is a function: have all scans ended?
 
     After the disk has appeared, some kernels read a log page of 8 KiB over the fabric.
     """
@@ -218,7 +216,7 @@ def _scans():
 
 @case("fabric", short=True, modules=(RNIC,), seconds=240)
 def rdma_places(test):
-    """Each byte of payload is in the host's own buffer or in the provider, nowhere else."""
+    """All payload is in the buffer of the host or in the provider."""
     with _scans() as at_rest, Fabric(test) as fabric:
         until(at_rest, SECONDS, "end of the host's look for namespaces")
         memory = transfer.ram(MIB)
@@ -240,10 +238,10 @@ def rdma_places(test):
         memory.close()
 
 
-# -- and if not ---------------------------------------------------------------------------------
+# Cases with buffers in system RAM.
 
 def _space(test, fabric):
-    """What the p2pdma command says about the namespace, while there is I/O."""
+    """Return the report of the p2pdma command about the namespace, during I/O."""
     _, report = ask(test, "nvmet", "--interval", "1")
     return next(each for each in report["namespaces"]
                 if each["subsystem"] == fabric.namespace.nqn)
@@ -259,7 +257,7 @@ def _says(test, fabric, gets, why):
 
 
 def _through_ram(test, fabric, load):
-    """I/O works, and goes through system RAM; the counters' growth."""
+    """Expect I/O through system RAM. Return the growth of the counters."""
     before = _counters(fabric.peer)
     with Mastered(test, fabric) as seen:
         load.flows()
@@ -282,11 +280,11 @@ NO_GROWTH = {"alloc_failed": 0, "mapped_bus": 0, "mapped_host": 0, "map_refused"
 
 @case("fabric", modules=(RNIC,), seconds=240)
 def rdma_pool_exhausted(test):
-    """All memory of the provider is taken: I/O goes on, alloc_failed tells; and back again."""
+    """Without free memory, I/O uses system RAM and alloc_failed grows; then memory is free again."""
     load = Load(test)
     with Fabric(test) as fabric:
         memory = fabric.peer.function.map(fabric.peer.function.size())
-        memory.madvise(mmap.MADV_DONTFORK)      # or the load would hold it, too
+        memory.madvise(mmap.MADV_DONTFORK)      # the load must not inherit the mapping
         test.equal(fabric.peer.function.available(), 0, "available")
         load.start(fabric.remote)
         grown = _through_ram(test, fabric, load)
@@ -304,7 +302,7 @@ def rdma_pool_exhausted(test):
 
 @case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_not_wanted(test):
-    """With p2pmem off the provider has no part."""
+    """With p2pmem off, I/O does not use the provider."""
     load = Load(test)
     with Fabric(test, p2pmem="0") as fabric:
         load.start(fabric.remote)
@@ -316,7 +314,7 @@ def rdma_not_wanted(test):
 
 @case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_rnic_out_of_reach(test):
-    """The RNIC does not reach the provider: connecting works, the log says what that means."""
+    """Without a route from the RNIC, hosts connect, and I/O uses system RAM."""
     load = Load(test)
     with Fabric(test, rnic="far") as fabric:
         test.check(test.logged("do not share an upstream bridge or whitelisted host bridge"),
@@ -330,7 +328,7 @@ def rdma_rnic_out_of_reach(test):
 
 @case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
 def rdma_disk_out_of_reach(test):
-    """The drive does not reach the provider: enabling fails, and off is what works."""
+    """Without a route from the drive, the namespace can be enabled only with p2pmem off."""
     peer, far, load = provider(), Drive("far"), Load(test)
     with nvmet.Namespace("far", far.path) as namespace:
         for word in (peer.bdf, "1"):

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What an NVMe-oF target over RDMA with peer memory lives through, while there is I/O.
+"""Faults of an NVMe-oF target over RDMA with peer memory, during I/O.
 
-Each case goes in rounds (rig test --rounds N): I/O is started, something happens to it, and
-it goes on or has to end with an error. Then everything works again, by way of peer memory; what
-was acknowledged is what is read back, through the target and from the drive behind it; and
-all memory comes back to the providers. That nothing leaks and the kernel has nothing to say
-is seen by the rig.
+A case runs in rounds (rig test --rounds N). A round starts I/O and causes a fault. The I/O either
+goes on or has to end with an error. Afterwards new I/O has to use peer memory, all acknowledged
+writes have to be readable through the target and from the drive, and the providers have to get
+all memory back. The rig checks for leaks and for warnings of the kernel.
 """
 import random
 import time
@@ -15,11 +14,11 @@ from guest.devices import Drive, until
 from guest.fabric import Fabric, RNIC, SECONDS
 from guest.load import Load
 
-# How a process may end whose disk went.
+# Allowed errors of a process that loses the disk.
 ERRORS = {"EIO", "ENODEV", "ENXIO", "EREMOTEIO"}
 
 
-# -- faults: each leaves the target as it was, and I/O that goes on or has been stopped -----------
+# Faults. At the end of a fault the target works again, and I/O goes on or has been stopped.
 
 def _unplug(test, fabric, serial, function):
     fabric.unplugged = (function, fabric.references.freed(function))
@@ -33,7 +32,7 @@ def _has_to_end(test, load):
 
 
 def provider_unplugged(test, fabric, load, _choice):
-    """I/O goes on in system RAM without an error, until a namespace is told to use it again."""
+    """I/O goes on in system RAM without an error, until p2pmem is written again."""
     _unplug(test, fabric, "provider", fabric.peer.function)
     load.flows()
     test.equal(load.stop(), [], "processes that ended when the provider went")
@@ -44,7 +43,7 @@ def provider_unplugged(test, fabric, load, _choice):
 
 
 def disk_unplugged(test, fabric, load, _choice):
-    """I/O ends, with errors."""
+    """I/O ends with errors."""
     _unplug(test, fabric, "disk", fabric.disk.function)
     _has_to_end(test, load)
     test.host("device_add", name="disk")
@@ -53,21 +52,21 @@ def disk_unplugged(test, fabric, load, _choice):
 
 
 def _without_rnic(test, fabric, load):
-    """The host gives its controller up when the RNIC goes; or is told to."""
+    """Disconnect the host from a target without RNIC."""
     fabric.disconnect()
     _has_to_end(test, load)
 
 
 def _rnic_back(fabric):
     fabric.rnic.restart()
-    # The target's listener went with the adapter, and nvmet makes no new one by itself.
+    # nvmet lost the listener with the adapter, and creates a listener only for a new port.
     fabric.namespace.unport()
     fabric.offer()
     fabric.connect()
 
 
 def rnic_unplugged(test, fabric, load, _choice):
-    """I/O ends, with errors."""
+    """I/O ends with errors."""
     _unplug(test, fabric, "rnic", fabric.rnic.function)
     _without_rnic(test, fabric, load)
     test.host("device_add", name="rnic")
@@ -75,28 +74,28 @@ def rnic_unplugged(test, fabric, load, _choice):
 
 
 def rnic_unloaded(test, fabric, load, _choice):
-    """The RNIC's module goes: I/O ends, with errors."""
+    """The module of the RNIC is unloaded: I/O ends with errors."""
     fabric.rnic.unload()
     _without_rnic(test, fabric, load)
     _rnic_back(fabric)
 
 
 def rnic_unbound(test, fabric, load, _choice):
-    """The RNIC loses its driver: I/O ends, with errors."""
+    """The RNIC is unbound from the driver: I/O ends with errors."""
     fabric.rnic.function.unbind()
     _without_rnic(test, fabric, load)
     _rnic_back(fabric)
 
 
 def rnic_removed(test, fabric, load, _choice):
-    """The RNIC's function is removed through sysfs: I/O ends, with errors."""
+    """The function of the RNIC is removed through sysfs: I/O ends with errors."""
     fabric.rnic.function.remove()
     _without_rnic(test, fabric, load)
     _rnic_back(fabric)
 
 
 def port_removed(test, fabric, load, _choice):
-    """I/O waits, and goes on when the port is there again."""
+    """I/O waits, and goes on when the port is back."""
     fabric.namespace.unport()
     until(lambda: fabric.state() == "connecting", SECONDS, "word that the host lost its target")
     fabric.offer()
@@ -105,7 +104,7 @@ def port_removed(test, fabric, load, _choice):
 
 
 def namespace_switched(test, fabric, load, _choice):
-    """The namespace comes back with another provider, whose memory is used then; and again."""
+    """The namespace gets a second provider, whose memory is used, and then the first again."""
     fabric.switch(fabric.second.bdf)
     _has_to_end(test, load)
     load.start(fabric.remote)
@@ -115,14 +114,14 @@ def namespace_switched(test, fabric, load, _choice):
 
 
 def host_disconnected(test, fabric, load, _choice):
-    """I/O ends, with errors."""
+    """I/O ends with errors."""
     fabric.disconnect()
     _has_to_end(test, load)
     fabric.connect()
 
 
 def request_failed(test, fabric, load, choice):
-    """The n-th work request fails: the host connects anew, and I/O goes on."""
+    """The n-th work request fails: the host connects again, and I/O goes on."""
     failed = fabric.rnic.counter("failed")
     fabric.rnic.fail(choice.randint(1, 300))
     until(lambda: not fabric.rnic.failing(), SECONDS, "failing work request")
@@ -132,12 +131,12 @@ def request_failed(test, fabric, load, choice):
 
 
 def _said(test, text):
-    """How often the log said it."""
+    """Return the number of lines in the log with TEXT."""
     return sum(text in line for line in test.kernel_log())
 
 
 def rnic_muted(test, fabric, load, _choice):
-    """The RNIC's controller may not master the bus any more: it stops for good, and I/O ends."""
+    """The RNIC's controller loses bus mastering: the engine stops for good, and I/O ends."""
     stops = _said(test, "the copy engine stops")
     fabric.rnic.function.master(False)
     until(lambda: _said(test, "the copy engine stops") > stops, SECONDS, "word of it in the log")
@@ -146,17 +145,15 @@ def rnic_muted(test, fabric, load, _choice):
     _rnic_back(fabric)
 
 
-# -- the cases ------------------------------------------------------------------------------------
-
 def _used(peer):
-    """Buffers of requests stand in a provider."""
+    """Wait until requests use the memory of a provider."""
     function = peer.function
     until(lambda: function.available() < function.size(), SECONDS,
           f"use of the memory of {peer.serial}")
 
 
 def _freed(fabric):
-    """Nobody keeps a reference on what was unplugged."""
+    """Wait until the kernel frees the unplugged function."""
     if fabric.unplugged:
         function, before = fabric.unplugged
         until(lambda: fabric.references.freed(function) > before, SECONDS,
@@ -164,7 +161,7 @@ def _freed(fabric):
 
 
 def _works(test, fabric, load):
-    """I/O flows through peer memory; what is read back is right; everything comes back."""
+    """Expect I/O through peer memory, correct contents, and the return of all memory."""
     if not load.running():
         load.start(fabric.remote)
     _used(fabric.peer)
@@ -198,7 +195,7 @@ def _define(fault, *parameters, debug=True):
 for _fault in (provider_unplugged, disk_unplugged, rnic_unplugged, port_removed,
                namespace_switched, host_disconnected):
     _define(_fault)
-# Debug kernels take their time, and these differ little from others, or do not concern memory.
+# Not on debug kernels, which are slow: similar to faults above, or without effect on memory.
 for _fault in (rnic_unloaded, rnic_unbound, rnic_removed, request_failed):
     _define(_fault, debug=False)
 _define(rnic_muted, "timeout_ms=2000", debug=False)

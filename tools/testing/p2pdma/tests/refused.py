@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where there is no route, nothing moves, and the log names the reason."""
+"""Without a route, no transfer works, and the log names the reason."""
 import errno
 import os
 
@@ -15,7 +15,7 @@ NO_ROUTE = ("cannot be used for peer-to-peer DMA as the client and provider ({})
 
 @case("intel-root-ports", short=True)
 def refused_transfer(test):
-    """Both directions give EREMOTEIO and leave memory and disk as they were."""
+    """Reads and writes fail with EREMOTEIO, and change neither memory nor disk."""
     peer, alpha = provider(), Drive("alpha")
     length = 64 << 10
     memory = peer.function.map(length)
@@ -33,7 +33,7 @@ def refused_transfer(test):
 
 @case("intel-root-ports")
 def refused_mixture(test):
-    """One request over RAM and unreachable peer memory moves nothing, not even into the RAM."""
+    """A request with RAM and unreachable peer memory moves no byte, not even in the RAM."""
     peer, alpha = provider(), Drive("alpha")
     memory, plain = peer.function.map(8192), transfer.ram(8192)
     plain[:] = b"\x5a" * 8192
@@ -47,7 +47,7 @@ def refused_mixture(test):
 
 @case("intel-root-ports", short=True)
 def refused_namespace(test):
-    """A target that is told to use memory out of reach does not come up, and the log says why."""
+    """A namespace with an unreachable provider cannot be enabled, and the log has the reason."""
     peer, alpha = provider(), Drive("alpha")
     with nvmet.Namespace("refused", alpha.path) as namespace:
         namespace.set("p2pmem", peer.bdf)
@@ -61,7 +61,7 @@ def refused_namespace(test):
 
 @case("intel-root-ports", modules=("p2pdma_user",))
 def refused_distance(test):
-    """The distance is as negative as the transfer is impossible; to oneself it is zero."""
+    """The distance is negative without a route, and zero from a function to itself."""
     peer, alpha = provider(), Drive("alpha")
     user = Module(test, "p2pdma_user")
     user.set("ask", f"{peer.bdf} {alpha.bdf}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Ordinary users leave a reserve of peer memory to drivers; administrators set how much."""
+"""The reserve: memory that ordinary users cannot map, set by the administrator."""
 import errno
 import signal
 
@@ -19,7 +19,7 @@ def _set(function, word):
 
 @case(short=True)
 def reserve_words(test):
-    """A sixteenth by default; what is no amount, or more than there is, changes nothing."""
+    """The default is a sixteenth of the memory. Bad values are refused."""
     function = provider().function
     size = function.size()
     test.equal(function.number(NAME), size // 16, "reserve, by default")
@@ -38,7 +38,7 @@ def reserve_words(test):
 
 @case(modules=("p2pdma_user",), short=True)
 def reserve_is_left_to_drivers(test):
-    """Users get all but the reserve, together; drivers and administrators get the reserve, too."""
+    """All users together get all memory except the reserve; drivers and root get the reserve."""
     function = provider().function
     size = function.size()
     driver = Module(test, "p2pdma_user")
@@ -75,7 +75,7 @@ def reserve_is_left_to_drivers(test):
 
 
 def _take_all(worker, function):
-    """Map until not even a page is left, and hold all of it."""
+    """Map memory until no page is left, and keep the mappings."""
     memories, length = [], function.size()
     while length >= PAGE:
         try:
@@ -89,7 +89,7 @@ def _take_all(worker, function):
 
 @case(modules=("p2pdma_user",), short=True)
 def reserve_outlasts_users(test):
-    """A driver finds its memory while a user holds as much as possible."""
+    """A driver can allocate the reserve while a user maps as much as possible."""
     function = provider().function
     size = function.size()
     driver = Module(test, "p2pdma_user")
@@ -102,7 +102,7 @@ def reserve_outlasts_users(test):
     test.equal(function.available(), 0, "available, with a driver, too")
     driver.set("hold", "0")
 
-    # A smaller reserve lets users have more at once; a larger reserve takes nothing away.
+    # A smaller reserve takes effect at once. A larger reserve ends no mapping.
     _set(function, size // 32)
     test.equal(user.do(test, function.map, size // 32), "done", "half of the old reserve")
     test.equal(user.do(test, function.map, size // 32 + PAGE), "ENOMEM", "more than that")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kselftests, which know nothing of the rig, run inside it."""
+"""Run the kselftests in the rig."""
 from guest import selftest
 from guest.case import case
 from guest.devices import provider

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Everything at once, for a few seconds."""
+"""Several users of peer memory at once, for a few seconds."""
 import errno
 import time
 
@@ -9,13 +9,13 @@ from guest.devices import Drive, provider
 from guest.module import Module
 from guest.worker import Worker, map_and_read
 
-# Whichever takes longer: a slow machine gets enough rounds, too.
+# Run for the longer time, so that a slow machine gets enough rounds.
 SECONDS = 8
 ROUNDS = 3
 
 
 def _readings(worker, function):
-    """Read every attribute, whether it is there just now or not."""
+    """Read all attributes again and again. The files may be missing for a while."""
     while True:
         for name in ("size", "available", "published"):
             try:
@@ -26,7 +26,7 @@ def _readings(worker, function):
 
 
 def _orchestrate(worker, user, function):
-    """Allocate and give back through a driver; without memory, or a provider, that fails."""
+    """Allocate and free memory through a driver. ENOMEM is allowed."""
     while True:
         try:
             user.set("hold", f"{function.bdf} {256 << 10}")
@@ -39,7 +39,7 @@ def _orchestrate(worker, user, function):
 
 @case(short=True, seconds=120, modules=("p2pdma_user",))
 def stress_provider(test):
-    """Mappings, transfers, a driver and readers while the provider is unbound and bound again."""
+    """Unbind and bind the provider during mappings, transfers, allocations and reads of sysfs."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     user = Module(test, "p2pdma_user")
     workers = [Worker(test, map_and_read, peer.function, alpha),
@@ -58,7 +58,7 @@ def stress_provider(test):
     for worker in workers:
         test.check(not worker.ended(), "a worker ended early")
         worker.kill()
-    user.set("hold", "0")       # what the worker may have held when it was killed
+    user.set("hold", "0")       # the killed worker may have left memory
     test.note(f"{rounds} times unbound, {sum(worker.ticks() for worker in workers)} rounds of work")
     test.equal(peer.function.available(), peer.function.size(), "available, afterwards")
     memory = peer.function.map(1 << 20)
@@ -69,7 +69,7 @@ def stress_provider(test):
 
 @case(seconds=120)
 def stress_client(test):
-    """One client goes and comes while another one works with the same memory."""
+    """Unbind and bind a client, while a second client uses the memory."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     workers = [Worker(test, map_and_read, peer.function, beta),
                Worker(test, map_and_read, peer.function, beta, 256 << 10)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The NVMe-oF target's p2pmem attribute, and a namespace that uses peer memory."""
+"""The attribute p2pmem of the NVMe-oF target, and a namespace with peer memory."""
 import errno
 import subprocess
 
@@ -8,7 +8,7 @@ from guest.case import case
 from guest.devices import Drive, provider, rescan, until
 from guest.references import References
 
-# What is written, and what must be read back.
+# Words to write, and the expected words to read back.
 WORDS = (("0", "0"), ("1", "1"), ("n", "0"), ("y", "1"), ("off", "0"), ("on", "1"),
          ("N", "0"), ("Y", "1"), ("1\n", "1"), ("0\n", "0"))
 GARBAGE = ("nonsense", "2", "10", "01", "0x1", "1 ", "0000", "0000:", "0000:zz:00.0", "0:",
@@ -18,7 +18,7 @@ NO_DEVICE = ("0000:7f:00.0", "0001:00:00.0")
 
 @case(short=True)
 def target_words(test):
-    """Every word is taken for what it says, and reads back as that."""
+    """All valid words are accepted and read back."""
     peer, alpha = provider(), Drive("alpha")
     with nvmet.Namespace("words", alpha.path) as namespace:
         for word, meaning in (*WORDS, (peer.bdf, peer.bdf), (peer.bdf + "\n", peer.bdf)):
@@ -29,7 +29,7 @@ def target_words(test):
 
 @case(short=True)
 def target_refusals(test):
-    """What is neither a word nor a provider is refused, and changes nothing."""
+    """Invalid words and addresses without a provider are refused and change nothing."""
     peer, alpha = provider(), Drive("alpha")
     with nvmet.Namespace("refusals", alpha.path) as namespace:
         for kept in ("0", "1", peer.bdf):
@@ -66,7 +66,7 @@ def _verify(test, disk):
 
 @case("switch amd-root-ports", short=True, seconds=180)
 def target_over_loop(test):
-    """A namespace that was told to use peer memory serves reads and writes."""
+    """A namespace with p2pmem serves reads and writes over the loop transport."""
     peer, beta = provider(), Drive("beta")
     before = peer.function.available()
     for choice in ("1", peer.bdf):
@@ -85,7 +85,7 @@ def target_over_loop(test):
 
 @case()
 def target_keeps_its_provider(test):
-    """A provider that a namespace names can be unbound and come back: nothing stale is used."""
+    """The provider of a namespace is unbound and bound again, and the namespace can be enabled."""
     peer, beta = provider(), Drive("beta")
     with nvmet.Namespace("keeps", beta.path) as namespace:
         namespace.set("p2pmem", peer.bdf)
@@ -100,7 +100,7 @@ def target_keeps_its_provider(test):
 
 @case("switch", short=True)
 def target_references(test):
-    """Whatever a namespace did, the provider and the refused drive keep no reference from it."""
+    """A namespace leaves no reference on the provider, or on a drive that was refused."""
     peer, alpha = provider(), Drive("alpha")
     functions = peer.function, alpha.function
     references = test.enter(References())
@@ -126,9 +126,10 @@ def target_references(test):
 
 @case("amd-root-ports", short=True)
 def target_forgets_a_reference(test):
-    """nvmet_ns_free() of 6.12 drops no reference: one too many is nvmet's, two would be ours.
+    """nvmet_ns_free() of 6.12 leaks a reference on the provider, so allow a single reference.
 
-    Nothing in this machine unplugs the provider, whose function is never freed after this.
+    The function of the provider is never freed afterwards. No case in this topology checks the
+    release of the function.
     """
     peer, alpha = provider(), Drive("alpha")
     references = test.enter(References())

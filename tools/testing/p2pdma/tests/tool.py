@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The p2pdma command, on a kernel with verdicts of its own and on one without."""
+"""The p2pdma command, on kernels with and without verdicts of their own."""
 import contextlib
 import errno
 import fcntl
@@ -25,12 +25,12 @@ BLKRRPART = 0x125f
 
 
 def ours():
-    """Does this kernel give verdicts?"""
+    """Return whether the kernel has the files of this project in sysfs."""
     return RESCAN.exists()
 
 
 def run(test, *words):
-    """Run the command; its status, output and messages."""
+    """Run the command. Return the status, the output and the messages."""
     test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
     result = subprocess.run([str(TOOL), *map(str, words)], check=False, text=True,
                             stdin=subprocess.DEVNULL, capture_output=True)
@@ -41,7 +41,7 @@ def run(test, *words):
 
 @functools.cache
 def rules():
-    """The published schema, where there is something that understands it."""
+    """Return a validator for the published schema, or None without the package jsonschema."""
     try:
         import jsonschema
     except ImportError:
@@ -50,7 +50,7 @@ def rules():
 
 
 def ask(test, *words):
-    """Run the command with -j; its status and report."""
+    """Run the command with -j. Return the status and the report."""
     status, text, messages = run(test, "-j", *words)
     test.check(text, f"{words}: no report, but: {messages}")
     report = json.loads(text)
@@ -60,7 +60,7 @@ def ask(test, *words):
 
 
 def moves(client, peer):
-    """Does a drive really reach a provider's memory?"""
+    """Return whether a transfer between a drive and the provider's memory works."""
     memory = peer.function.map(4096)
     try:
         transfer.read_into(client, memory, 4096)
@@ -75,7 +75,7 @@ def moves(client, peer):
 
 @case("switch amd-root-ports intel-root-ports two-host-bridges", short=True)
 def tool_matrix(test):
-    """The kernel's verdicts and the computed ones agree, with each other and with the drives."""
+    """The verdicts of the kernel, the computed verdicts, and real transfers agree."""
     peer, drives = provider(), [Drive("alpha"), Drive("beta")]
     said, computed = (ask(test, *words, "matrix", "--all")[1]["rows"]
                       for words in ([], ["--computed"]))
@@ -95,7 +95,7 @@ def tool_matrix(test):
 
 @case("switch intel-root-ports", short=True)
 def tool_path(test):
-    """Names are resolved and shown, and every hop is there; so is the reason."""
+    """The path has names, all hops and the reason."""
     peer, alpha = provider(), Drive("alpha")
     reports = []
     for client, memory in ((alpha.disk, peer.disk), (alpha.path, peer.path),
@@ -127,7 +127,7 @@ def tool_path(test):
 
 @case("switch", short=True)
 def tool_list_and_tree(test):
-    """Providers are shown with what sysfs says of them, and with who uses them."""
+    """The list of providers has the values from sysfs and the users of the memory."""
     peer, alpha = provider(), Drive("alpha")
     memory = peer.function.map(3 * MIB)
     memory[:4] = b"used"
@@ -149,7 +149,7 @@ def tool_list_and_tree(test):
 
 @case("amd-root-ports", short=True)
 def tool_policy(test):
-    """A policy is set, shown and followed; a kernel without policies says so."""
+    """A policy can be set and shown, and has an effect. Without policies, the command fails."""
     peer, alpha = provider(), Drive("alpha")
     host = next(part for part in alpha.function.path.resolve().parts if part.startswith("pci"))
     bridge = alpha.function.path.resolve().parent.name
@@ -175,7 +175,7 @@ def tool_policy(test):
 
 @case("intel-root-ports", short=True)
 def tool_policy_vouches(test):
-    """To vouch for a host bridge makes drives reach each other, and the tool warns."""
+    """The policy allow for a host bridge makes transfers work, and the command warns."""
     if not ours():
         test.skip("this kernel has no policies")
     peer, alpha = provider(), Drive("alpha")
@@ -193,7 +193,7 @@ def tool_policy_vouches(test):
 
 @case("switch", short=True)
 def tool_nvmet(test):
-    """The tool tells a namespace that wants peer memory from one that gets it."""
+    """For a namespace without peer memory, the command names the reason."""
     alpha = Drive("alpha")
     with nvmet.Namespace("tool", alpha.path) as namespace:
         for settings, why in (({}, "told not to"), ({"p2pmem": "1"}, "not enabled"),
@@ -214,7 +214,7 @@ def tool_nvmet(test):
 
 @contextlib.contextmanager
 def watching(test, *words):
-    """A monitor in the background, that has begun to watch."""
+    """Start a monitor in the background. The events are read from the stream."""
     test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
     with subprocess.Popen([str(TOOL), "-j", "monitor", "--seconds", "60", *words], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as monitor:
@@ -226,7 +226,7 @@ def watching(test, *words):
 
 
 def events(stream, device, what):
-    """The next event of a kind; what it was before and is now."""
+    """Wait for an event of a kind. Return the values before and after the event."""
     for line in stream:
         event = json.loads(line)
         if rules():
@@ -238,7 +238,7 @@ def events(stream, device, what):
 
 @case("switch", short=True)
 def tool_monitor(test):
-    """Memory, drivers, policies, and functions that go and come are told as they do."""
+    """The monitor reports changes of memory, drivers and policies."""
     peer, alpha = provider(), Drive("alpha")
     free = str(peer.function.available())
     with watching(test, "--interval", "50") as stream:
@@ -261,7 +261,7 @@ def tool_monitor(test):
 
 @case("switch amd-root-ports", short=True, seconds=240)
 def tool_copy(test):
-    """64 MiB arrive, through peer memory and not through RAM, and nothing stays taken."""
+    """Copy 64 MiB through peer memory only, and free all memory afterwards."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     size = min(64 * MIB, alpha.size, beta.size)
     test.equal(size, 64 * MIB, "bytes to copy")
@@ -283,7 +283,7 @@ def tool_copy(test):
 
 @case("switch", short=True, seconds=180)
 def tool_copy_verifies(test):
-    """--verify compares; a size, a depth and a provider can be given; the rest stays."""
+    """Copy with --verify, --size, --depth and --provider."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     data = os.urandom(2 * MIB)
     transfer.put(alpha, data)
@@ -301,7 +301,7 @@ def tool_copy_verifies(test):
 
 @case("switch", short=True, seconds=180)
 def tool_copy_killed(test):
-    """kill -9 in the middle leaves the memory free; an interrupt is told exactly."""
+    """A killed copy frees the memory. An interrupted copy reports the copied bytes."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     free = peer.function.available()
     transfer.put(alpha, os.urandom(MIB))
@@ -323,7 +323,7 @@ def tool_copy_killed(test):
 
 
 def refused(test, why, *words):
-    """A copy that must not begin, and says why."""
+    """Expect the command to refuse a copy, with WHY in the messages."""
     status, text, messages = run(test, "copy", *words)
     test.check(status in (1, 2) and not text, f"{words}: status {status}: {text}")
     test.check(why in messages, f"{words}: {messages}")
@@ -331,7 +331,7 @@ def refused(test, why, *words):
 
 @case("switch", short=True)
 def tool_copy_refuses(test):
-    """Destinations that hold something, and arguments that make no sense."""
+    """Destinations in use and bad arguments are refused."""
     alpha, beta = Drive("alpha"), Drive("beta")
     before = transfer.contents(beta, MIB)
     refused(test, "one device", alpha.path, alpha.path)
@@ -360,7 +360,7 @@ def tool_copy_spares_mounts(test):
     test.later(subprocess.run, ["umount", str(where)], check=False, capture_output=True)
     refused(test, "in use", alpha.path, beta.path)
     subprocess.run(["umount", str(where)], check=True)
-    # One partition of type Linux, from sector 2048 on, 4096 sectors long.
+    # A partition of type Linux from sector 2048 on, with 4096 sectors.
     table = bytes(446) + struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 4096) \
         + bytes(48) + b"\x55\xaa"
     transfer.put(beta, table)
@@ -376,7 +376,7 @@ def tool_copy_spares_mounts(test):
 
 
 def reread(drive):
-    """Have the kernel read the table of partitions again."""
+    """Let the kernel read the partition table again."""
     fd = os.open(drive.path, os.O_RDWR)
     fcntl.ioctl(fd, BLKRRPART)
     os.close(fd)
@@ -384,7 +384,7 @@ def reread(drive):
 
 @case("intel-root-ports", short=True)
 def tool_copy_needs_a_route(test):
-    """Without a route nothing is copied, unless system memory is asked for."""
+    """Without a route, a copy is refused, except with --ram."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     data = os.urandom(MIB)
     transfer.put(alpha, data)
@@ -397,7 +397,7 @@ def tool_copy_needs_a_route(test):
 
 @case("switch", short=True)
 def tool_copy_takes_what_there_is(test):
-    """With little memory left it goes on with less; with none it says so."""
+    """With little free memory the copy uses less; without free memory it fails."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     hoard = peer.function.map(peer.function.available() - MIB)
     status, report = ask(test, "copy", "--size", "2M", "--depth", "8", alpha.path, beta.path)
@@ -410,10 +410,10 @@ def tool_copy_takes_what_there_is(test):
 
 @case("switch", short=True)
 def tool_without_root(test):
-    """Somebody else gets the kernel's verdicts, or is told what he cannot see."""
+    """Ordinary users get the verdict of the kernel, or a hint at the missing privilege."""
     peer, alpha = provider(), Drive("alpha")
     test.check(TOOL.exists(), "the p2pdma command is not built: make tool")
-    # Other users do not reach the checkout; here they reach a copy.
+    # Other users have no access to the checkout, so give them a copy of the command.
     directory = pathlib.Path(test.enter(tempfile.TemporaryDirectory(dir="/tmp")))
     command = shutil.copy(TOOL, directory)
     for path in (directory, command):

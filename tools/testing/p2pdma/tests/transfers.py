@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Copies from drive to peer memory to drive, judged by content and by what the drives mastered."""
+"""Copies between drives through peer memory. Check contents and addresses of the DMA."""
 import mmap
 import os
 import subprocess
@@ -10,15 +10,15 @@ from guest.case import case
 from guest.devices import Drive, provider
 
 SECTOR = 512
-# A sector, one that is not a page, a page, one across pages, what one command takes, more.
+# From a sector to several commands, with sizes below, equal to and above a page.
 SIZES = (SECTOR, 3 * SECTOR, 4096, 4096 + SECTOR, 64 << 10, (512 << 10) + SECTOR, 3 << 20)
 ALL_TOPOLOGIES = "switch amd-root-ports two-host-bridges viommu"
 
 
 def _copy(test, source, target, memory, length, offset, at, traced_by=None):
-    """Copy LENGTH bytes at disk offset AT by way of MEMORY[OFFSET:], and compare all of it."""
+    """Copy LENGTH bytes at disk offset AT through MEMORY[OFFSET:], and compare all bytes."""
     wanted = transfer.contents(source, length, at)
-    # Make the destination differ in every byte first: old equal data would prove nothing.
+    # First make the destination differ, because equal old data would hide a lost write.
     transfer.put(target, bytes(byte ^ 0xff for byte in wanted[:SECTOR]) * (length // SECTOR), at)
     if traced_by:
         with transfer.evidence(test, traced_by) as seen:
@@ -36,9 +36,9 @@ def _copy(test, source, target, memory, length, offset, at, traced_by=None):
 
 @case(ALL_TOPOLOGIES, short=True)
 def copy_sizes(test):
-    """Both directions, from one sector up, at offsets inside a page, with evidence."""
+    """Copy in both directions, with various sizes and offsets inside a page."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
-    # Under an IOMMU the trace shows translated addresses: there contents alone must do.
+    # Under an IOMMU the trace has translated addresses, so check only the contents.
     traced = None if os.path.exists("/sys/class/iommu/dmar0") else peer.function
     memory = peer.function.map(4 << 20)
     for number, size in enumerate(SIZES):
@@ -50,7 +50,7 @@ def copy_sizes(test):
 
 @case()
 def copy_whole_memory(test):
-    """One mapping of all that the provider has, filled and emptied by other drives."""
+    """Map all memory of the provider, and copy through the whole mapping."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     length = peer.function.available()
     test.equal(length, peer.function.size(), "available, before anything is mapped")
@@ -71,7 +71,7 @@ def copy_whole_memory(test):
 
 @case(short=True)
 def evidence_sees_ram(test):
-    """The other half of the evidence: the same copy through system memory must show up there."""
+    """The evidence shows a copy through system memory as bytes in RAM."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     memory, length = transfer.ram(1 << 20), 1 << 20
     with transfer.evidence(test, peer.function) as seen:
@@ -84,7 +84,7 @@ def evidence_sees_ram(test):
 
 @case()
 def evidence_sees_one_bounce(test):
-    """One sector through RAM among a peer-to-peer copy does not hide in it."""
+    """The evidence shows a sector in RAM beside a copy through peer memory."""
     peer, alpha = provider(), Drive("alpha")
     memory, bounce = peer.function.map(1 << 20), transfer.ram(4096)
     with transfer.evidence(test, peer.function) as seen:
@@ -96,7 +96,7 @@ def evidence_sees_one_bounce(test):
 
 @case("switch amd-root-ports intel-root-ports", short=True)
 def copy_by_the_provider_itself(test):
-    """A drive may always use its own memory, wherever it sits."""
+    """A drive can use its own memory in all topologies."""
     peer = provider()
     memory, length = peer.function.map(1 << 20), 1 << 20
     wanted = transfer.contents(peer, length)
@@ -111,7 +111,7 @@ def copy_by_the_provider_itself(test):
 
 @case(ALL_TOPOLOGIES)
 def many_segments(test):
-    """One request over pages of peer memory and of RAM, each mapped in its own way."""
+    """A request can have pages of peer memory and pages of RAM."""
     peer, alpha = provider(), Drive("alpha")
     first, middle, last = peer.function.map(8192), transfer.ram(8192), peer.function.map(8192)
     fd = alpha.open()
@@ -127,7 +127,7 @@ def many_segments(test):
 
 @case("amd-root-ports", short=True)
 def memory_shared_with_queues(test):
-    """The provider's own queues live in its memory, too: both get along, and come and go."""
+    """The provider works with NVMe queues and mappings in the same memory, also after a rebind."""
     peer, alpha = provider(), Drive("alpha")
     left = peer.function.available()
     test.check(0 < left < peer.function.size(), f"{left} available: there are no queues in it")
@@ -135,7 +135,7 @@ def memory_shared_with_queues(test):
         memory = peer.function.map(left)
         transfer.read_into(alpha, memory, 4 << 20)
         test.check(memory[:4 << 20] == transfer.contents(alpha, 4 << 20), "other bytes arrived")
-        # The provider's disk works through queues that are in the same memory.
+        # Commands to the provider's disk use the queues in the memory.
         test.equal(len(transfer.contents(peer, 1 << 20)), 1 << 20, "bytes of the provider's disk")
         memory.close()
         test.equal(peer.function.available(), left, "available, after munmap")
@@ -147,7 +147,7 @@ def memory_shared_with_queues(test):
 
 @case(short=True)
 def python_program(test):
-    """What anybody can write: a program of a few lines that knows only paths."""
+    """A short program without special libraries copies through peer memory."""
     alpha, beta, peer = Drive("alpha"), Drive("beta"), provider()
     program = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guest/p2pcopy.py")
     wanted = transfer.contents(alpha, 2 << 20)

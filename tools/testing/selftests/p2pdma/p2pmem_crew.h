@@ -35,7 +35,7 @@
 /* Seconds without progress that count as a hang, also on a debug kernel in an emulated machine. */
 #define CREW_PATIENCE	40
 
-/* Exit status after an end on purpose, and after a mistake of the kernel. */
+/* Exit status after an intended end, and after an error of the kernel. */
 #define CREW_DONE	77
 #define CREW_WRONG	78
 
@@ -63,7 +63,7 @@ struct crew {
 	unsigned int kills;
 	unsigned int hung;
 	__u64 random;
-	/* The first mistake that a worker found. */
+	/* The first error that a worker found. */
 	unsigned int wrong;
 	char why[256];
 };
@@ -102,7 +102,7 @@ static inline void tick(struct worker *worker)
 	__atomic_fetch_add(&worker->ticks, 1, __ATOMIC_RELAXED);
 }
 
-/* Report a mistake and end the process. */
+/* Report an error and end the process. */
 static inline __printf(2, 3) void crew_wrong(struct worker *worker, const char *format, ...)
 {
 	struct crew *crew = worker->crew;
@@ -133,7 +133,7 @@ static inline int crew_become_user(void)
 		return 0;
 	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
 		return -1;
-	/* Siblings may look into each other's memory as before the change of user. */
+	/* The change of user prevents access to the memory of siblings: allow access again. */
 	return prctl(PR_SET_DUMPABLE, 1);
 }
 

@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(dio)
 	p2pmem_close(&self->mem);
 }
 
-/* 1: the same bytes, 0: refused and untouched, -1: anything else, with errno. */
+/* Return 1 if the bytes are equal, 0 if the read is refused, or -1 for an error. */
 static int read_both(int fd, void *peer, void *ram, size_t length)
 {
 	ssize_t got;

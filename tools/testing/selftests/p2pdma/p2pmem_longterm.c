@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Peer memory goes away with the device, so nobody may pin a user mapping for ever. Registering
- * io_uring buffers asks for such a pin. The kernel must refuse and hold nothing.
+ * Peer memory goes away with the device, so the kernel must refuse long-term pins of user mappings.
+ * The registration of io_uring buffers takes long-term pins. A refusal must leave no buffer
+ * registered.
  */
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -82,7 +83,7 @@ TEST_F(longterm, peer_buffer_among_others_is_refused)
 	ASSERT_NE(vec[1].iov_base, MAP_FAILED);
 	EXPECT_EQ(register_buffers(self->ring, vec, 2), -1);
 
-	/* Nothing stayed registered: the good buffer alone can be registered afterwards. */
+	/* The refusal left no buffer registered, so the good buffer can be registered. */
 	EXPECT_EQ(register_buffers(self->ring, vec, 1), 0);
 	munmap(vec[0].iov_base, length);
 	munmap(vec[1].iov_base, length);

@@ -14,10 +14,10 @@
 #include "p2pmem.h"
 #include "../kselftest_harness.h"
 
-/* Seconds that count as for ever. */
+/* Seconds without an end that count as a hang. */
 #define FAULT_SECONDS	10
 
-/* To map all memory takes its time on a debug kernel in an emulated machine. */
+/* Timeout for cases that map all memory, also on a debug kernel in an emulated machine. */
 #define SLOW_SECONDS	150
 
 /* Number of free single pages in a sieve. */
@@ -40,7 +40,7 @@ FIXTURE_SETUP(p2pmem)
 
 FIXTURE_TEARDOWN(p2pmem)
 {
-	/* The setup has skipped the case and opened nothing. */
+	/* The setup skipped the case, and the provider is not open. */
 	if (!self->before)
 		return;
 	EXPECT_EQ(p2pmem_available(&self->mem), self->before);
@@ -120,7 +120,7 @@ TEST_F_TIMEOUT(p2pmem, exhaustion, SLOW_SECONDS)
 	EXPECT_EQ(p2pmem_map(&self->mem, self->mem.page), MAP_FAILED);
 	EXPECT_EQ(errno, ENOMEM);
 
-	/* One page back makes room for one page, no more. */
+	/* A freed page makes room for a page, but not for two pages. */
 	munmap(page[1], self->mem.page);
 	EXPECT_EQ(p2pmem_map(&self->mem, 2 * self->mem.page), MAP_FAILED);
 	page[1] = p2pmem_map(&self->mem, self->mem.page);
@@ -146,7 +146,7 @@ TEST_F(p2pmem, mappings_are_zeroed)
 	void *map;
 	int round;
 
-	/* The second round most likely gets the dirty pages of the first round. */
+	/* The second round probably gets the dirty pages of the first round. */
 	for (round = 0; round < 2; round++) {
 		map = p2pmem_map(&self->mem, length);
 		ASSERT_NE(map, MAP_FAILED);
@@ -158,7 +158,7 @@ TEST_F(p2pmem, mappings_are_zeroed)
 
 TEST_F_TIMEOUT(p2pmem, no_old_bytes_anywhere, SLOW_SECONDS)
 {
-	/* Write to every page of the provider first, so that no page is a fresh page. */
+	/* Write to all pages of the provider, so that no page is zero by chance. */
 	const size_t length = self->before < (2 << 20) ? self->before : (2 << 20);
 	void *map = p2pmem_map(&self->mem, self->before);
 	size_t at;
@@ -273,7 +273,7 @@ TEST_F(p2pmem, madvise_gives_back_or_keeps)
 	long available;
 
 	ASSERT_NE((void *)map, MAP_FAILED);
-	/* Pages may return here or with the mapping, but not twice. */
+	/* Pages may return here or with munmap(), but not twice. */
 	madvise(map, 2 * page, MADV_DONTNEED);
 	available = p2pmem_available(&self->mem);
 	EXPECT_GE(available, self->before - 4 * page);
@@ -281,7 +281,7 @@ TEST_F(p2pmem, madvise_gives_back_or_keeps)
 	munmap(map, 4 * page);
 }
 
-/* A mapping of a page takes no more than a page. */
+/* A mapping of a page takes a single page from the pool. */
 TEST_F_TIMEOUT(p2pmem, many_small_mappings_leave_the_rest, SLOW_SECONDS)
 {
 	const long page = self->mem.page;
@@ -305,7 +305,7 @@ TEST_F_TIMEOUT(p2pmem, many_small_mappings_leave_the_rest, SLOW_SECONDS)
 		munmap(small[i], page);
 }
 
-/* Pages on their way back count once, whenever somebody looks. */
+/* Pages that return to the pool are counted exactly once at any time. */
 TEST_F_TIMEOUT(p2pmem, available_is_exact_meanwhile, SLOW_SECONDS)
 {
 	const long length = 256 * self->mem.page;
@@ -448,8 +448,8 @@ static void write_from_kernel(const struct p2pmem *mem)
 }
 
 /*
- * Write to a clean page in a child. A fault without end survives SIGKILL if the kernel writes.
- * Return 0, or -2 if the child had to be killed, or -3 if the child survives SIGKILL.
+ * Write to a clean page in a child. Return 0, -2 if the child had to be killed, or -3 if the child
+ * survives SIGKILL. An endless fault in the kernel survives SIGKILL.
  */
 static int write_fault(const struct p2pmem *mem, void (*write)(const struct p2pmem *mem))
 {
@@ -483,8 +483,8 @@ static long sieve_pages(const struct p2pmem *mem, long all)
 }
 
 /*
- * Map all memory and unmap every other page of the last part, so that @nr pages are free and no
- * two free pages are neighbours. The next mapping then consists of many runs and takes time.
+ * Map all memory and unmap every second page of the last part, so that @nr pages are free and no
+ * free pages are adjacent. The next mapping then consists of many runs and takes time.
  * munmap() of @all bytes ends the sieve.
  */
 static char *make_sieve(const struct p2pmem *mem, long all, long nr)
@@ -499,14 +499,14 @@ static char *make_sieve(const struct p2pmem *mem, long all, long nr)
 	return p2pmem_available(mem) == nr * mem->page ? map : NULL;
 }
 
-/* Map at the same moment as the other process, with enough memory for one process. */
+/* Two processes map at the same moment, with enough memory for a single process. */
 static void compete(struct p2pmem *mem, pthread_barrier_t *barrier, long length, int locked)
 {
 	long before = p2pmem_available(mem);
 	int i, wins = 0, leaks = 0;
 	char *map;
 
-	/* mmap() of one open file is serialised: open another file. */
+	/* mmap() of an open file is serialized, so each process opens the file. */
 	if (p2pmem_open(mem))
 		_exit(102);
 	if (locked && mlockall(MCL_FUTURE))

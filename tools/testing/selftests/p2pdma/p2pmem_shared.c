@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One mapping, many tasks: threads and processes read a disk straight into pages of one mapping,
- * write pages to a scratch disk if P2PMEM_SCRATCH names a disk, and get killed meanwhile.
+ * Many tasks use a shared mapping: threads and processes read a disk into pages of the mapping, and
+ * get killed at random. If P2PMEM_SCRATCH names a disk, the tasks also write pages to the disk.
+ * P2PMEM_LENGTH sets the length of the mapping in bytes, 64 MiB by default.
  *
- * Each page of the mapping and each block of the disk belongs to one worker; pages of different
- * workers lie among each other. Two shared tables hold digests of pages and of blocks. A transfer
- * copies the digest along, and the contents must agree. The digest of the destination is unknown
- * during a transfer, and stays unknown if a kill interrupts the worker.
+ * Each page of the mapping and each block of the disk belongs to a worker, and groups of pages of
+ * the workers alternate. Two shared tables hold digests of pages and of blocks. A transfer copies
+ * the digest, and the contents must agree. The digest of the destination is unknown during a
+ * transfer, and stays unknown if a kill interrupts the worker.
  */
 #include "p2pmem_crew.h"
 
 #define PAGE		4096
-#define GROUP		64		/* pages or blocks in a row for one worker */
+#define GROUP		64		/* adjacent pages or blocks of a worker */
 #define DISK_BLOCKS	(32 * 1024 * 1024 / PAGE)
 #define UNKNOWN		0
 
@@ -207,7 +208,7 @@ static void storm(unsigned int processes, unsigned int threads, double seconds)
 			 threads);
 	if (crew->hung)
 		ksft_exit_fail_msg("a hung task holds the mapping: no more storms\n");
-	/* Pages and blocks get other owners in the next crew. */
+	/* Pages and blocks get new owners in the next crew. */
 	forget(page_digest, 0, shared_pages);
 	forget(block_digest, 0, DISK_BLOCKS);
 	munmap(crew, sizeof(*crew));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * All operations on peer memory at once and in random order, by threads and processes that get
- * killed at random. Each task must end, and the provider must get all memory back.
+ * Threads and processes use peer memory in all ways, in random order, and get killed at random.
+ * Each task must end, and the provider must get all memory back.
  *
  * The tasks use three places, at the same addresses in all processes:
  *
- *	common	one mapping of the supervisor, inherited by all: each task transfers anywhere
+ *	common	a mapping of the supervisor, inherited by all tasks, for transfers
  *	arena	a range of each process: threads map, unmap, move and transfer at random
  *	own	a range of each thread: mappings come and go, with checks of their contents
  *
@@ -24,7 +24,7 @@
 #define ARENA_PAGES	256
 #define OWN_PAGES	64
 #define RING_PAGES	2		/* queues, and entries to submit */
-#define SEVERAL		16		/* most pages of an operation */
+#define SEVERAL		16		/* largest number of pages of an operation */
 #define DISK_BLOCKS	4096
 
 #ifndef IORING_SETUP_NO_MMAP
@@ -36,8 +36,8 @@
 #endif
 
 /*
- * A ring for asynchronous reads, in memory of the worker: the kernel chooses the address of a ring
- * that is mapped, and the address could lie in the arena.
+ * A ring for asynchronous reads, in memory of the worker. Without IORING_SETUP_NO_MMAP, the kernel
+ * would choose the address of the ring, perhaps in the arena.
  */
 struct ring {
 	int fd;
@@ -495,7 +495,7 @@ static long available_again(long wanted)
 	return now;
 }
 
-/* A storm without an effect proves nothing. */
+/* Each kind of operation must have succeeded at least once. */
 static void report_counts(void)
 {
 	int i, idle = 0;

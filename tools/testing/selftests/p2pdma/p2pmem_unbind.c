@@ -11,9 +11,9 @@
 #include "p2pmem_crew.h"
 
 #define TASKS		8
-#define MAPPINGS	16		/* of a task at any time */
+#define MAPPINGS	16		/* number of mappings of a task at any time */
 
-/* News between the tasks and the supervisor. */
+/* State that is shared by the tasks and the supervisor. */
 struct news {
 	int over;			/* set by the supervisor: check all mappings */
 	int ready;			/* number of tasks with all their mappings */
@@ -48,7 +48,7 @@ static int heard(const int *what)
 	return __atomic_load_n(what, __ATOMIC_SEQ_CST);
 }
 
-/* Map and unmap, with MAPPINGS mappings at any time, until the supervisor says stop. */
+/* Map and unmap, with MAPPINGS mappings at any time, until the supervisor sets news->over. */
 static void map_away(const struct p2pmem *mem, unsigned int number)
 {
 	char path[PATH_MAX + 32], *map[MAPPINGS] = { };
@@ -87,7 +87,7 @@ static void map_away(const struct p2pmem *mem, unsigned int number)
 		pause();
 }
 
-/* Write the address of the provider to a file of its driver. */
+/* Write the address of the provider to a file of the driver. */
 static int tell_driver(const char *name)
 {
 	const char *bdf = getenv("P2PMEM_PROVIDER");
@@ -101,7 +101,7 @@ static int tell_driver(const char *name)
 	return ret;
 }
 
-/* Wait until @what has come to @wanted. */
+/* Wait until @what is at least @wanted. */
 static int await(const int *what, int wanted)
 {
 	double end = crew_now() + CREW_PATIENCE;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a driver author writes: an out-of-tree module that takes its interface from
- * <linux/pci-p2pdma.h> alone and uses the documented names and those of Linux 6.12 side by side.
+ * An out-of-tree module like a driver author's: takes the interface from
+ * <linux/pci-p2pdma.h> alone, with the documented names and the names of Linux
+ * 6.12 side by side.
  *
- * insmod p2pdma_api.ko provider=0000:03:00.0 client=0000:04:00.0
+ *	insmod p2pdma_api.ko provider=0000:03:00.0 client=0000:04:00.0
  *
- * Loading succeeds only if every step did what it has to.
+ * Loading succeeds only if every check holds.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -35,7 +36,7 @@ static struct pci_dev *api_function(const char *name)
 	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, func));
 }
 
-/* Memory of two kinds of spelling is the same memory: each frees what the other allocated. */
+/* Both spellings name the same memory: each frees memory from the other. */
 static int api_alloc(struct pci_dev *pdev)
 {
 	void *ours = pci_p2pmem_alloc(pdev, API_SIZE);

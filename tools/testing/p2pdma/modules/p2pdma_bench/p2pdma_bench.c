@@ -10,9 +10,9 @@
  * machines. The kernel log has a line for each operation afterwards. The source
  * has names of stock Linux 6.12 only, and so measures both implementations.
  *
- * The provider has to be idle. The card is any function without a driver whose
- * BAR 2 is memory, and is registered and released again some times; without a
- * card, registration is left out.
+ * The provider has to be idle. The card is any function without a driver and
+ * with memory in BAR 2. The module registers and releases the memory of the
+ * card some times; without a card, there is no line about registration.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -50,14 +50,14 @@ MODULE_PARM_DESC(card, "address of a function whose BAR 2 is to be registered");
  * struct bench - data of all operations
  * @provider: function with the memory
  * @client: function that maps memory
- * @size: bytes of an allocation
- * @nents: entries of @sgl that an operation maps
+ * @size: number of bytes of an allocation
+ * @nents: number of entries of @sgl that an operation maps
  * @sgl: pages to map, of the provider or of the system
  * @held: memory of the last allocation, to be freed later
  * @pages: all pages of a full pool
- * @nr_pages: length of @pages
- * @samples: instructions of each round
- * @good: rounds in which the operation succeeded
+ * @nr_pages: number of addresses in @pages
+ * @samples: number of instructions of each round
+ * @good: number of rounds in which the operation succeeded
  */
 struct bench {
 	struct pci_dev *provider;
@@ -123,8 +123,8 @@ static void bench_report(const char *name, u64 sum, unsigned int rounds,
 }
 
 /*
- * The mean says more where one round in some does work for the others. Only the
- * median says something where a timer tick may come in between.
+ * Report the mean, because some rounds do work for later rounds. Where a timer
+ * tick may come in between, report the median.
  */
 static void bench_run(struct bench *bench, const char *name,
 		      const struct bench_op *op, unsigned int rounds)
@@ -158,7 +158,7 @@ static bool bench_nops(struct bench *bench)
 	return true;
 }
 
-/* Does the counter count instructions? A known number of them tells. */
+/* A known number of nops shows whether the counter counts instructions. */
 static int bench_calibrate(struct bench *bench)
 {
 	const struct bench_op nothing = { .run = bench_nothing };
@@ -326,7 +326,7 @@ static void bench_fill(struct bench *bench, size_t limit)
 	end = get_cycles();
 	local_irq_restore(flags);
 	bench_report("fill_4k", end - start, bench->nr_pages, bench->nr_pages);
-	/* Addresses are as long as samples. */
+	/* An address has 64 bits, like a sample, so bench_compare() fits. */
 	sort(bench->pages, bench->nr_pages, sizeof(*bench->pages),
 	     bench_compare, NULL);
 }
@@ -485,7 +485,7 @@ static int bench_card_probe(struct pci_dev *pdev,
 	if (ret)
 		return ret;
 	bench_register_cost = min(bench_register_cost, end - start);
-	/* Later registrations take pages of CPUs, which do not count as free. */
+	/* Later registrations use per-CPU pages, which do not count as free. */
 	bench_register_pages = max(bench_register_pages,
 				   before - bench_free_ram());
 	return 0;

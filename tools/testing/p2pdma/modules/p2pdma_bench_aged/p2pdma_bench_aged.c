@@ -109,8 +109,8 @@ MODULE_PARM_DESC(singles, "allocations of one page that are measured");
 /**
  * struct aged_list - a live list
  * @sgl: the list
- * @nents: length of @sgl
- * @pages: memory of the list
+ * @nents: number of entries of @sgl
+ * @pages: number of pages of the list
  */
 struct aged_list {
 	struct scatterlist *sgl;
@@ -124,17 +124,17 @@ struct aged_list {
  * @client: function that maps lists, or NULL
  * @rnd: random numbers
  * @lists: live lists, in no order
- * @nr_lists: length of @lists
+ * @nr_lists: number of lists in @lists
  * @most_lists: room in @lists
- * @taken: pages of all live lists
- * @limit: most pages that may be taken
- * @disturbed: whether interrupts may come in the middle of a call
- * @tries: allocations for which there were enough free bytes
- * @wrong: failed ones of @tries
- * @cost: instructions of all calls
- * @worst: instructions of the worst single call, mappings apart
- * @entries: scatterlist entries of all lists
- * @good: successful allocations
+ * @taken: number of pages of all live lists
+ * @limit: largest number of pages to take
+ * @disturbed: interrupts may come in the middle of a call
+ * @tries: number of allocations with enough free bytes
+ * @wrong: number of failures among @tries, and of failed mappings
+ * @cost: number of instructions of all calls
+ * @worst: number of instructions of the worst single call, mappings apart
+ * @entries: number of scatterlist entries of all lists
+ * @good: number of successful allocations
  */
 struct aged {
 	struct pci_dev *provider;
@@ -192,7 +192,7 @@ static void aged_nops(void)
 	asm volatile(".rept %c0\n\tnop\n\t.endr" : : "i" (AGED_NOPS));
 }
 
-/* Does the counter count instructions? A known number of them tells. */
+/* A known number of nops shows whether the counter counts instructions. */
 static int aged_calibrate(struct aged *aged)
 {
 	struct aged_call call;
@@ -209,7 +209,7 @@ static int aged_calibrate(struct aged *aged)
 		aged_nops();
 		cost = aged_end(&call);
 	}
-	/* A few instructions go into the call. */
+	/* Up to ten instructions of the measurement count, too. */
 	if (cost >= AGED_NOPS && cost <= AGED_NOPS + 10)
 		return 0;
 	pr_err("%u instructions count as %llu cycles: this machine cannot be measured on\n",
@@ -325,7 +325,7 @@ static ktime_t aged_probe_next(struct aged_probe *probe)
 	       ((u64)prandom_u32_state(&probe->rnd) * range >> 32);
 }
 
-/* A tick keeps interrupts off, too: its delays do not count. */
+/* A tick also keeps interrupts off: delays by a tick do not count. */
 static enum hrtimer_restart aged_probe_fires(struct hrtimer *timer)
 {
 	struct aged_probe *probe = &aged_probe;
@@ -407,7 +407,7 @@ static s64 aged_irqs_off(struct aged *aged, unsigned int steps)
 	return max(aged_probe.most - aged_probe_entry, 0);
 }
 
-/* Instructions of a page, in hundredths, on average. */
+/* Returns instructions of a page, in hundredths, on average. */
 static u64 aged_singles(struct aged *aged, unsigned int steps)
 {
 	unsigned int tries = 0;
@@ -430,7 +430,7 @@ static u64 aged_singles(struct aged *aged, unsigned int steps)
 	return div_u64(cost * 100, max(tries, 1U));
 }
 
-/* Instructions of a list, in hundredths, on average. */
+/* Returns instructions of a list, in hundredths, on average. */
 static u64 aged_measure(struct aged *aged, unsigned int steps)
 {
 	aged->cost = 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A provider under remote control: binds to any function that is told to take it and registers
- * what it is asked to, so that a test can ask for the impossible.
+ * A provider under remote control: binds to any function by driver_override and
+ * registers any range, so that a test can ask for the impossible.
  *
  *	cd /sys/bus/pci/devices/0000:06:00.0
  *	echo p2pdma_card > driver_override
  *	echo 0000:06:00.0 > /sys/bus/pci/drivers/p2pdma_card/bind
- *	echo 2 0 0 > add_range		# BAR, size, offset; the write fails as the call did
+ *	echo 2 0 0 > add_range		# BAR, size, offset; fails like the call
  *	echo 1 > publish
  */
 #include <linux/module.h>
@@ -22,8 +22,8 @@ static ssize_t add_range_store(struct device *dev, struct device_attribute *attr
 	if (sscanf(buf, "%d %zi %lli", &bar, &size, &offset) != 3)
 		return -EBADMSG;
 	/*
-	 * Registration wants the device lock, as probe has it. Unbinding holds it while it waits
-	 * for this file to be left, so it may only be tried.
+	 * Registration needs the device lock, as in probe. Unbinding holds the
+	 * lock and waits for the end of this write, so only try.
 	 */
 	if (!device_trylock(dev))
 		return -EAGAIN;

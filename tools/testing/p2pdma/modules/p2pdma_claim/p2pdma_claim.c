@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Claims one page of a BAR for as long as it is loaded, as another driver would that uses a piece
- * of a device which is not its own.
+ * Claims a page of a BAR while loaded, like a driver using a piece of another
+ * driver's device.
  *
  *	insmod p2pdma_claim.ko function=0000:03:00.0 bar=2
  */

@@ -10,20 +10,20 @@
  *	insmod p2pdma_owner.ko bar=2 function=0000:05:00.0
  *
  * The function belongs to another driver, and stays bound until rmmod. The
- * module calls pci_p2pdma_add_resource() and takes the pages over: replaces
- * the operations of the pagemap and writes zone_device_data of every page.
- * rmmod calls devm_memunmap_pages().
+ * module calls pci_p2pdma_add_resource() and takes the pages over: replaces the
+ * operations of the pagemap and writes zone_device_data of every page. rmmod
+ * calls devm_memunmap_pages().
  *
- * Both ways: mmap() of /dev/p2pdma_owner maps pages, and these parameters
- * serve tests:
+ * In both ways, mmap() of /dev/p2pdma_owner maps pages, and tests use the
+ * parameters:
  *
  *	echo 8 > hold		take 8 pages
  *	echo 0 > hold		drop the last reference of the pages
  *	echo 0000:03:00.0 > map	map 8 pages for DMA of a client
- *	cat map			what dma_map_sg() gave: "bus", "host" or "none"
+ *	cat map			result of dma_map_sg(): "bus", "host" or "none"
  *	cat taken		number of pages in use
  *	cat freed		number of calls of page_free()
- *	cat wrong		number of surprises
+ *	cat wrong		number of checks that failed
  */
 #include <linux/cleanup.h>
 #include <linux/dma-mapping.h>
@@ -66,7 +66,7 @@ enum { OWNER_FREE, OWNER_TAKEN };
  * @ops: operations of the pagemap before the module replaced them
  * @first: first page
  * @nr: number of pages
- * @cursor: where the search for a free page begins; owner_mutex
+ * @cursor: index at which the search for a free page begins; owner_mutex
  * @state: state of each page
  */
 static struct owner {
@@ -87,7 +87,7 @@ static const char *owner_mapped = "nothing";
 
 static void owner_page_free(struct page *page)
 {
-	/* The core calls with a count of 0, p2pdma with the count of 1. */
+	/* The core calls with a count of 0, p2pdma with a count of 1. */
 	int count = function ? 0 : 1;
 	u8 *state = page->zone_device_data;
 
@@ -131,7 +131,7 @@ static void owner_drop_held(void)
 		put_page(owner_held[--owner_nr_held]);
 }
 
-/* What such a driver wants of every page before it takes the page over. */
+/* A driver takes a page over only in the state after registration. */
 static int owner_check_page(struct pci_dev *pdev, struct page *page)
 {
 	if (is_pci_p2pdma_page(page) && page_ref_count(page) == 1 &&
@@ -142,7 +142,7 @@ static int owner_check_page(struct pci_dev *pdev, struct page *page)
 	return -EBUSY;
 }
 
-/* The range is registered: check the pages, then write the own pointers. */
+/* The range is registered: check all pages, then write the pointers. */
 static int owner_take_over(struct pci_dev *pdev)
 {
 	unsigned long i;
@@ -171,7 +171,7 @@ static int owner_prepare(struct pci_dev *pdev)
 	return owner.state ? 0 : -ENOMEM;
 }
 
-/* The own mapping */
+/* The module's own user mapping */
 
 static int owner_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -189,7 +189,10 @@ static int owner_mmap(struct file *file, struct vm_area_struct *vma)
 		if (!page)
 			return owner.pdev ? -ENOMEM : -ENODEV;
 		ret = vm_insert_page(vma, addr, page);
-		/* Now the page tables own the page, or nobody does. */
+		/*
+		 * The page table owns the page now. On error, the page comes
+		 * back.
+		 */
 		put_page(page);
 		if (ret)
 			return ret;
@@ -244,7 +247,7 @@ static const struct kernel_param_ops owner_hold_ops = {
 module_param_cb(hold, &owner_hold_ops, NULL, 0600);
 MODULE_PARM_DESC(hold, "number of pages to hold, 0 to drop all");
 
-/* Map the pages that are held, and say by which way. */
+/* Map the held pages for DMA, and remember the result. */
 static int owner_map_held(struct device *client)
 {
 	struct scatterlist sg[OWNER_MAP_PAGES];
@@ -366,7 +369,9 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (READ_ONCE(owner.pdev))
 		return -EBUSY;
 	ret = pcim_enable_device(pdev) ?: owner_prepare(pdev);
-	/* devres releases in reverse order: the range goes before the states. */
+	/*
+	 * devres releases in reverse order: the range goes before the states.
+	 */
 	ret = ret ?: devm_add_action_or_reset(&pdev->dev, owner_free_state,
 					      owner.state);
 	ret = ret ?: owner_check_arguments(pdev);
@@ -375,7 +380,7 @@ static int owner_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return ret ?: owner_take_over(pdev);
 }
 
-/* No page is given out from here on. devres waits for those that are out. */
+/* No page is given out from here on. devres waits for pages in use. */
 static void owner_remove(struct pci_dev *pdev)
 {
 	guard(mutex)(&owner_mutex);
@@ -396,7 +401,7 @@ static void owner_unmap(struct pci_dev *pdev)
 	kvfree(owner.state);
 }
 
-/* The device lock keeps the driver of the function from going. */
+/* The device lock keeps the driver of the function bound. */
 static int owner_attach(struct pci_dev *pdev)
 {
 	int ret;

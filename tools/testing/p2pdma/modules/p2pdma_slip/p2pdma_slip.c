@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A driver that gives back what it does not have, in every way that comes to mind.
+ * A driver that frees peer memory wrongly, in many ways.
  *
  *	cd /sys/module/p2pdma_slip/parameters
- *	echo 0000:03:00.0 twice0 > slip		# provider, and what goes wrong
+ *	echo 0000:03:00.0 twice0 > slip		# provider, kind of mistake
  *
- * The kernel should warn, once, that this module did so, and be none the worse for it.
+ * The kernel must warn once, name this module, and stay intact.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -14,7 +14,7 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
-/* In the kernel's names for lengths: a page, a part of a word, a word, a word and more. */
+/* Of the pool's bitmap: a bit, a part of a word, a word, more than a word. */
 static const size_t slip_sizes[] = { SZ_4K, SZ_64K, SZ_256K, SZ_256K + SZ_4K };
 
 static int slip_twice(struct pci_dev *provider, size_t size)
@@ -28,7 +28,7 @@ static int slip_twice(struct pci_dev *provider, size_t size)
 	return 0;
 }
 
-/* Of two pages, the second one was free before. */
+/* The second of two pages is free already. */
 static int slip_half(struct pci_dev *provider)
 {
 	void *memory = pci_p2pmem_alloc(provider, SZ_8K);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An orchestrator in miniature: asks for distances, and holds peer memory on request.
+ * A small orchestrator: asks for distances, and holds peer memory on request.
  *
  *	cd /sys/module/p2pdma_user/parameters
- *	echo 0000:03:00.0 0000:04:00.0 > ask	# provider, client; the kernel log says why not
- *	cat ask					# the distance, or a negative number
- *	echo 0000:03:00.0 65536 > hold		# allocate so many bytes of that provider's memory
- *	echo 0 > hold				# and give them back
- *	echo 0000:03:00.0 16384 > sieve		# leave only every other of so many pages free
- *	echo 0 > sieve				# and give the others back
+ *	echo 0000:03:00.0 0000:04:00.0 > ask	# provider, client; logs reasons
+ *	cat ask					# distance, negative for no route
+ *	echo 0000:03:00.0 65536 > hold		# allocate bytes of the provider
+ *	echo 0 > hold				# free the bytes
+ *	echo 0000:03:00.0 16384 > sieve		# take pages, free every other
+ *	echo 0 > sieve				# free the rest of the pages
  *
- * Names that stock Linux 6.12 has are the only ones used, so it loads there, too.
+ * All names are also names of stock Linux 6.12, so the module loads there, too.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -30,7 +30,7 @@ static struct {
 	size_t size;
 } user_held;
 
-/* The function of an address that is written as 0000:03:00.0, with a reference. */
+/* Returns the function at an address like 0000:03:00.0, with a reference. */
 static struct pci_dev *user_function(const char *name)
 {
 	unsigned int domain, bus, slot, func;
@@ -90,7 +90,9 @@ static int user_take(const char *name, size_t size)
 
 	if (!provider)
 		return -ENODEV;
-	/* A list, as the NVMe-oF target has: free memory need not be contiguous. */
+	/*
+	 * A list, as in the NVMe-oF target: free memory need not be contiguous.
+	 */
 	user_held.memory = pci_p2pmem_alloc_sgl(provider, &nents, size);
 	if (!user_held.memory) {
 		pci_dev_put(provider);
@@ -129,7 +131,7 @@ static const struct kernel_param_ops user_hold_ops = {
 module_param_cb(hold, &user_hold_ops, NULL, 0600);
 MODULE_PARM_DESC(hold, "write provider and bytes, or 0; read the bytes held");
 
-/* Pages that are held so that no two free ones are neighbours. */
+/* Held pages, chosen so that no two free pages are adjacent. */
 static struct {
 	struct pci_dev *provider;
 	void **page;
@@ -149,7 +151,7 @@ static void user_close_sieve(void)
 	user_sieve.provider = NULL;
 }
 
-/* Take all there is, and give back what has an odd number. */
+/* Take up to @limit pages, and free the pages with an odd number. */
 static void user_fill_sieve(unsigned long limit)
 {
 	unsigned long taken, nr;
