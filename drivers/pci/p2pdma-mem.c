@@ -34,58 +34,58 @@ bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr)
 	return true;
 }
 
+static noinline void p2pmem_trace_runs(struct pci_dev *provider,
+				       const struct p2pdma_run *runs,
+				       unsigned int n)
+{
+	for (; n; n--, runs++)
+		trace_p2pmem_alloc(provider, (void *)runs->addr,
+				   runs->nr << PAGE_SHIFT);
+}
+
+static __always_inline unsigned int p2pmem_take(struct pci_p2pdma *p2pdma,
+						unsigned long *nr,
+						struct p2pdma_run *runs)
+{
+	unsigned int n = p2pdma_pool_take(p2pdma->pool, nr, runs);
+
+	if (trace_p2pmem_alloc_enabled())
+		p2pmem_trace_runs(p2pdma->pdev, runs, n);
+	return n;
+}
+
 /**
  * p2pdma_take - take reserved pages of a provider
  * @p2pdma: the provider
  * @nr: number of pages, all of them reserved by the caller; the number of pages
  *	taken is subtracted
- * @bits: filled in, room for %P2PDMA_WORDS
+ * @runs: filled in, room for %P2PDMA_RUNS
  *
  * Context: Any. The caller holds rcu_read_lock() or memory of the provider.
- * Return: number of entries in @bits, and the rest of the pages is still
+ * Return: number of entries in @runs, and the rest of the pages is still
  * reserved; 0, and no page is reserved, if a region with the pages is going.
  */
 unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
-			 struct p2pdma_bits *bits)
+			 struct p2pdma_run *runs)
 {
-	struct p2pdma_bits trace;
-	unsigned long addr;
-	unsigned int i, n;
-	size_t size;
-
 	guard(rcu)();
-	n = p2pdma_pool_take(p2pdma->pool, nr, bits, P2PDMA_WORDS);
-	if (likely(!trace_p2pmem_alloc_enabled()))
-		return n;
-	for (i = 0; i < n; i++) {
-		for (trace = bits[i]; trace.mask;) {
-			size = p2pdma_next_run(&trace, &addr) << PAGE_SHIFT;
-			trace_p2pmem_alloc(p2pdma->pdev, (void *)addr, size);
-		}
-	}
-	return n;
+	return p2pmem_take(p2pdma, nr, runs);
 }
 
 /**
- * p2pdma_free_bits - free the rest of pages from p2pdma_take()
+ * p2pdma_free_runs - free pages from p2pdma_take()
  * @p2pdma: the provider
- * @bits: the pages
- * @n: number of entries in @bits
+ * @runs: the pages
+ * @n: number of entries in @runs
  *
  * Context: Any. The caller holds memory of the provider.
  */
-void p2pdma_free_bits(struct pci_p2pdma *p2pdma, struct p2pdma_bits *bits,
+void p2pdma_free_runs(struct pci_p2pdma *p2pdma, const struct p2pdma_run *runs,
 		      unsigned int n)
 {
-	unsigned long addr, nr;
-
-	for (; n; n--, bits++) {
-		while (bits->mask) {
-			nr = p2pdma_next_run(bits, &addr);
-			pci_p2pmem_free(p2pdma->pdev, (void *)addr,
-					nr << PAGE_SHIFT);
-		}
-	}
+	for (; n; n--, runs++)
+		pci_p2pmem_free(p2pdma->pdev, (void *)runs->addr,
+				runs->nr << PAGE_SHIFT);
 }
 
 /**
@@ -129,13 +129,12 @@ static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size,
 static noinline void *p2pmem_alloc_reserved(struct pci_dev *provider)
 {
 	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
-	struct p2pdma_bits bits;
-	unsigned long nr = 1, addr;
+	struct p2pdma_run run;
+	unsigned long nr = 1;
 
-	if (!p2pdma_pool_take(p2pdma->pool, &nr, &bits, 1))
+	if (!p2pdma_pool_take(p2pdma->pool, &nr, &run))
 		return p2pmem_alloc_slow(provider, PAGE_SIZE, PAGE_SIZE);
-	p2pdma_next_run(&bits, &addr);
-	return (void *)addr;
+	return (void *)run.addr;
 }
 
 static noinline void *p2pmem_alloc_run(struct pci_dev *provider, size_t size)
@@ -231,17 +230,12 @@ static __always_inline void p2pmem_free(struct pci_dev *provider, void *addr,
 					size_t size, void *caller)
 {
 	struct pci_p2pdma *p2pdma;
-	struct p2pdma_chunk *chunk;
-	struct p2pdma_bits bits;
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(provider->p2pdma);
-	if (likely(p2pdma && !trace_p2pmem_free_enabled())) {
-		chunk = rcu_dereference(p2pdma->pool->first);
-		if (likely(p2pdma_bits_of(chunk, addr, size, &bits) &&
-			   p2pdma_bits_free(bits, p2pdma_pool_pages(size))))
-			return;
-	}
+	if (likely(p2pdma && !trace_p2pmem_free_enabled()) &&
+	    likely(p2pdma_pool_free_first(p2pdma->pool, addr, size)))
+		return;
 	p2pmem_free_slow(provider, addr, size, caller);
 }
 
@@ -304,189 +298,176 @@ pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
 
-/**
- * struct p2pmem_sgl - a scatterlist under construction
- * @first: first entry, or NULL
- * @last: last entry, or NULL
- * @nents: number of entries
- * @end: word after the last entry, if the last entry ends with a word
- */
-struct p2pmem_sgl {
-	struct scatterlist *first;
-	struct scatterlist *last;
-	unsigned int nents;
-	struct p2pdma_bits end;
-};
-
-/* Append an array for all runs of @bits, with room for a link if @more. */
-static bool p2pmem_sgl_grow(struct p2pmem_sgl *sgl,
-			    const struct p2pdma_bits *bits, unsigned int n,
-			    bool more)
-{
-	struct scatterlist *array;
-	unsigned int runs = 0;
-
-	for (; n; n--, bits++)
-		runs += hweight_long(bits->mask & ~(bits->mask << 1));
-	array = kmalloc_array(runs + more, sizeof(*array), GFP_KERNEL);
-	if (unlikely(!array))
-		return false;
-	if (sgl->first)
-		sg_chain(sgl->last + 1, 1, array);
-	else
-		sgl->first = array;
-	/* Runs never continue from one array to the next. */
-	sgl->end.chunk = NULL;
-	sgl->last = array - 1;
-	return true;
-}
-
-/* Append the runs of a word; the first run may belong to the last entry. */
-static void p2pmem_sgl_append(struct p2pmem_sgl *sgl,
-			      const struct p2pdma_bits *bits)
-{
-	unsigned long mask = bits->mask, rest, first, end;
-	struct scatterlist *sg = sgl->last;
-	struct page *page;
-
-	page = virt_to_page((void *)bits->chunk->addr);
-	page += bits->w * BITS_PER_LONG;
-	if (mask & 1 && sgl->end.chunk == bits->chunk &&
-	    sgl->end.w == bits->w) {
-		end = ~mask ? __ffs(~mask) : BITS_PER_LONG;
-		sg->length += end << PAGE_SHIFT;
-		mask &= mask + 1;
-	}
-	while (mask) {
-		first = __ffs(mask);
-		/* The carry clears the run and sets the bit after the run. */
-		rest = mask + (1UL << first);
-		end = rest ? __ffs(rest) : BITS_PER_LONG;
-		mask &= rest;
-		*++sg = (struct scatterlist) {
-			.page_link = (unsigned long)(page + first),
-			.length = (end - first) << PAGE_SHIFT,
-		};
-	}
-	sgl->nents += sg - sgl->last;
-	sgl->last = sg;
-	sgl->end.chunk = bits->mask >> (BITS_PER_LONG - 1) ? bits->chunk : NULL;
-	sgl->end.w = bits->w + 1;
-}
-
-/* One refused page must not keep the other pages of the word. */
+/* A refused run must not keep the other runs of the word. */
 static noinline void p2pmem_free_refused(struct pci_dev *provider,
-					 struct p2pdma_bits bits, void *caller)
+					 struct p2pdma_chunk *chunk,
+					 unsigned long w, unsigned long mask,
+					 void *caller)
 {
-	unsigned long addr, nr;
+	unsigned long run, page;
 
-	while (bits.mask) {
-		nr = p2pdma_next_run(&bits, &addr);
-		p2pmem_free_slow(provider, (void *)addr, nr << PAGE_SHIFT,
-				 caller);
+	for (; mask; mask &= ~run) {
+		/* The carry clears the lowest run. */
+		run = mask & ~(mask + (mask & -mask));
+		page = w * BITS_PER_LONG + __ffs(run);
+		p2pmem_free_slow(provider,
+				 (void *)chunk->addr + (page << PAGE_SHIFT),
+				 hweight_long(run) << PAGE_SHIFT, caller);
 	}
 }
 
-static void p2pmem_free_bits(struct pci_dev *provider, struct p2pdma_bits bits,
-			     void *caller)
+static __always_inline void p2pmem_free_word(struct pci_dev *provider,
+					     struct p2pdma_chunk *chunk,
+					     unsigned long w,
+					     unsigned long mask, void *caller)
 {
-	if (unlikely(!p2pdma_bits_free(bits, hweight_long(bits.mask))))
-		p2pmem_free_refused(provider, bits, caller);
+	if (mask && unlikely(!p2pdma_word_free(chunk, w, mask,
+					       hweight_long(mask))))
+		p2pmem_free_refused(provider, chunk, w, mask, caller);
 }
 
-/* Free the memory of an array of entries. Return the last entry. */
+/*
+ * Free the memory of an array of entries. Return the last entry. Old pools make
+ * long lists, so entries of one word are freed together.
+ */
 static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
-					     struct scatterlist *sg,
 					     struct p2pdma_chunk *chunk,
+					     struct scatterlist *sg,
 					     void *caller)
 {
-	struct p2pdma_bits word = { .chunk = chunk }, bits;
+	struct page *start = virt_to_page((void *)chunk->addr);
+	unsigned long w = 0, mask = 0, bits, page, nr;
 
 	for (;; sg++) {
-		if (unlikely(!p2pdma_bits_of(chunk, sg_virt(sg), sg->length,
-					     &bits))) {
+		page = sg_page(sg) - start;
+		nr = p2pdma_pool_pages(sg->length);
+		if (likely(p2pdma_in_word(chunk, page, nr))) {
+			bits = p2pdma_bits(page % BITS_PER_LONG, nr);
+			page /= BITS_PER_LONG;
+			if (page != w || bits & mask) {
+				p2pmem_free_word(provider, chunk, w, mask,
+						 caller);
+				w = page;
+				mask = 0;
+			}
+			mask |= bits;
+		} else if (page >= chunk->nr_pages ||
+			   nr > chunk->nr_pages - page ||
+			   !p2pdma_pool_free_pages(chunk, page, page + nr)) {
 			p2pmem_free_slow(provider, sg_virt(sg), sg->length,
 					 caller);
-		} else if (bits.w == word.w && !(bits.mask & word.mask)) {
-			word.mask |= bits.mask;
-		} else {
-			if (word.mask)
-				p2pmem_free_bits(provider, word, caller);
-			word = bits;
 		}
 		if (sg_is_last(sg) || sg_is_chain(sg + 1))
 			break;
 	}
-	if (word.mask)
-		p2pmem_free_bits(provider, word, caller);
+	p2pmem_free_word(provider, chunk, w, mask, caller);
 	return sg;
 }
 
-/* Old pools make long lists, so entries of one word are freed together. */
+/* Slow path: tracing is on, or no chunk accepts allocations. */
+static struct scatterlist *p2pmem_free_array_slow(struct pci_dev *provider,
+						  struct scatterlist *sg,
+						  void *caller)
+{
+	for (;; sg++) {
+		p2pmem_free_slow(provider, sg_virt(sg), sg->length, caller);
+		if (sg_is_last(sg) || sg_is_chain(sg + 1))
+			return sg;
+	}
+}
+
 static noinline void p2pmem_free_entries(struct pci_dev *provider,
 					 struct scatterlist *sgl, void *caller)
 {
+	struct p2pdma_chunk *chunk = NULL;
 	struct scatterlist *last, *next;
-	struct p2pdma_chunk *chunk;
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(provider->p2pdma);
+	if (likely(p2pdma && !trace_p2pmem_free_enabled()))
+		chunk = rcu_dereference(p2pdma->pool->first);
 	for (; sgl; sgl = next) {
-		chunk = NULL;
-		if (likely(p2pdma && !trace_p2pmem_free_enabled()))
-			chunk = rcu_dereference(p2pdma->pool->first);
-		last = p2pmem_free_array(provider, sgl, chunk, caller);
+		last = likely(chunk) ?
+		       p2pmem_free_array(provider, chunk, sgl, caller) :
+		       p2pmem_free_array_slow(provider, sgl, caller);
 		next = sg_is_last(last) ? NULL : sg_next(last);
 		kfree(sgl);
 	}
 }
 
-static noinline unsigned int p2pmem_take_first(struct pci_p2pdma *p2pdma,
-					       unsigned long *nr,
-					       struct p2pdma_bits *bits,
-					       bool reserved)
+/* Append an array of entries for @runs, with room for a link if @more. */
+static struct scatterlist *p2pmem_sgl_append(struct scatterlist *last,
+					     const struct p2pdma_run *runs,
+					     unsigned int n, bool more)
 {
-	unsigned long wanted = *nr;
-	unsigned int n = 0;
+	struct scatterlist *sg;
 
-	if (reserved || p2pdma_reserve(p2pdma, wanted))
-		n = p2pdma_take(p2pdma, nr, bits);
-	if (!n)
-		p2pdma_alloc_failed(p2pdma, wanted << PAGE_SHIFT);
-	return n;
+	sg = kmalloc_array(n + more, sizeof(*sg), GFP_KERNEL);
+	if (unlikely(!sg))
+		return NULL;
+	if (last)
+		sg_chain(last + 1, 1, sg);
+	for (; n; n--, runs++, sg++) {
+		*sg = (struct scatterlist) {
+			.page_link =
+				(unsigned long)virt_to_page((void *)runs->addr),
+			.length = runs->nr << PAGE_SHIFT,
+		};
+	}
+	return sg - 1;
 }
 
-/* Make a list of the pages in @bits and of @nr more pages, still reserved. */
-static noinline struct scatterlist *
-p2pmem_collect(struct pci_p2pdma *p2pdma, unsigned int *nents, u32 length,
-	       unsigned long nr, struct p2pdma_bits *bits, unsigned int n)
+/* Slow path: a list of any number of entries. */
+static noinline struct scatterlist *p2pmem_sgl_runs(struct pci_dev *provider,
+						    unsigned int *nents,
+						    u32 length)
 {
-	struct pci_dev *provider = p2pdma->pdev;
-	struct p2pmem_sgl sgl = {};
-	unsigned int i;
+	struct p2pdma_run runs[P2PDMA_RUNS] __uninitialized;
+	struct scatterlist *first = NULL, *last = NULL, *sg;
+	unsigned long nr = p2pdma_pool_pages(length);
+	struct pci_p2pdma *p2pdma;
+	unsigned int n = 0, total = 0;
 
-	while (n && p2pmem_sgl_grow(&sgl, bits, n, nr)) {
-		for (i = 0; i < n; i++)
-			p2pmem_sgl_append(&sgl, &bits[i]);
-		if (!nr) {
-			sg_mark_end(sgl.last);
-			/* The last page may be used in part. */
-			sgl.last->length -= -length & ~PAGE_MASK;
-			*nents = sgl.nents;
-			return sgl.first;
+	/* From the first page on, the provider cannot go. */
+	scoped_guard(rcu) {
+		p2pdma = rcu_dereference(provider->p2pdma);
+		if (unlikely(!p2pdma))
+			return NULL;
+		if (likely(p2pdma_pool_reserve(p2pdma->pool, nr) ||
+			   p2pdma_reserve(p2pdma, nr)))
+			n = p2pmem_take(p2pdma, &nr, runs);
+		if (unlikely(!n)) {
+			p2pdma_alloc_failed(p2pdma, length);
+			return NULL;
 		}
-		n = p2pdma_take(p2pdma, &nr, bits);
+	}
+	while (n) {
+		sg = p2pmem_sgl_append(last, runs, n, nr);
+		if (unlikely(!sg))
+			break;
+		last = sg;
+		total += n;
+		if (!first)
+			first = sg - n + 1;
+		if (!nr) {
+			sg_mark_end(sg);
+			/* The last page may be used in part. */
+			sg->length -= -length & ~PAGE_MASK;
+			*nents = total;
+			return first;
+		}
+		n = p2pdma_take(p2pdma, &nr, runs);
 	}
 
-	/* Memory for entries is short, or a region is going. */
+	/* Memory is short, or a region is going. */
 	p2pdma_alloc_failed(p2pdma, length);
 	if (n)
 		p2pdma_pool_unreserve(p2pdma->pool, nr);
-	if (sgl.nents)
-		sg_mark_end(sgl.last);
-	p2pdma_free_bits(p2pdma, bits, n);
-	pci_p2pmem_free_sgl(provider, sgl.first);
+	if (last)
+		sg_mark_end(last);
+	p2pdma_free_runs(p2pdma, runs, n);
+	pci_p2pmem_free_sgl(provider, first);
 	return NULL;
 }
 
@@ -526,27 +507,22 @@ static struct scatterlist *p2pmem_sgl_single(struct pci_dev *provider,
 struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider,
 					 unsigned int *nents, u32 length)
 {
-	struct p2pdma_bits bits[P2PDMA_WORDS] __uninitialized;
 	unsigned long nr = p2pdma_pool_pages(length);
 	struct pci_p2pdma *p2pdma;
 	bool reserved = false;
-	unsigned int n = 0;
 	void *addr = NULL;
 
-	/* From the first page on, the provider cannot go. */
 	scoped_guard(rcu) {
 		p2pdma = rcu_dereference(provider->p2pdma);
-		if (unlikely(!p2pdma))
-			return NULL;
-		if (nr <= BITS_PER_LONG && !trace_p2pmem_alloc_enabled())
+		if (likely(p2pdma && nr <= BITS_PER_LONG &&
+			   !trace_p2pmem_alloc_enabled()))
 			addr = p2pdma_pool_alloc_hint(p2pdma->pool, nr,
 						      &reserved);
-		if (!addr)
-			n = p2pmem_take_first(p2pdma, &nr, bits, reserved);
+		if (unlikely(reserved))
+			p2pdma_pool_unreserve(p2pdma->pool, nr);
 	}
-	if (addr)
-		return p2pmem_sgl_single(provider, addr, nents, length);
-	return n ? p2pmem_collect(p2pdma, nents, length, nr, bits, n) : NULL;
+	return likely(addr) ? p2pmem_sgl_single(provider, addr, nents, length) :
+			      p2pmem_sgl_runs(provider, nents, length);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl);
 

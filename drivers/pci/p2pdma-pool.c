@@ -22,9 +22,8 @@
  * run is no right: a search reserves the pages of a run when the run is found.
  *
  * Hints: p2pdma_chunk.maybe lets a scan skip 64 used words by one test. A free
- * sets the bit, a scan that empties a word or finds an empty word clears the
- * bit, and a scan without success is repeated without the bits: a wrong bit
- * costs time only.
+ * sets the bit, a scan that finds an empty word clears the bit, and a scan
+ * without success is repeated without the bits: a wrong bit costs time only.
  *
  * Closing: allocations skip a closing chunk. After a grace period, the bits of
  * the chunk are only ever set, and p2pdma_pool_held() counts the bits and takes
@@ -68,6 +67,18 @@ static unsigned long p2pdma_word(const struct p2pdma_chunk *chunk,
 	return READ_ONCE(chunk->free[w]);
 }
 
+/* Pages from @first to @end, or to the end of the word. Return the number. */
+static __always_inline unsigned long p2pdma_part(unsigned long first,
+						 unsigned long end,
+						 unsigned long *mask)
+{
+	unsigned long bit = first % BITS_PER_LONG;
+	unsigned long nr = min(end - first, BITS_PER_LONG - bit);
+
+	*mask = p2pdma_bits(bit, nr);
+	return nr;
+}
+
 /* Set or clear the bits of pages. Return the first page that was so already. */
 static __always_inline unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
 						   unsigned long first,
@@ -77,142 +88,149 @@ static __always_inline unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
 
 	for (; first < end; first += nr) {
 		w = first / BITS_PER_LONG;
-		nr = BITS_PER_LONG;
-		mask = ~0UL;
-		if (first % BITS_PER_LONG || end - first < BITS_PER_LONG) {
-			nr = min(end - first,
-				 BITS_PER_LONG - first % BITS_PER_LONG);
-			mask = p2pdma_bits(first % BITS_PER_LONG, nr);
-		}
+		nr = p2pdma_part(first, end, &mask);
 		old = p2pdma_word(chunk, w);
 		do {
 			if ((set ? old : ~old) & mask)
 				return first;
 		} while (!try_cmpxchg(&chunk->free[w], &old, old ^ mask));
-		if (set && !test_bit(w, chunk->maybe))
+		if (set && unlikely(!test_bit(w, chunk->maybe)))
 			set_bit(w, chunk->maybe);
 	}
 	return end;
 }
 
 /* Choose up to @nr pages of a word: one run if possible, else the lowest. */
-static unsigned long p2pdma_choose(unsigned long word, unsigned long nr)
+static __always_inline unsigned long p2pdma_choose(unsigned long word,
+						   unsigned long nr)
 {
-	unsigned long starts, rest = word;
+	unsigned long run, rest = word;
 
 	if (nr >= BITS_PER_LONG || nr >= hweight_long(word))
 		return word;
-	starts = p2pdma_starts(word, nr);
-	if (starts)
-		return p2pdma_bits(__ffs(starts), nr);
+	run = p2pdma_lowest(word, nr);
+	if (run)
+		return run;
 	while (nr--)
 		rest &= rest - 1;
 	return word ^ rest;
 }
 
-/* Word @w is empty. Say so, unless a free comes in between. */
-static __always_inline void p2pdma_clear_maybe(struct p2pdma_chunk *chunk,
-					       unsigned long w)
+/* Append the runs of a word at @addr; the first run may continue the last. */
+static __always_inline struct p2pdma_run *
+p2pdma_append(struct p2pdma_run *run, unsigned long addr, unsigned long mask,
+	      bool adjacent)
 {
-	clear_bit(w, chunk->maybe);
-	/* Clear before the look; a free sets bits before it looks here. */
-	smp_mb__after_atomic();
-	if (unlikely(p2pdma_word(chunk, w)))
-		set_bit(w, chunk->maybe);
+	unsigned long rest;
+
+	if (mask & 1 && adjacent) {
+		run[-1].nr += ~mask ? __ffs(~mask) : BITS_PER_LONG;
+		mask &= mask + 1;
+	}
+	for (; mask; mask &= rest, run++) {
+		/* The carry clears a run and sets the bit after the run. */
+		rest = mask + (mask & -mask);
+		run->addr = addr + (__ffs(mask) << PAGE_SHIFT);
+		run->nr = (rest ? __ffs(rest) : BITS_PER_LONG) - __ffs(mask);
+	}
+	return run;
 }
 
-/* The next word, from @w on, that may have a free page. */
-static __always_inline unsigned long
-p2pdma_next_maybe(const struct p2pdma_chunk *chunk, unsigned long w)
+/* Word @w is empty. Return a later word that may have a free page. */
+static __always_inline unsigned long p2pdma_skip(struct p2pdma_chunk *chunk,
+						 unsigned long w, bool hints)
 {
 	unsigned long group;
 
-	for (; w < chunk->nr_words; w = (w | (BITS_PER_LONG - 1)) + 1) {
+	if (test_bit(w, chunk->maybe)) {
+		clear_bit(w, chunk->maybe);
+		/* Clear, then look; a free sets bits, then looks here. */
+		smp_mb__after_atomic();
+		if (unlikely(p2pdma_word(chunk, w)))
+			set_bit(w, chunk->maybe);
+	}
+	if (!hints)
+		return w + 1;
+	while (++w < chunk->nr_words) {
 		group = READ_ONCE(chunk->maybe[w / BITS_PER_LONG]) >>
 			(w % BITS_PER_LONG);
 		if (group)
 			return w + __ffs(group);
+		w |= BITS_PER_LONG - 1;
 	}
 	return w;
 }
 
-/* Take up to @nr pages, in up to @max words, once around the chunk. */
-static __always_inline unsigned int p2pdma_scan(struct p2pdma_chunk *chunk,
-						unsigned long *nr,
-						struct p2pdma_bits *bits,
-						unsigned int max, bool hints)
+/* Take up to @nr pages, once around the chunk. Return the end of the runs. */
+static __always_inline struct p2pdma_run *
+p2pdma_scan(struct p2pdma_chunk *chunk, unsigned long *nr,
+	    struct p2pdma_run *run, const struct p2pdma_run *full, bool hints)
 {
 	unsigned long hint = this_cpu_read(*chunk->hint), end = chunk->nr_words;
-	unsigned long w = hint, left = *nr, old, mask;
-	unsigned int n = 0;
+	unsigned long w = hint, left = *nr, next = 0, old, mask, addr;
 
-	while (left && n < max) {
-		if (hints)
-			w = p2pdma_next_maybe(chunk, w);
+	while (left && run < full) {
 		if (unlikely(w >= end)) {
 			if (end == hint || !hint)
 				break;
 			end = hint;
 			w = 0;
-			continue;
 		}
 		old = p2pdma_word(chunk, w);
-		if (likely(old)) {
-			mask = p2pdma_choose(old, left);
-			if (!try_cmpxchg(&chunk->free[w], &old, old ^ mask))
-				continue;
-			bits[n].chunk = chunk;
-			bits[n].w = w;
-			bits[n++].mask = mask;
-			left -= mask == ~0UL ? BITS_PER_LONG :
-					       hweight_long(mask);
-			if (old != mask)
-				continue;
+		if (unlikely(!old)) {
+			w = p2pdma_skip(chunk, w, hints);
+			continue;
 		}
-		p2pdma_clear_maybe(chunk, w++);
+		mask = p2pdma_choose(old, left);
+		if (!try_cmpxchg(&chunk->free[w], &old, old ^ mask))
+			continue;
+		addr = chunk->addr + (w * BITS_PER_LONG << PAGE_SHIFT);
+		run = p2pdma_append(run, addr, mask, addr == next);
+		next = run[-1].addr + (run[-1].nr << PAGE_SHIFT);
+		left -= hweight_long(mask);
+		w += old == mask;
 	}
-	if (n)
-		this_cpu_write(*chunk->hint, bits[n - 1].w);
+	if (left != *nr)
+		this_cpu_write(*chunk->hint, w < chunk->nr_words ? w : 0);
 	*nr = left;
-	return n;
+	return run;
 }
 
-static noinline unsigned int p2pdma_scan_all(struct p2pdma_pool *pool,
-					     unsigned long *nr,
-					     struct p2pdma_bits *bits,
-					     unsigned int max)
+static noinline struct p2pdma_run *
+p2pdma_scan_all(struct p2pdma_pool *pool, unsigned long *nr,
+		struct p2pdma_run *run, const struct p2pdma_run *full)
 {
 	struct p2pdma_chunk *chunk;
-	unsigned int n = 0;
 
 	list_for_each_entry_rcu(chunk, &pool->chunks, node)
 		if (!READ_ONCE(chunk->closing))
-			n += p2pdma_scan(chunk, nr, bits + n, max - n, false);
-	return n;
+			run = p2pdma_scan(chunk, nr, run, full, false);
+	return run;
 }
 
 /*
  * Take up to @nr reserved pages, subtract the number from @nr and return the
- * number of words in @bits. Reserved pages of a chunk that begins to close are
+ * number of runs in @runs. Reserved pages of a chunk that begins to close are
  * lost: give up after some scans, because close() waits for the caller, and
  * return 0 with nothing reserved any more.
  */
 unsigned int p2pdma_pool_take(struct p2pdma_pool *pool, unsigned long *nr,
-			      struct p2pdma_bits *bits, unsigned int max)
+			      struct p2pdma_run *runs)
 {
 	struct p2pdma_chunk *chunk = rcu_dereference(pool->first);
-	unsigned int tries = 0, n;
+	struct p2pdma_run *full = runs + P2PDMA_RUNS / 2, *run = runs;
+	unsigned int tries = 0;
 
 	p2pdma_pool_record(pool);
 	if (likely(chunk)) {
-		n = p2pdma_scan(chunk, nr, bits, max, true);
-		if (likely(n))
-			return n;
+		run = p2pdma_scan(chunk, nr, run, full, true);
+		if (likely(run > runs))
+			return run - runs;
 	}
 	do {
-		n = p2pdma_scan_all(pool, nr, bits, max);
-		if (n)
-			return n;
+		run = p2pdma_scan_all(pool, nr, runs, full);
+		if (run > runs)
+			return run - runs;
 		p2pdma_pool_unreserve(pool, *nr);
 	} while ((!READ_ONCE(pool->nr_closing) || tries++ < P2PDMA_TRIES) &&
 		 p2pdma_pool_reserve(pool, *nr));
@@ -222,20 +240,19 @@ unsigned int p2pdma_pool_take(struct p2pdma_pool *pool, unsigned long *nr,
 /* One page is found whenever a page is free; a run may be missed in a crowd. */
 void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size)
 {
-	unsigned long nr = p2pdma_pool_pages(size), addr;
+	unsigned long nr = p2pdma_pool_pages(size);
 	bool reserved = false;
-	struct p2pdma_bits bits;
-	void *run = NULL;
+	struct p2pdma_run run;
+	void *addr = NULL;
 
 	if (nr <= BITS_PER_LONG)
-		run = p2pdma_pool_alloc_hint(pool, nr, &reserved);
-	if (run || nr > 1)
-		return run ?: p2pdma_pool_alloc_aligned(pool, size, PAGE_SIZE);
+		addr = p2pdma_pool_alloc_hint(pool, nr, &reserved);
+	if (addr || nr > 1)
+		return addr ?: p2pdma_pool_alloc_aligned(pool, size, PAGE_SIZE);
 	if ((!reserved && !p2pdma_pool_reserve(pool, 1)) ||
-	    !p2pdma_pool_take(pool, &nr, &bits, 1))
+	    !p2pdma_pool_take(pool, &nr, &run))
 		return NULL;
-	p2pdma_next_run(&bits, &addr);
-	return (void *)addr;
+	return (void *)run.addr;
 }
 
 /* The first page from @page on whose address is a multiple of @align pages. */
@@ -328,16 +345,16 @@ void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 	return addr;
 }
 
-static bool p2pdma_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
-			      unsigned long end)
+/* Free the pages from @first to @end. Returns false as p2pdma_pool_free(). */
+bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
+			    unsigned long end)
 {
-	unsigned long done, nr;
+	unsigned long done, nr, mask;
 
 	/* Refuse before anything has changed. */
 	for (done = first; done < end; done += nr) {
-		nr = min(end - done, BITS_PER_LONG - done % BITS_PER_LONG);
-		if (p2pdma_word(chunk, done / BITS_PER_LONG) &
-		    p2pdma_bits(done % BITS_PER_LONG, nr))
+		nr = p2pdma_part(done, end, &mask);
+		if (p2pdma_word(chunk, done / BITS_PER_LONG) & mask)
 			return false;
 	}
 	done = p2pdma_change(chunk, first, end, true);
@@ -357,7 +374,8 @@ bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size)
 		first = p2pdma_chunk_page(chunk, addr);
 		if (first < chunk->nr_pages)
 			return nr <= chunk->nr_pages - first &&
-			       p2pdma_free_pages(chunk, first, first + nr);
+			       p2pdma_pool_free_pages(chunk, first,
+						      first + nr);
 	}
 	return false;
 }

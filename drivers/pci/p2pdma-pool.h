@@ -8,8 +8,8 @@
  *	p2pdma_pool_free(pool, addr, size);		also parts or neighbours
  *
  *	if (p2pdma_pool_reserve(pool, nr))		nr pages anywhere
- *		while (nr && (n = p2pdma_pool_take(pool, &nr, bits, max)))
- *			use bits[0] to bits[n - 1]
+ *		while (nr && (n = p2pdma_pool_take(pool, &nr, runs)))
+ *			use runs[0] to runs[n - 1]
  *
  * The owner may sleep and serialises add(), close(), held() and remove().
  */
@@ -22,6 +22,9 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/rculist.h>
+
+/* Room for runs. One page has one run, and a word at most half of that. */
+#define P2PDMA_RUNS	BITS_PER_LONG
 
 /* Number of words by which a CPU moves its hint after a lost exchange. */
 #define P2PDMA_JUMP	8
@@ -50,11 +53,10 @@ struct p2pdma_chunk {
 	struct completion *freed;	/* by frees while closing */
 };
 
-/* Some pages of one word. */
-struct p2pdma_bits {
-	struct p2pdma_chunk *chunk;
-	unsigned long w;		/* index of the word */
-	unsigned long mask;
+/* Contiguous pages of an allocation. */
+struct p2pdma_run {
+	unsigned long addr;
+	unsigned long nr;		/* pages */
 };
 
 struct p2pdma_pool *p2pdma_pool_create(void);
@@ -66,7 +68,9 @@ unsigned long p2pdma_pool_held(struct p2pdma_chunk *chunk);
 void p2pdma_pool_remove(struct p2pdma_chunk *chunk);
 
 unsigned int p2pdma_pool_take(struct p2pdma_pool *pool, unsigned long *nr,
-			      struct p2pdma_bits *bits, unsigned int max);
+			      struct p2pdma_run *runs);
+bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
+			    unsigned long end);
 void *p2pdma_pool_alloc(struct p2pdma_pool *pool, size_t size);
 void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 				size_t align);
@@ -118,17 +122,22 @@ static __always_inline unsigned long p2pdma_starts(unsigned long word,
 	return word & (word >> (nr - 32));
 }
 
-/* Take the first run off @bits. Return the length and set @addr. */
-static __always_inline unsigned long p2pdma_next_run(struct p2pdma_bits *bits,
-						     unsigned long *addr)
+/* The lowest run of @nr bits of @word, which is not 0; or 0. */
+static __always_inline unsigned long p2pdma_lowest(unsigned long word,
+						   unsigned int nr)
 {
-	unsigned long first = __ffs(bits->mask), zeros = ~(bits->mask >> first);
-	unsigned long nr = zeros ? __ffs(zeros) : BITS_PER_LONG;
+	unsigned long first = __ffs(word);
 
-	*addr = bits->chunk->addr +
-		((bits->w * BITS_PER_LONG + first) << PAGE_SHIFT);
-	bits->mask &= ~p2pdma_bits(first, nr);
-	return nr;
+	if (nr == 1)
+		return word & -word;
+	/* Most often, the first set bit begins the run. */
+	if (~(word >> first) & p2pdma_bits(0, nr)) {
+		word = p2pdma_starts(word, nr);
+		if (unlikely(!word))
+			return 0;
+		first = __ffs(word);
+	}
+	return p2pdma_bits(first, nr);
 }
 
 /* No chunk has a page for an address that is not aligned. */
@@ -172,7 +181,7 @@ static __always_inline void *p2pdma_pool_alloc_hint(struct p2pdma_pool *pool,
 						    bool *reserved)
 {
 	struct p2pdma_chunk *chunk = rcu_dereference(pool->first);
-	unsigned long w, old, starts, first;
+	unsigned long w, old, run;
 
 	if (unlikely(!chunk))
 		return NULL;
@@ -180,14 +189,12 @@ static __always_inline void *p2pdma_pool_alloc_hint(struct p2pdma_pool *pool,
 	old = READ_ONCE(chunk->free[w]);
 	if (unlikely(!old))
 		return NULL;
-	starts = p2pdma_starts(old, nr);
-	if (unlikely(!starts || !p2pdma_pool_reserve(pool, nr)))
+	run = p2pdma_lowest(old, nr);
+	if (unlikely(!run || !p2pdma_pool_reserve(pool, nr)))
 		return NULL;
-	first = __ffs(starts);
-	if (likely(try_cmpxchg(&chunk->free[w], &old,
-			       old & ~p2pdma_bits(first, nr))))
+	if (likely(try_cmpxchg(&chunk->free[w], &old, old ^ run)))
 		return (void *)chunk->addr +
-		       ((w * BITS_PER_LONG + first) << PAGE_SHIFT);
+		       ((w * BITS_PER_LONG + __ffs(run)) << PAGE_SHIFT);
 	this_cpu_write(*chunk->hint, (w + P2PDMA_JUMP) % chunk->nr_words);
 	/* A page is a right; a run is none. */
 	if (nr == 1)
@@ -197,41 +204,46 @@ static __always_inline void *p2pdma_pool_alloc_hint(struct p2pdma_pool *pool,
 	return NULL;
 }
 
-/* Turn a run into bits, if all pages are in one word of the chunk. */
-static __always_inline bool p2pdma_bits_of(struct p2pdma_chunk *chunk,
-					   void *addr, size_t size,
-					   struct p2pdma_bits *bits)
+static __always_inline bool p2pdma_in_word(const struct p2pdma_chunk *chunk,
+					   unsigned long first,
+					   unsigned long nr)
 {
+	return first < chunk->nr_pages && nr <= chunk->nr_pages - first &&
+	       first % BITS_PER_LONG + nr <= BITS_PER_LONG;
+}
+
+/* Free the @nr pages of @mask. Returns false if a page is free already. */
+static __always_inline bool p2pdma_word_free(struct p2pdma_chunk *chunk,
+					     unsigned long w,
+					     unsigned long mask,
+					     unsigned int nr)
+{
+	unsigned long *word = &chunk->free[w], old = READ_ONCE(*word);
+
+	do {
+		if (unlikely(old & mask))
+			return false;
+	} while (!try_cmpxchg(word, &old, old | mask));
+	if (unlikely(!test_bit(w, chunk->maybe)))
+		set_bit(w, chunk->maybe);
+	p2pdma_pool_unreserve(chunk->pool, nr);
+	return true;
+}
+
+/* Short path of p2pdma_pool_free(): a run in a word of the first chunk. */
+static __always_inline bool p2pdma_pool_free_first(struct p2pdma_pool *pool,
+						   void *addr, size_t size)
+{
+	struct p2pdma_chunk *chunk = rcu_dereference(pool->first);
 	unsigned long nr = p2pdma_pool_pages(size), first;
 
 	if (unlikely(!chunk))
 		return false;
 	first = p2pdma_chunk_page(chunk, addr);
-	if (unlikely(first >= chunk->nr_pages ||
-		     nr > chunk->nr_pages - first ||
-		     first % BITS_PER_LONG + nr > BITS_PER_LONG))
-		return false;
-	bits->chunk = chunk;
-	bits->w = first / BITS_PER_LONG;
-	bits->mask = p2pdma_bits(first % BITS_PER_LONG, nr);
-	return true;
-}
-
-/* Free @nr pages of one word. Returns false if a page is free already. */
-static __always_inline bool p2pdma_bits_free(struct p2pdma_bits bits,
-					     unsigned int nr)
-{
-	struct p2pdma_chunk *chunk = bits.chunk;
-	unsigned long *word = &chunk->free[bits.w], old = READ_ONCE(*word);
-
-	do {
-		if (unlikely(old & bits.mask))
-			return false;
-	} while (!try_cmpxchg(word, &old, old | bits.mask));
-	if (unlikely(!test_bit(bits.w, chunk->maybe)))
-		set_bit(bits.w, chunk->maybe);
-	p2pdma_pool_unreserve(chunk->pool, nr);
-	return true;
+	return likely(p2pdma_in_word(chunk, first, nr)) &&
+	       likely(p2pdma_word_free(chunk, first / BITS_PER_LONG,
+				       p2pdma_bits(first % BITS_PER_LONG, nr),
+				       nr));
 }
 
 #endif /* _PCI_P2PDMA_POOL_H */

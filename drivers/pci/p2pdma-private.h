@@ -198,13 +198,10 @@ bool p2pdma_return_pages(struct pci_p2pdma *p2pdma);
 
 /* p2pdma-mem.c: allocation */
 
-/* Words of pages that one call of p2pdma_take() returns at most. */
-#define P2PDMA_WORDS	16
-
 bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr);
 unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
-			 struct p2pdma_bits *bits);
-void p2pdma_free_bits(struct pci_p2pdma *p2pdma, struct p2pdma_bits *bits,
+			 struct p2pdma_run *runs);
+void p2pdma_free_runs(struct pci_p2pdma *p2pdma, const struct p2pdma_run *runs,
 		      unsigned int n);
 void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size);
 

@@ -236,50 +236,33 @@ static unsigned long p2pmem_insert(struct vm_area_struct *vma,
 	return i;
 }
 
-/* Insert pages from @start on. Return the end of the inserted part. */
-static unsigned long p2pmem_insert_bits(struct vm_area_struct *vma,
-					unsigned long start,
-					struct p2pdma_bits *bits)
-{
-	unsigned long nr, addr, done;
-
-	while (bits->mask) {
-		nr = p2pdma_next_run(bits, &addr);
-		done = p2pmem_insert(vma, start, (void *)addr, nr);
-		start += done << PAGE_SHIFT;
-		if (done == nr)
-			continue;
-		/* The caller frees all pages that are left in @bits. */
-		addr += done << PAGE_SHIFT;
-		addr = (addr - bits->chunk->addr) >> PAGE_SHIFT;
-		bits->mask |= p2pdma_bits(addr % BITS_PER_LONG, nr - done);
-		break;
-	}
-	return start;
-}
-
 /* Fill a mapping with reserved pages. Return the number of pages. */
 static unsigned long p2pmem_fill(struct pci_p2pdma *p2pdma,
 				 struct vm_area_struct *vma)
 {
-	unsigned long start = vma->vm_start, nr = vma_pages(vma);
-	struct p2pdma_bits bits[P2PDMA_WORDS] __uninitialized;
-	bool failed = false;
-	unsigned int n, i;
+	unsigned long start = vma->vm_start, nr = vma_pages(vma), done;
+	struct p2pdma_run runs[P2PDMA_RUNS] __uninitialized, *run;
+	unsigned int n;
 
-	while (nr && !failed) {
-		n = p2pdma_take(p2pdma, &nr, bits);
+	while (nr) {
+		n = p2pdma_take(p2pdma, &nr, runs);
 		if (!n)
 			break;
-		for (i = 0; i < n && !failed; i++) {
-			start = p2pmem_insert_bits(vma, start, &bits[i]);
-			failed = bits[i].mask;
+		for (run = runs; run < runs + n; run++) {
+			done = p2pmem_insert(vma, start, (void *)run->addr,
+					     run->nr);
+			start += done << PAGE_SHIFT;
+			if (done < run->nr)
+				goto failed;
 		}
-		if (!failed)
-			continue;
-		p2pdma_pool_unreserve(p2pdma->pool, nr);
-		p2pdma_free_bits(p2pdma, bits, n);
 	}
+	return (start - vma->vm_start) >> PAGE_SHIFT;
+
+failed:
+	p2pdma_pool_unreserve(p2pdma->pool, nr);
+	run->addr += done << PAGE_SHIFT;
+	run->nr -= done;
+	p2pdma_free_runs(p2pdma, run, runs + n - run);
 	return (start - vma->vm_start) >> PAGE_SHIFT;
 }
 

@@ -31,7 +31,7 @@
 #define AT(_page)	((void *)(BASE + PAGES(_page)))
 
 /**
- * struct chunk - a chunk that goes with its test
+ * struct chunk - a chunk that goes with the test
  * @chunk: the chunk
  * @freed: completed by the pool
  * @closed: the chunk is closing
@@ -113,20 +113,16 @@ static void *get_aligned(struct p2pdma_pool *pool, size_t size, size_t align)
 /* As pci_p2pmem_free(): the short path first. */
 static bool put(struct p2pdma_pool *pool, void *addr, size_t size)
 {
-	struct p2pdma_bits bits;
-
 	guard(rcu)();
-	return (p2pdma_bits_of(rcu_dereference(pool->first), addr, size,
-			       &bits) &&
-		p2pdma_bits_free(bits, p2pdma_pool_pages(size))) ||
+	return p2pdma_pool_free_first(pool, addr, size) ||
 	       p2pdma_pool_free(pool, addr, size);
 }
 
 static unsigned int take(struct p2pdma_pool *pool, unsigned long *pages,
-			 struct p2pdma_bits *bits, unsigned int max)
+			 struct p2pdma_run *runs)
 {
 	guard(rcu)();
-	return p2pdma_pool_take(pool, pages, bits, max);
+	return p2pdma_pool_take(pool, pages, runs);
 }
 
 static unsigned long page_of(const void *addr)
@@ -231,7 +227,7 @@ static void pool_refuses_sizes(struct kunit *test)
 	expect_whole(test, pool, 64);
 }
 
-/* The number of pages fills no word. */
+/* 131 pages do not fill the last word. */
 static void pool_exhausted(struct kunit *test)
 {
 	struct p2pdma_pool *pool = pool_new(test);
@@ -425,7 +421,7 @@ static void pool_run_in_words(struct kunit *test)
 	struct p2pdma_pool *pool = pool_full(test, 256);
 	void *addr = AT(c->first);
 
-	/* A page that is free elsewhere is in the way of no search. */
+	/* A free page elsewhere must not stop the search. */
 	KUNIT_ASSERT_TRUE(test, put(pool, AT(255), PAGE_SIZE));
 	KUNIT_ASSERT_TRUE(test, put(pool, addr, PAGES(c->pages)));
 	KUNIT_EXPECT_NULL(test, get(pool, PAGES(c->pages + 1)));
@@ -451,7 +447,7 @@ struct align_case {
 	unsigned int times;
 };
 
-/* Of 1000 pages, the first is the fifth after an aligned address. */
+/* The chunk has 1000 pages and begins 5 pages after an aligned address. */
 static const struct align_case align_cases[] = {
 	{ "page, 1 byte", 1, 1, 1000 },
 	{ "page, half a page", 1, PAGE_SIZE / 2, 1000 },
@@ -496,57 +492,48 @@ static void pool_aligned(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, get_aligned(pool, size, c->align));
 	expect_available(test, pool, 1000 - c->times * c->pages);
 
-	/* All pages that are left serve an allocation without alignment. */
+	/* All remaining pages serve allocations without alignment. */
 	for (i = c->times * c->pages; i < 1000; i++)
 		KUNIT_ASSERT_NOT_NULL(test, get(pool, PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, put(pool, AT(5), PAGES(1000)));
 	expect_available(test, pool, 1000);
 }
 
-/* Mark the pages of a word; no page is marked twice. Return the number. */
-static unsigned long mark_bits(struct kunit *test, struct p2pdma_bits *bits,
-			       bool *held, unsigned long pages)
+/* Mark the pages of a run; no page is marked twice. Return the number. */
+static unsigned long mark_run(struct kunit *test, const struct p2pdma_run *run,
+			      bool *held, unsigned long pages)
 {
-	unsigned long addr, page, end, nr = 0;
+	unsigned long page = page_of((void *)run->addr), end = page + run->nr;
 
-	KUNIT_ASSERT_NE(test, bits->mask, 0);
-	while (bits->mask) {
-		end = p2pdma_next_run(bits, &addr);
-		page = page_of((void *)addr);
-		end += page;
-		KUNIT_ASSERT_LT(test, page, end);
-		KUNIT_ASSERT_LE(test, end, pages);
-		for (; page < end; page++, nr++) {
-			KUNIT_ASSERT_FALSE_MSG(test, held[page], "page %lu",
-					       page);
-			held[page] = true;
-		}
+	KUNIT_ASSERT_LT(test, page, end);
+	KUNIT_ASSERT_LE(test, end, pages);
+	for (; page < end; page++) {
+		KUNIT_ASSERT_FALSE_MSG(test, held[page], "page %lu", page);
+		held[page] = true;
 	}
-	return nr;
+	return run->nr;
 }
 
-#define LIST_WORDS	2
-
-/* A list of @want pages. */
+/* Take a list of @want pages. */
 static void take_list(struct kunit *test, struct p2pdma_pool *pool,
 		      unsigned long want, bool *held, unsigned long pages)
 {
-	struct p2pdma_bits bits[LIST_WORDS];
+	struct p2pdma_run runs[P2PDMA_RUNS];
 	unsigned long left = want;
 	unsigned int i, n;
 
 	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, want));
 	while (want) {
-		n = take(pool, &left, bits, LIST_WORDS);
+		n = take(pool, &left, runs);
 		KUNIT_ASSERT_GT(test, n, 0);
-		KUNIT_ASSERT_LE(test, n, LIST_WORDS);
+		KUNIT_ASSERT_LE(test, n, P2PDMA_RUNS);
 		for (i = 0; i < n; i++)
-			want -= mark_bits(test, &bits[i], held, pages);
+			want -= mark_run(test, &runs[i], held, pages);
 		KUNIT_ASSERT_EQ(test, left, want);
 	}
 }
 
-/* No two free pages are neighbours, and a list gets all of them. */
+/* No two free pages are neighbours, and a list gets all free pages. */
 static void list_of_single_pages(struct kunit *test)
 {
 	struct p2pdma_pool *pool = pool_full(test, 300);
@@ -567,33 +554,80 @@ static void list_of_single_pages(struct kunit *test)
 	expect_whole(test, pool, 300);
 }
 
-/* A list takes one run of a word if possible, else the lowest pages. */
+/* A list takes a run in one word if possible, else the lowest run. */
 static void list_prefers_one_run(struct kunit *test)
 {
 	struct p2pdma_pool *pool = pool_full(test, 64);
-	unsigned long nr = 5, addr;
-	struct p2pdma_bits bits;
+	struct p2pdma_run runs[P2PDMA_RUNS];
+	unsigned long nr = 5;
 
 	KUNIT_ASSERT_TRUE(test, put(pool, AT(3), PAGES(2)));
 	KUNIT_ASSERT_TRUE(test, put(pool, AT(20), PAGES(10)));
 	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, 5));
-	KUNIT_ASSERT_EQ(test, take(pool, &nr, &bits, 1), 1);
+	KUNIT_ASSERT_EQ(test, take(pool, &nr, runs), 1);
 	KUNIT_EXPECT_EQ(test, nr, 0);
-	KUNIT_EXPECT_EQ(test, p2pdma_next_run(&bits, &addr), 5);
-	KUNIT_EXPECT_EQ(test, addr, (unsigned long)AT(20));
-	KUNIT_EXPECT_EQ(test, bits.mask, 0);
+	KUNIT_EXPECT_EQ(test, runs[0].addr, (unsigned long)AT(20));
+	KUNIT_EXPECT_EQ(test, runs[0].nr, 5);
 	expect_available(test, pool, 7);
 
 	/* No run of six pages is left. */
 	nr = 6;
 	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, 6));
-	KUNIT_ASSERT_EQ(test, take(pool, &nr, &bits, 1), 1);
+	KUNIT_ASSERT_EQ(test, take(pool, &nr, runs), 2);
 	KUNIT_EXPECT_EQ(test, nr, 0);
-	KUNIT_EXPECT_EQ(test, bits.mask, p2pdma_bits(3, 2) |
-			p2pdma_bits(25, 4));
+	KUNIT_EXPECT_EQ(test, runs[0].addr, (unsigned long)AT(3));
+	KUNIT_EXPECT_EQ(test, runs[0].nr, 2);
+	KUNIT_EXPECT_EQ(test, runs[1].addr, (unsigned long)AT(25));
+	KUNIT_EXPECT_EQ(test, runs[1].nr, 4);
 	KUNIT_EXPECT_PTR_EQ(test, get(pool, PAGE_SIZE), AT(29));
 	KUNIT_EXPECT_TRUE(test, put(pool, AT(0), PAGES(64)));
 	expect_whole(test, pool, 64);
+}
+
+/* Adjacent pages of several words are one run, but not of two chunks. */
+static void list_joins_words(struct kunit *test)
+{
+	struct p2pdma_pool *pool = pool_full(test, 320);
+	struct p2pdma_run runs[P2PDMA_RUNS];
+	unsigned long nr = 203;
+
+	KUNIT_ASSERT_TRUE(test, put(pool, AT(60), PAGES(200)));
+	KUNIT_ASSERT_TRUE(test, put(pool, AT(319), PAGE_SIZE));
+	chunk_new(test, pool, AT(320), 64);
+	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, nr));
+	KUNIT_ASSERT_EQ(test, take(pool, &nr, runs), 2);
+	KUNIT_EXPECT_EQ(test, runs[0].addr, (unsigned long)AT(60));
+	KUNIT_EXPECT_EQ(test, runs[0].nr, 200);
+	KUNIT_EXPECT_EQ(test, runs[1].addr, (unsigned long)AT(319));
+	KUNIT_EXPECT_EQ(test, runs[1].nr, 1);
+	KUNIT_EXPECT_EQ(test, nr, 2);
+	KUNIT_ASSERT_EQ(test, take(pool, &nr, runs), 1);
+	KUNIT_EXPECT_EQ(test, runs[0].addr, (unsigned long)AT(320));
+	KUNIT_EXPECT_EQ(test, runs[0].nr, 2);
+	KUNIT_EXPECT_EQ(test, nr, 0);
+	expect_available(test, pool, 62);
+}
+
+/* The runs of a word do not fit any more: the next call goes on. */
+static void list_of_many_runs(struct kunit *test)
+{
+	struct p2pdma_pool *pool = pool_full(test, 320);
+	unsigned long nr = 160, left;
+	struct p2pdma_run runs[P2PDMA_RUNS];
+	unsigned int i, n;
+
+	for (i = 0; i < 320; i += 2)
+		KUNIT_ASSERT_TRUE(test, put(pool, AT(i), PAGE_SIZE));
+	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, nr));
+	while (nr) {
+		left = nr;
+		n = take(pool, &nr, runs);
+		KUNIT_ASSERT_GE(test, n, P2PDMA_RUNS / 2);
+		KUNIT_ASSERT_LE(test, n, P2PDMA_RUNS);
+		KUNIT_ASSERT_EQ(test, left - nr, n);
+	}
+	KUNIT_EXPECT_TRUE(test, put(pool, AT(0), PAGES(320)));
+	expect_whole(test, pool, 320);
 }
 
 static void list_of_chunks(struct kunit *test)
@@ -771,14 +805,14 @@ static void pool_close_one(struct kunit *test)
 }
 
 /*
- * After close() and before held(), the counter has the free pages of the
+ * Between close() and held(), the counter still includes the free pages of the
  * closing chunk: an allocation ends without a page, and reserves nothing.
  */
 static void pool_close_before_held(struct kunit *test)
 {
 	struct p2pdma_pool *pool = pool_new(test);
 	struct chunk *chunk = chunk_new(test, pool, AT(0), 8);
-	struct p2pdma_bits bits;
+	struct p2pdma_run runs[P2PDMA_RUNS];
 	unsigned long nr = 4;
 
 	KUNIT_ASSERT_PTR_EQ(test, get(pool, PAGES(8)), AT(0));
@@ -787,7 +821,7 @@ static void pool_close_before_held(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, get(pool, PAGE_SIZE));
 	KUNIT_EXPECT_NULL(test, get(pool, PAGES(2)));
 	KUNIT_ASSERT_TRUE(test, p2pdma_pool_reserve(pool, 4));
-	KUNIT_EXPECT_EQ(test, take(pool, &nr, &bits, 1), 0);
+	KUNIT_EXPECT_EQ(test, take(pool, &nr, runs), 0);
 	expect_available(test, pool, 5);
 
 	KUNIT_EXPECT_EQ(test, p2pdma_pool_held(chunk->chunk), 3);
@@ -801,7 +835,7 @@ static void pool_close_before_held(struct kunit *test)
 #define MODEL_CHUNK	70UL
 #define MODEL_STEPS	20000
 
-/* A run of free pages is in one of the chunks at 0, 70 and 140. */
+/* A run is inside one chunk; the chunks begin at 0, 70 and 140. */
 static bool model_has_run(const bool *held, unsigned long nr)
 {
 	unsigned long i, run = 0;
@@ -1001,13 +1035,13 @@ struct member {
 /**
  * struct crowd - threads that use one pool
  * @pool: the pool
- * @body: what a thread does
+ * @body: body of each thread
  * @steps: number of steps of a thread
- * @stop: the threads end
+ * @stop: tells the threads to end
  * @closed: pages below this number are in closed chunks
  * @seen: completed when a chunk is in use
- * @owner: id of the thread that has a page; or, for double frees, number of
- *	times that the page was allocated less number of frees
+ * @owner: ID of the thread that has a page; or, for double frees, number of
+ *	allocations of the page less number of frees
  * @clashes: number of pages with two owners, a wrong owner or a closed chunk
  * @member: the threads
  */
@@ -1202,7 +1236,7 @@ static void pool_closes_in_a_crowd(struct kunit *test)
 	expect_available(test, crowd->pool, CROWD_CHUNK);
 }
 
-/* All threads free all pages of a word, and allocate a few pages between. */
+/* All threads free all pages of a word, and allocate a few pages in between. */
 static void member_frees_twice(struct member *member)
 {
 	struct crowd *crowd = member->crowd;
@@ -1222,8 +1256,8 @@ static void member_frees_twice(struct member *member)
 
 /*
  * The second free of a page of a used word is refused, unless another thread
- * has allocated the page between: in the end, each page was allocated as often
- * as freed, or once more and is not free.
+ * has allocated the page in between: in the end, each page was allocated as
+ * often as freed, or once more and is not free.
  */
 static void pool_double_frees_in_a_crowd(struct kunit *test)
 {
@@ -1261,7 +1295,7 @@ static void member_frees_last(struct member *member)
 		atomic_inc(&member->crowd->clashes);
 }
 
-/* The last frees of a chunk run beside the close and the removal. */
+/* The last frees of a chunk race with the close and the removal. */
 static void pool_last_frees(struct kunit *test)
 {
 	struct crowd *crowd = crowd_new(test, member_frees_last, 1);
@@ -1396,6 +1430,8 @@ static struct kunit_case p2pdma_pool_cases[] = {
 	KUNIT_CASE_PARAM(pool_aligned, align_gen_params),
 	KUNIT_CASE(list_of_single_pages),
 	KUNIT_CASE(list_prefers_one_run),
+	KUNIT_CASE(list_joins_words),
+	KUNIT_CASE(list_of_many_runs),
 	KUNIT_CASE(list_of_chunks),
 	KUNIT_CASE(pool_free_in_parts),
 	KUNIT_CASE(pool_free_neighbours),

@@ -12,32 +12,27 @@ bool inside_check(struct p2pdma_pool *pool);
 /* As pci_p2pmem_alloc(): the short path first. */
 static inline void *inside_alloc(struct p2pdma_pool *pool, size_t size)
 {
-	unsigned long nr = p2pdma_pool_pages(size), addr;
+	unsigned long nr = p2pdma_pool_pages(size);
 	bool reserved = false;
-	struct p2pdma_bits bits;
-	void *run = NULL;
+	struct p2pdma_run run;
+	void *addr = NULL;
 
 	if (nr == 1)
-		run = p2pdma_pool_alloc_hint(pool, 1, &reserved);
+		addr = p2pdma_pool_alloc_hint(pool, 1, &reserved);
 	else if (nr <= BITS_PER_LONG)
-		run = p2pdma_pool_alloc_hint(pool, nr, &reserved);
-	if (run)
-		return run;
-	if (!reserved || !p2pdma_pool_take(pool, &nr, &bits, 1))
+		addr = p2pdma_pool_alloc_hint(pool, nr, &reserved);
+	if (addr)
+		return addr;
+	if (!reserved || !p2pdma_pool_take(pool, &nr, &run))
 		return p2pdma_pool_alloc(pool, size);
-	p2pdma_next_run(&bits, &addr);
-	return (void *)addr;
+	return (void *)run.addr;
 }
 
 /* As pci_p2pmem_free(): the short path first. */
 static inline bool inside_free(struct p2pdma_pool *pool, void *addr,
 			       size_t size)
 {
-	struct p2pdma_bits bits;
-
-	return (p2pdma_bits_of(rcu_dereference(pool->first), addr, size,
-			       &bits) &&
-		p2pdma_bits_free(bits, p2pdma_pool_pages(size))) ||
+	return p2pdma_pool_free_first(pool, addr, size) ||
 	       p2pdma_pool_free(pool, addr, size);
 }
 

@@ -18,7 +18,6 @@
 
 #define CHUNKS		4
 #define CPUS		4
-#define WORDS		16U
 
 /* No memory is behind the addresses. No two chunks are adjacent. */
 #define FIRST_ADDR	0x100000000UL
@@ -218,23 +217,19 @@ static void do_alloc_aligned(struct model *model)
 /* Take reserved pages. Return the number of pages that are missing. */
 static unsigned int take(struct model *model, unsigned int nr)
 {
-	unsigned long left = nr, addr, run;
-	struct p2pdma_bits bits[WORDS];
-	unsigned int n, i, max;
+	struct p2pdma_run runs[P2PDMA_RUNS];
+	unsigned long left = nr;
+	unsigned int n, i;
 
 	while (nr) {
-		max = 1 + draw(model, WORDS);
-		n = p2pdma_pool_take(model->pool, &left, bits, max);
+		n = p2pdma_pool_take(model->pool, &left, runs);
 		if (!n)
 			break;
-		expect(model, n <= max, "%u of %u words", n, max);
+		expect(model, n <= P2PDMA_RUNS, "%u runs", n);
 		for (i = 0; i < n; i++) {
-			expect(model, bits[i].mask, "word %u is empty", i);
-			while (bits[i].mask) {
-				run = p2pdma_next_run(&bits[i], &addr);
-				got(model, (void *)addr, run, PAGE_SIZE);
-				nr -= run;
-			}
+			expect(model, runs[i].nr, "run %u is empty", i);
+			got(model, (void *)runs[i].addr, runs[i].nr, PAGE_SIZE);
+			nr -= runs[i].nr;
 		}
 		expect(model, nr == left, "%u pages, not %lu", nr, left);
 	}

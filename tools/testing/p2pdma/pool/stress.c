@@ -194,22 +194,19 @@ static bool get_mine(struct worker *worker, unsigned int nr, unsigned int align)
 /* Take some of @nr reserved pages. Return the number. */
 static unsigned long take(struct worker *worker, unsigned long nr)
 {
-	unsigned long left = nr, addr;
-	struct p2pdma_bits bits[8];
+	struct p2pdma_run runs[P2PDMA_RUNS];
+	unsigned long left = nr;
 	struct piece *piece;
 	unsigned int i, n;
 
 	guard(rcu)();
-	n = p2pdma_pool_take(worker->arena->pool, &left, bits,
-			     1 + draw(worker, ARRAY_SIZE(bits)));
+	n = p2pdma_pool_take(worker->arena->pool, &left, runs);
 	for (i = 0; i < n; i++) {
-		while (bits[i].mask) {
-			piece = &worker->mine[worker->nr++];
-			piece->nr = p2pdma_next_run(&bits[i], &addr);
-			piece->addr = (void *)addr;
-			worker->pages += piece->nr;
-			change_owner(worker->arena, piece, 0, worker->id + 1);
-		}
+		piece = &worker->mine[worker->nr++];
+		piece->nr = runs[i].nr;
+		piece->addr = (void *)runs[i].addr;
+		worker->pages += piece->nr;
+		change_owner(worker->arena, piece, 0, worker->id + 1);
 	}
 	return n ? nr - left : 0;
 }
