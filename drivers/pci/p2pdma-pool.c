@@ -167,7 +167,7 @@ p2pdma_scan(struct p2pdma_chunk *chunk, unsigned long *nr,
 	    struct p2pdma_run *run, const struct p2pdma_run *full, bool hints)
 {
 	unsigned long hint = this_cpu_read(*chunk->hint), end = chunk->nr_words;
-	unsigned long w = hint, left = *nr, next = 0, old, mask, addr;
+	unsigned long w = hint, last = 0, left = *nr, next = 0, old, mask, addr;
 
 	while (left && run < full) {
 		if (unlikely(w >= end)) {
@@ -188,10 +188,11 @@ p2pdma_scan(struct p2pdma_chunk *chunk, unsigned long *nr,
 		run = p2pdma_append(run, addr, mask, addr == next);
 		next = run[-1].addr + (run[-1].nr << PAGE_SHIFT);
 		left -= hweight_long(mask);
+		last = w;
 		w += old == mask;
 	}
 	if (left != *nr)
-		this_cpu_write(*chunk->hint, w < chunk->nr_words ? w : 0);
+		this_cpu_write(*chunk->hint, last);
 	*nr = left;
 	return run;
 }
