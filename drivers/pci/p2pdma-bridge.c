@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PCI peer-to-peer DMA: capability and policy of bridges
+ */
+
+/**
+ * DOC: Capability and policy
  *
  * Whether two functions reach each other is a property of the bridge between
  * both. The PCIe Base Specification obliges bridges to route, but not host
@@ -8,16 +12,18 @@
  * p2pdma-hosts.c lists some. On every bridge and host bridge the directory
  * p2pdma/ shows the capability, and takes a policy:
  *
- *	auto	the capability decides
- *	deny	no peer-to-peer transaction may pass
- *	allow	the administrator vouches for a host bridge
+ * =====  ===========================================
+ * auto   the capability decides
+ * deny   no peer-to-peer transaction may pass
+ * allow  the administrator vouches for a host bridge
+ * =====  ===========================================
  *
  * No policy overrides access control, because the hardware redirects or blocks,
  * whatever anybody decides here.
  *
- * This file also counts changes of the world, because most changes pass through
- * here: functions come and go, drivers bind (and change the domain of an
- * IOMMU), policies are written, and rescans follow edits of access control.
+ * p2pdma-bridge.c also counts changes of the world, because most changes pass
+ * through here: functions come and go, drivers bind (and change the domain of
+ * an IOMMU), policies are written, and rescans follow edits of access control.
  */
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
 

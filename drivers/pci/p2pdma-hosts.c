@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PCI peer-to-peer DMA: known hardware, and the words of sysfs
+ */
+
+/**
+ * DOC: Known hardware
  *
  * The PCIe Base Specification leaves to the root complex whether it routes
  * peer-to-peer requests between its ports (r6.0, sec 1.3.1), and nothing in
- * configuration space tells. This file lists the host bridges known to route,
- * by vendor and device ID of the first device on the root bus.
+ * configuration space tells. p2pdma-hosts.c lists the host bridges known to
+ * route, by vendor and device ID of the first device on the root bus.
  *
  * The second table lists functions whose Access Control Services do not look
  * like the specification. Its source is drivers/pci/quirks.c: each group names

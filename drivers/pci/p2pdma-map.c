@@ -1,17 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PCI peer-to-peer DMA: DMA mapping, and the only cache of routes
+ */
+
+/**
+ * DOC: DMA mapping
+ *
+ * dma_map_sg() calls pci_p2pdma_map_segment() for every entry with peer memory:
+ *
+ * 1. The first entry of a region looks the verdict of the client up in the
+ *    cache of the provider. Without an entry, p2pdma_route() decides.
+ * 2. The counter of the verdict goes up, once for each region of a list.
+ * 3. With the verdict "direct", the entry gets the bus address. With
+ *    "host-bridge", the caller maps the entry like system memory. With "none",
+ *    the caller gives up the whole list.
+ *
+ * Unmapping does not look at routes, and a change of the verdict does not undo
+ * a mapping. An entry owns allocated pages, so the provider stays.
  *
  * Deciding a route reads configuration space, which takes microseconds on real
  * hardware, so every provider remembers the verdicts for clients that mapped
- * its memory. An entry belongs to a struct pci_dev, never to a bus address, and
- * is valid
+ * its memory. An entry of the cache belongs to a struct pci_dev, never to a bus
+ * address, and is valid
  *
- *   in a generation
+ * in a generation
  *	A counter goes up when an input of routes changes. Entries of another
  *	generation are dead, so a change costs an increment and need not find
  *	the affected entries.
- *   for a second
+ *
+ * for a second
  *	Resets, resume and setpci change access control without a notification.
  *
  * A verdict from an unreadable port is not remembered at all: the port may

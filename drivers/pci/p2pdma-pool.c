@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * PCI peer-to-peer DMA: the page allocator
+ */
+
+/**
+ * DOC: Pool
  *
  * The pool knows pages and bytes, neither PCI topology nor sysfs. No function
  * takes a lock or disables interrupts.
@@ -11,7 +15,7 @@
  *
  * Reservations: p2pdma_pool.available counts free pages less reserved pages.
  * An allocation first subtracts pages there, then clears bits; a free first
- * sets bits, then adds pages. So at any time
+ * sets bits, then adds pages. So at any time::
  *
  *	set bits >= available + pages reserved and not yet taken
  *

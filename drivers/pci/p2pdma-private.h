@@ -2,56 +2,96 @@
 /*
  * PCI peer-to-peer DMA: private objects, lifetime and locking
  *
- * Files, and the direction of calls (down only, no cycle):
+ * The DOC: blocks are part of Documentation/driver-api/pci/p2pdma-design.rst.
+ */
+
+/**
+ * DOC: Rooms
  *
- *	p2pdma-sysfs.c p2pdma-peers.c p2pdma-configfs.c	files for user space
- *	p2pdma-mem.c p2pdma-find.c p2pdma-map.c		allocate, find, map
- *	p2pdma.c					register, tear down
- *	p2pdma-pool.c p2pdma-bridge.c			pages; capability, policy
- *	p2pdma-route.c					verdicts
+ * Calls go down, without a circle. A file may call every file in a lower row:
  *
- * p2pdma.c knows the sysfs files as attribute groups only.
+ * ====================================  ====================================
+ * p2pdma-{sysfs,peers,configfs}.c       files and words for user space
+ * p2pdma-mem.c, p2pdma-find.c           allocate; measure distances, find
+ * p2pdma.c                              register, publish, tear down
+ * p2pdma-map.c                          DMA mapping, the cache of routes
+ * p2pdma-route.c                        verdicts
+ * p2pdma-bridge.c                       capability and policy of bridges
+ * p2pdma-hosts.c, p2pdma-pool.c         known hardware; pages
+ * ====================================  ====================================
  *
- * Lifetime
+ * Two kinds of symbol go up: the attribute groups of p2pdma-sysfs.c, which
+ * p2pdma.c installs, and the tracepoints of p2pdma_trace.h.
+ */
+
+/**
+ * DOC: Provider and region
  *
  * A function becomes a provider with the first region and stops being a
  * provider with the last. The state hangs off pdev->p2pdma, an RCU pointer that
- * is opaque to all other code. Readers hold rcu_read_lock(); registration and
- * teardown are serialised by p2pdma_mutex.
+ * is opaque to all other code. Readers hold rcu_read_lock(). Registration and
+ * teardown are serialised by p2pdma_mutex, and for one function also by the
+ * device lock.
  *
- * A region is one registered range of a BAR and one dev_pagemap. A page of a
- * region is
+ * A region is one registered range of a BAR and one dev_pagemap. An allocation
+ * pins the region and the provider. The pages of a region that the driver of
+ * the provider owns (see pci_p2pdma_add_owned()) never enter the pool.
+ */
+
+/**
+ * DOC: States of a page
  *
- *	state		page count	bit in the pool	  leaves the state by
- *	free		1		set		  allocation
- *	allocated	1		clear		  pci_p2pmem_free()
- *	mapped		1 and more	clear		  last put_page()
- *	returning	0, then 1	clear		  p2pdma_return_pages()
+ * =========  ==========  ===============  =====================
+ * State      Page count  Bit in the pool  Leaves the state by
+ * =========  ==========  ===============  =====================
+ * free       1           set              allocation
+ * allocated  1           clear            pci_p2pmem_free()
+ * mapped     1 and more  clear            last put_page()
+ * returning  0, then 1   clear            p2pdma_return_pages()
+ * =========  ==========  ===============  =====================
+ *
+ * An allocation for a user mapping goes from "allocated" to "mapped" when the
+ * page is in the page table and the kernel has dropped the first reference.
  *
  * The kernel calls page_free() with the count at 0 and sets the count to 1
  * afterwards (mm/memremap.c). In between, the page must not be allocated, so
  * the page waits in pci_p2pdma.returning.
- *
- * The pages of a region that the driver of the provider owns (see
- * pci_p2pdma_add_owned()) never enter the pool.
+ */
+
+/**
+ * DOC: Teardown
  *
  * Teardown of a region:
  *
- *	1. the pool closes the chunk: no allocation takes a page any more;
- *	2. the file "allocate" goes, so no new user mapping begins;
- *	3. user mappings are zapped, again and again, because a mapping that was
- *	   under construction in step 2 appears late, and the last page returns;
- *	4. the pool and the provider forget the region;
- *	5. devres releases the pagemap, then the region.
+ * 1. the pool closes the chunk: no allocation takes a page any more;
+ * 2. the file "allocate" goes, so no new user mapping begins;
+ * 3. user mappings are zapped, again and again, because a mapping that was
+ *    under construction in step 2 appears late, and the last page returns;
+ * 4. the pool and the provider forget the region;
+ * 5. devres releases the pagemap, then the region.
  *
  * Other regions of the provider stay usable, except that "allocate" stays away
- * until the next registration. An allocation pins the region and the provider.
+ * until the next registration.
+ */
+
+/**
+ * DOC: Lock order
  *
- * Lock order:
+ * From the outermost lock to the innermost lock:
  *
- *	1. p2pdma_mutex; not held during the wait of step 3
- *	2. locks inside kernfs, i_mmap_rwsem
- *	3. p2pdma_cache.lock, pci_p2pdma.return_lock: leaves, interrupts off
+ * 1. the device lock of the provider, around registration and teardown;
+ * 2. p2pdma_mutex, not held during the wait of step 3 of a teardown;
+ * 3. mmap_lock, around mmap(), and i_mmap_rwsem, around zapping;
+ * 4. locks inside kernfs, and references of kernfs to files in use: removing
+ *    the file "allocate" under p2pdma_mutex waits for mmap() calls. So neither
+ *    mmap() nor a file of p2pmem/ may take p2pdma_mutex;
+ * 5. p2pdma_bridge_mutex, in the file "policy" and in the notifier of the PCI
+ *    bus; p2pdma_endpoints_sem, in the file "peers" and in the notifier.
+ *    Neither is taken inside the other, nor inside p2pdma_mutex;
+ * 6. p2pdma_cache.lock and pci_p2pdma.return_lock, with interrupts off. No
+ *    other lock of this subsystem is taken inside.
+ *
+ * The pool has no lock. Routes are decided without a lock, in any context.
  */
 #ifndef _PCI_P2PDMA_PRIVATE_H
 #define _PCI_P2PDMA_PRIVATE_H

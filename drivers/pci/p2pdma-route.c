@@ -5,8 +5,12 @@
  * Pure: reads the hierarchy, keeps nothing, prints nothing, takes no lock,
  * never sleeps. Section numbers are those of the PCIe Base Specification,
  * revision 6.0.
+ */
+
+/**
+ * DOC: Route
  *
- * The paths of provider and client towards the root meet at the shared parent:
+ * The paths of provider and client towards the root meet at the shared parent::
  *
  *	          host bridge
  *	               |
@@ -34,27 +38,38 @@
  * A verdict covers every class of transaction that the client may send, and the
  * worst class counts:
  *
- *   untranslated requests
+ * untranslated requests
  *	Carry the bus address of the memory on a direct route. Through the host
  *	bridge requests carry the same address again, or an IOVA if an IOMMU
  *	translates for the client. An IOVA is in no window of a bridge
  *	(dma-iommu reserves the windows), so nothing on the way up takes the
  *	request for peer-to-peer: neither egress control nor the lack of
  *	Upstream Forwarding can stop it.
- *   requests with an address translated by the client (ATS)
+ *
+ * requests with an address translated by the client (ATS)
  *	Occur on routes through the host bridge only, because a bus address has
  *	no translation. Carry a CPU address, inside a window of the shared
  *	parent. Direct Translated P2P exempts such requests from redirect and
  *	egress control at the divergence; there the CPU address has to mean the
  *	same on the bus. Translation Blocking in any port stops such requests
  *	(sec 6.12.1.1).
- *   completions
+ *
+ * completions
  *	Carry an ID, never an address. Completion Redirect exempts completions
  *	with Relaxed Ordering. A client may read without the attribute at any
  *	time, so the exemption never makes a verdict better.
  *
- * The policy of the administrator comes after access control, because no policy
- * can override access control.
+ * p2pdma_route() refuses for the first of these reasons that applies:
+ *
+ * 1. access control at the divergence blocks, or cannot be read;
+ * 2. a redirected transaction does not reach the host bridge;
+ * 3. the policy of a bridge on the way is "deny";
+ * 4. the host bridge does not route, or has the policy "deny";
+ * 5. the client cannot emit the addresses of the memory, and no IOMMU
+ *    translates.
+ *
+ * Policy comes after access control, because no policy can override access
+ * control.
  */
 #include <linux/bitfield.h>
 #include <linux/pci.h>

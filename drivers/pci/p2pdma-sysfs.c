@@ -3,10 +3,19 @@
  * PCI peer-to-peer DMA: the directory p2pmem/ of a provider, and user mappings
  *
  * Documented in Documentation/ABI/testing/sysfs-bus-pci-p2pdma.
+ */
+
+/**
+ * DOC: User mapping
  *
- * mmap() of the file "allocate" allocates, clears and inserts pages. From then
- * on, page tables and pins own the pages: a page returns to the pool with the
- * last reference, which may be a pin that outlives the mapping.
+ * 1. mmap() of the file "allocate" counts the pages as pages of users. A task
+ *    without CAP_SYS_RESOURCE leaves the reserve alone.
+ * 2. mmap() reserves all pages in the pool, or fails.
+ * 3. mmap() takes the pages, clears every page and inserts the page into the
+ *    page table. From then on, page tables and pins own the page.
+ * 4. munmap(), exit or teardown remove the page from the page table. The page
+ *    returns to the pool with the last reference, which may be a pin that
+ *    outlives the mapping.
  *
  * The mapping leaves the file of sysfs for pci_p2pdma.file. Teardown can then
  * zap a mapping that was under construction when the file of sysfs went, and
