@@ -1,1 +1,0 @@
-../../../../../drivers/pci/p2pmem.c

@@ -1,0 +1,1 @@
+../../../../../drivers/pci/pci-p2pmem.c
