@@ -15,19 +15,18 @@
  * No policy overrides access control, because the hardware redirects or blocks,
  * whatever anybody decides here.
  *
- * This file also counts changes of the world, because most changes pass through
- * here: functions come and go, drivers bind (and change the domain of an
- * IOMMU), policies are written, and rescans follow edits of access control.
+ * p2pdma-inputs.c keeps capabilities, policies and quirks for the route rules.
+ * This file records changes there, and counts changes of the world, because
+ * most changes pass through here: functions come and go, drivers bind (and
+ * change the domain of an IOMMU), policies are written, and rescans follow
+ * edits of access control.
  */
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
 
-#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/capability.h>
 #include <linux/cleanup.h>
 #include <linux/device/bus.h>
-#include <linux/dma-mapping.h>
-#include <linux/iommu-dma.h>
 #include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
 #include <linux/panic.h>
@@ -35,33 +34,13 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
-#include <linux/xarray.h>
 
-#include "pci.h"
 #include "p2pdma-private.h"
 #include "p2pdma-hosts.h"
 #include "p2pdma_trace.h"
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "p2pdma."
-
-/**
- * struct p2pdma_host - a host bridge
- * @capability: capability of the host bridge, the processor aside
- * @identity: vendor and device ID of the function that identifies the host
- *	bridge; 0 without such a function
- * @devfn: devfn of the identifying function
- * @rcu: for freeing
- *
- * Keeps the identity, because the identifying function may go away before the
- * host bridge.
- */
-struct p2pdma_host {
-	enum p2pdma_capability capability;
-	u32 identity;
-	u8 devfn;
-	struct rcu_head rcu;
-};
 
 /**
  * struct p2pdma_denial - a bridge denied through sysfs
@@ -77,194 +56,11 @@ struct p2pdma_denial {
 
 atomic64_t p2pdma_generation = ATOMIC64_INIT(1);
 
-/* Writers only; readers of the arrays hold rcu_read_lock(). */
+/* Serialises changes of policies and denials. */
 static DEFINE_MUTEX(p2pdma_bridge_mutex);
-
-/* struct p2pdma_host by struct pci_host_bridge. */
-static DEFINE_XARRAY(p2pdma_hosts);
-
-/* enum p2pdma_policy, other than auto, by struct device of the bridge. */
-static DEFINE_XARRAY(p2pdma_policies);
-
-/* Value of p2pdma_quirks(), other than 0, by struct pci_dev. */
-static DEFINE_XARRAY(p2pdma_quirky);
 
 /* struct p2pdma_denial; p2pdma_bridge_mutex */
 static LIST_HEAD(p2pdma_denials);
-
-static bool p2pdma_cpu_known __ro_after_init;
-
-#ifdef CONFIG_X86
-#include <asm/processor.h>
-
-static bool __init p2pdma_check_cpu(void)
-{
-	return p2pdma_known_cpu(boot_cpu_data.x86_vendor_id, boot_cpu_data.x86);
-}
-#else
-static bool __init p2pdma_check_cpu(void)
-{
-	return false;
-}
-#endif
-
-/**
- * p2pdma_cpu_routes - does the processor's root complex route between ports?
- *
- * Context: Any.
- * Return: true if the processor alone says that every host bridge routes.
- */
-bool p2pdma_cpu_routes(void)
-{
-	KUNIT_STATIC_STUB_REDIRECT(p2pdma_cpu_routes);
-	return p2pdma_cpu_known;
-}
-
-/**
- * p2pdma_host_capability - known peer routing of a host bridge
- * @host: the host bridge
- *
- * Context: Any.
- * Return: the capability; %P2PDMA_UNLISTED where nothing is known.
- */
-enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
-{
-	const struct p2pdma_host *object;
-
-	if (p2pdma_cpu_routes())
-		return P2PDMA_CPU;
-
-	guard(rcu)();
-	object = xa_load(&p2pdma_hosts, (unsigned long)host);
-	return object ? READ_ONCE(object->capability) : P2PDMA_UNLISTED;
-}
-
-/**
- * p2pdma_host_identity - vendor and device ID that identify a host bridge
- * @host: the host bridge
- *
- * Context: Any.
- * Return: vendor ID in the upper half, device ID in the lower; 0 if nothing
- * identifies @host.
- */
-u32 p2pdma_host_identity(struct pci_host_bridge *host)
-{
-	const struct p2pdma_host *object;
-
-	guard(rcu)();
-	object = xa_load(&p2pdma_hosts, (unsigned long)host);
-	return object ? READ_ONCE(object->identity) : 0;
-}
-
-/**
- * p2pdma_host_first - the function that identifies a host bridge
- * @host: the host bridge
- *
- * Context: Any.
- * Return: the function, with a reference for pci_dev_put() to drop, or NULL if
- * there is no such function, or not any more.
- */
-struct pci_dev *p2pdma_host_first(struct pci_host_bridge *host)
-{
-	const struct p2pdma_host *object;
-	u8 devfn = 0;
-
-	scoped_guard(rcu) {
-		object = xa_load(&p2pdma_hosts, (unsigned long)host);
-		if (!object || !READ_ONCE(object->identity))
-			return NULL;
-		devfn = object->devfn;
-	}
-	return pci_get_domain_bus_and_slot(pci_domain_nr(host->bus),
-					   host->bus->number, devfn);
-}
-
-/**
- * p2pdma_policy - decision of the administrator about a bridge
- * @bridge: device of the bridge or host bridge
- *
- * Context: Any.
- * Return: the policy.
- */
-enum p2pdma_policy p2pdma_policy(struct device *bridge)
-{
-	void *entry;
-
-	if (xa_empty(&p2pdma_policies))
-		return P2PDMA_POLICY_AUTO;
-	entry = xa_load(&p2pdma_policies, (unsigned long)bridge);
-	return entry ? xa_to_value(entry) : P2PDMA_POLICY_AUTO;
-}
-
-/**
- * p2pdma_quirks - access control of a function with a quirk
- * @dev: the function
- *
- * Context: Any.
- * Return: PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_UF as far as they are in effect
- * without a capability, or P2PDMA_ACS_WIDE, or 0 without quirk.
- */
-u16 p2pdma_quirks(struct pci_dev *dev)
-{
-	void *entry;
-
-	if (xa_empty(&p2pdma_quirky))
-		return 0;
-	entry = xa_load(&p2pdma_quirky, (unsigned long)dev);
-	return entry ? xa_to_value(entry) : 0;
-}
-
-/**
- * p2pdma_client_translated - does an IOMMU translate the DMA of a function?
- * @client: the function
- *
- * Context: Any.
- * Return: true if mappings of system memory give the function IOVAs.
- */
-bool p2pdma_client_translated(struct pci_dev *client)
-{
-	KUNIT_STATIC_STUB_REDIRECT(p2pdma_client_translated, client);
-	return use_dma_iommu(&client->dev);
-}
-
-static bool p2pdma_bar_below(struct pci_dev *provider, int bar, u64 limit)
-{
-	struct resource *res = &provider->resource[bar];
-	struct pci_bus_region region;
-
-	if (!(res->flags & IORESOURCE_MEM) || !res->parent)
-		return true;
-	pcibios_resource_to_bus(provider->bus, &region, res);
-	return region.end <= limit;
-}
-
-/**
- * p2pdma_client_reaches - can a client emit the addresses of a provider?
- * @client: function that masters DMA
- * @provider: function whose BARs hold the memory
- *
- * Nobody has set the mask of a function without driver, so such a function
- * counts as able to emit every address.
- *
- * Context: Any.
- * Return: false if a BAR of @provider is above the DMA mask or the bus limit of
- * @client.
- */
-bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
-{
-	struct device *dev = &client->dev;
-	u64 limit;
-	int bar;
-
-	KUNIT_STATIC_STUB_REDIRECT(p2pdma_client_reaches, client, provider);
-	limit = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
-	if (limit == DMA_BIT_MASK(64) || !READ_ONCE(dev->driver))
-		return true;
-	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
-		if (!p2pdma_bar_below(provider, bar, limit))
-			return false;
-	return true;
-}
 
 /**
  * p2pdma_routes_changed - forget all routes
@@ -292,19 +88,14 @@ static bool p2pdma_policy_is_risky(struct device *bridge,
 
 static int p2pdma_set_policy(struct device *bridge, enum p2pdma_policy policy)
 {
-	unsigned long index = (unsigned long)bridge;
 	bool risky;
-	void *old;
+	int ret;
 
 	lockdep_assert_held(&p2pdma_bridge_mutex);
 	risky = p2pdma_policy_is_risky(bridge, policy);
-	if (policy == P2PDMA_POLICY_AUTO)
-		old = xa_erase(&p2pdma_policies, index);
-	else
-		old = xa_store(&p2pdma_policies, index, xa_mk_value(policy),
-			       GFP_KERNEL);
-	if (xa_is_err(old))
-		return xa_err(old);
+	ret = p2pdma_record_policy(bridge, policy);
+	if (ret)
+		return ret;
 	p2pdma_routes_changed();
 	trace_p2pdma_policy(bridge, p2pdma_policy_word(policy));
 
@@ -319,6 +110,7 @@ static struct p2pdma_denial *p2pdma_find_denial(const char *name)
 {
 	struct p2pdma_denial *denial;
 
+	lockdep_assert_held(&p2pdma_bridge_mutex);
 	list_for_each_entry(denial, &p2pdma_denials, node)
 		if (!strcmp(denial->name, name))
 			return denial;
@@ -360,6 +152,7 @@ void p2pdma_forget_denials(void)
 {
 	struct p2pdma_denial *denial, *next;
 
+	might_sleep();
 	guard(mutex)(&p2pdma_bridge_mutex);
 	list_for_each_entry_safe(denial, next, &p2pdma_denials, node)
 		kfree(denial);
@@ -391,13 +184,13 @@ static bool p2pdma_policy_applies(struct device *bridge,
 static ssize_t policy_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
-	enum p2pdma_policy current_policy = p2pdma_policy(dev), policy;
+	enum p2pdma_policy chosen = p2pdma_policy(dev), policy;
 	const char *word;
 	int len = 0;
 
 	for (policy = 0; (word = p2pdma_policy_word(policy)); policy++)
 		if (p2pdma_policy_applies(dev, policy))
-			len += sysfs_emit_at(buf, len, policy == current_policy ?
+			len += sysfs_emit_at(buf, len, policy == chosen ?
 					     "%s[%s]" : "%s%s",
 					     len ? " " : "", word);
 	return len + sysfs_emit_at(buf, len, "\n");
@@ -586,101 +379,24 @@ static void p2pdma_bridge_add_sysfs(struct device *bridge)
 		dev_err(bridge, "no peer-to-peer DMA attributes in sysfs\n");
 }
 
-/* No bus notifies of host bridges: devres calls this when one goes. */
-static void p2pdma_host_release(void *data)
-{
-	struct pci_host_bridge *host = data;
-	struct p2pdma_host *object;
-
-	xa_erase(&p2pdma_policies, (unsigned long)&host->dev);
-	object = xa_erase(&p2pdma_hosts, (unsigned long)host);
-	kfree_rcu(object, rcu);
-}
-
-static struct p2pdma_host *p2pdma_host_new(struct pci_host_bridge *host)
-{
-	struct p2pdma_host *object = kzalloc(sizeof(*object), GFP_KERNEL);
-
-	if (!object)
-		return NULL;
-	if (xa_is_err(xa_store(&p2pdma_hosts, (unsigned long)host, object,
-			       GFP_KERNEL))) {
-		kfree(object);
-		return NULL;
-	}
-	if (devm_add_action_or_reset(&host->dev, p2pdma_host_release, host))
-		return NULL;
-	return object;
-}
-
-static int p2pdma_pcie_type(struct pci_dev *pdev)
-{
-	return pci_is_pcie(pdev) ? pci_pcie_type(pdev) : -1;
-}
-
-static void p2pdma_identify_host(struct p2pdma_host *object,
-				 struct pci_dev *first)
-{
-	if (!p2pdma_identifies_host(first->devfn, p2pdma_pcie_type(first)))
-		return;
-	object->devfn = first->devfn;
-	WRITE_ONCE(object->capability,
-		   p2pdma_known_host(first->vendor, first->device));
-	WRITE_ONCE(object->identity, (u32)first->vendor << 16 | first->device);
-}
-
 /* No notifier reports host bridges: set one up with its first child. */
 static void p2pdma_host_add(struct pci_dev *pdev)
 {
 	struct pci_host_bridge *host = pci_find_host_bridge(pdev->bus);
-	struct p2pdma_host *object;
 
-	if (!pci_is_root_bus(pdev->bus) ||
-	    xa_load(&p2pdma_hosts, (unsigned long)host))
+	if (!pci_is_root_bus(pdev->bus) || p2pdma_host_recorded(host))
 		return;
-	object = p2pdma_host_new(host);
-	if (!object) {
+	if (p2pdma_record_host(host, pdev)) {
 		dev_err(&host->dev, "no memory for peer-to-peer DMA\n");
 		return;
 	}
-	p2pdma_identify_host(object, pdev);
 	p2pdma_bridge_add_sysfs(&host->dev);
 	p2pdma_apply_first_policy(&host->dev);
 }
 
-/*
- * The kernel's quirks may sleep, so ask while the function is added. Registers
- * of the wide layout change later, so every decision reads these anew.
- */
-static u16 p2pdma_ask_quirks(struct pci_dev *pdev)
-{
-	static const u16 controls[] = { PCI_ACS_RR, PCI_ACS_CR, PCI_ACS_UF };
-	const struct p2pdma_quirk *known;
-	unsigned int i;
-	u16 quirks = 0;
-
-	known = p2pdma_known_quirk(pdev->vendor, pdev->device,
-				   p2pdma_pcie_type(pdev));
-	if (known && known->controls == P2PDMA_ACS_WIDE)
-		return P2PDMA_ACS_WIDE;
-	for (i = 0; i < ARRAY_SIZE(controls); i++)
-		if (pci_dev_specific_acs_enabled(pdev, controls[i]) > 0)
-			quirks |= controls[i];
-	return quirks;
-}
-
-static void p2pdma_add_quirks(struct pci_dev *pdev)
-{
-	u16 quirks = p2pdma_ask_quirks(pdev);
-
-	if (quirks && xa_is_err(xa_store(&p2pdma_quirky, (unsigned long)pdev,
-					 xa_mk_value(quirks), GFP_KERNEL)))
-		pci_err(pdev, "no memory for peer-to-peer DMA\n");
-}
-
 static void p2pdma_function_added(struct pci_dev *pdev)
 {
-	p2pdma_add_quirks(pdev);
+	p2pdma_record_quirks(pdev);
 	p2pdma_host_add(pdev);
 	if (pci_is_bridge(pdev)) {
 		p2pdma_bridge_add_sysfs(&pdev->dev);
@@ -692,11 +408,9 @@ static void p2pdma_function_added(struct pci_dev *pdev)
 /* Remove the files first: nobody may store a policy for a device that went. */
 static void p2pdma_function_removed(struct pci_dev *pdev)
 {
-	if (pci_is_bridge(pdev)) {
+	if (pci_is_bridge(pdev))
 		sysfs_remove_group(&pdev->dev.kobj, &p2pdma_bridge_group);
-		xa_erase(&p2pdma_policies, (unsigned long)&pdev->dev);
-	}
-	xa_erase(&p2pdma_quirky, (unsigned long)pdev);
+	p2pdma_forget_function(pdev);
 	p2pdma_routes_changed();
 }
 
@@ -742,7 +456,7 @@ static int __init p2pdma_bridge_init(void)
 {
 	int ret;
 
-	p2pdma_cpu_known = p2pdma_check_cpu();
+	p2pdma_inputs_init();
 	p2pdma_check_list("allow", p2pdma_allow, false);
 	p2pdma_check_list("deny", p2pdma_deny, true);
 

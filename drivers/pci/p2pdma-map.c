@@ -1,149 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: DMA mapping, and the only cache of routes
+ * DMA mapping of PCI peer memory
  *
- * Deciding a route reads configuration space, which takes microseconds on real
- * hardware, so every provider remembers the verdicts for clients that mapped
- * its memory. An entry belongs to a struct pci_dev, never to a bus address, and
- * is valid
- *
- *   in a generation
- *	A counter goes up when an input of routes changes. Entries of another
- *	generation are dead, so a change costs an increment and need not find
- *	the affected entries.
- *   for a second
- *	Resets, resume and setpci change access control without a notification.
- *
- * A verdict from an unreadable port is not remembered at all: the port may
- * answer the next time.
+ * A mapping looks the route up in the cache of the provider. Only after a miss
+ * p2pdma_route() decides, and the cache keeps the verdict.
  */
 #include <linux/dma-map-ops.h>
-#include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/pci.h>
-#include <linux/rculist.h>
-#include <linux/slab.h>
 
 #include "p2pdma-private.h"
 #include "p2pdma_trace.h"
-
-/* Age at which an entry is dead, in jiffies. */
-#define P2PDMA_CACHE_AGE	HZ
-
-/**
- * struct p2pdma_cache_entry - the route to a client
- * @node: in p2pdma_cache.clients
- * @rcu: for freeing
- * @client: the client
- * @decided: jiffies when the decision began; written after @type
- * @type: the verdict
- */
-struct p2pdma_cache_entry {
-	struct hlist_node node;
-	struct rcu_head rcu;
-	struct pci_dev *client;
-	unsigned long decided;
-	enum pci_p2pdma_map_type type;
-};
-
-/**
- * p2pdma_cache_init - prepare an empty cache
- * @cache: the cache
- *
- * Context: Any.
- */
-void p2pdma_cache_init(struct p2pdma_cache *cache)
-{
-	spin_lock_init(&cache->lock);
-	hash_init(cache->clients);
-	cache->generation = 0;
-}
-
-static void p2pdma_cache_drop(struct p2pdma_cache *cache)
-{
-	struct p2pdma_cache_entry *entry;
-	struct hlist_node *next;
-	int bucket;
-
-	hash_for_each_safe(cache->clients, bucket, next, entry, node) {
-		hash_del_rcu(&entry->node);
-		kfree_rcu(entry, rcu);
-	}
-}
-
-/**
- * p2pdma_cache_flush - empty a cache
- * @cache: the cache
- *
- * Context: Any.
- */
-void p2pdma_cache_flush(struct p2pdma_cache *cache)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&cache->lock, flags);
-	p2pdma_cache_drop(cache);
-	spin_unlock_irqrestore(&cache->lock, flags);
-}
-
-static __always_inline struct p2pdma_cache_entry *
-p2pdma_cache_find(struct p2pdma_cache *cache, struct pci_dev *client)
-{
-	struct p2pdma_cache_entry *entry;
-
-	hash_for_each_possible_rcu(cache->clients, entry, node,
-				   (unsigned long)client)
-		if (entry->client == client)
-			return entry;
-	return NULL;
-}
-
-/* Of two decisions the later stays. Returns false without an entry. */
-static bool p2pdma_cache_renew(struct p2pdma_cache *cache,
-			       const struct p2pdma_cache_entry *from)
-{
-	struct p2pdma_cache_entry *entry;
-
-	lockdep_assert_held(&cache->lock);
-	entry = p2pdma_cache_find(cache, from->client);
-	if (entry && time_after(from->decided, entry->decided)) {
-		WRITE_ONCE(entry->type, from->type);
-		/* Pairs with p2pdma_cache_look_up(): no old type, new age. */
-		smp_store_release(&entry->decided, from->decided);
-	}
-	return entry;
-}
-
-/*
- * Without memory for an entry the next mapping decides again. The verdict of
- * @from was decided in @generation, and is dead if the generation has changed.
- */
-static void p2pdma_cache_store(struct p2pdma_cache *cache,
-			       const struct p2pdma_cache_entry *from,
-			       u64 generation)
-{
-	struct p2pdma_cache_entry *entry;
-	unsigned long flags;
-
-	entry = kmemdup(from, sizeof(*from), GFP_ATOMIC | __GFP_NOWARN);
-	if (!entry)
-		return;
-
-	spin_lock_irqsave(&cache->lock, flags);
-	if (cache->generation < generation) {
-		p2pdma_cache_drop(cache);
-		/* Pairs with p2pdma_cache_look_up(): no old entry, new number. */
-		smp_store_release(&cache->generation, generation);
-	}
-	if (cache->generation == generation &&
-	    !p2pdma_cache_renew(cache, from)) {
-		hash_add_rcu(cache->clients, &entry->node,
-			     (unsigned long)from->client);
-		entry = NULL;
-	}
-	spin_unlock_irqrestore(&cache->lock, flags);
-	kfree(entry);
-}
 
 /**
  * p2pdma_client_function - find the function that masters DMA for a device
@@ -160,28 +27,6 @@ struct pci_dev *p2pdma_client_function(struct device *client)
 	return NULL;
 }
 
-/* Returns the remembered verdict, or %PCI_P2PDMA_MAP_UNKNOWN. */
-static __always_inline enum pci_p2pdma_map_type
-p2pdma_cache_look_up(struct p2pdma_cache *cache, struct pci_dev *client,
-		     u64 generation)
-{
-	struct p2pdma_cache_entry *entry;
-	unsigned long decided;
-
-	/* Pairs with the release in p2pdma_cache_store(). */
-	if (smp_load_acquire(&cache->generation) != generation)
-		return PCI_P2PDMA_MAP_UNKNOWN;
-	guard(rcu)();
-	entry = p2pdma_cache_find(cache, client);
-	if (!entry)
-		return PCI_P2PDMA_MAP_UNKNOWN;
-	/* Pairs with the release in p2pdma_cache_renew(). */
-	decided = smp_load_acquire(&entry->decided);
-	if (jiffies - decided > P2PDMA_CACHE_AGE)
-		return PCI_P2PDMA_MAP_UNKNOWN;
-	return READ_ONCE(entry->type);
-}
-
 static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
 						struct pci_dev *client)
 {
@@ -194,7 +39,8 @@ static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
 
 	if (!client)
 		return PCI_P2PDMA_MAP_NOT_SUPPORTED;
-	decision.type = p2pdma_cache_look_up(&p2pdma->cache, client, generation);
+	decision.type = p2pdma_cache_look_up(&p2pdma->cache, client,
+					     generation);
 	if (decision.type != PCI_P2PDMA_MAP_UNKNOWN)
 		return decision.type;
 

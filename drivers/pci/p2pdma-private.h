@@ -2,13 +2,21 @@
 /*
  * PCI peer-to-peer DMA: private objects, lifetime and locking
  *
- * Files, and the direction of calls (down only, no cycle):
+ * Rooms. Calls go down only; make check fails otherwise:
  *
- *	p2pdma-sysfs.c p2pdma-peers.c p2pdma-configfs.c	files for user space
- *	p2pdma-mem.c p2pdma-find.c p2pdma-map.c		allocate, find, map
- *	p2pdma.c					register, tear down
- *	p2pdma-pool.c p2pdma-bridge.c			pages; capability, policy
- *	p2pdma-route.c					verdicts
+ *	pci-p2pmem.c			driver that makes a provider of any BAR
+ *	p2pdma-sysfs.c			files for user space: of a provider,
+ *	p2pdma-peers.c			of any function,
+ *	p2pdma-configfs.c		and of users such as nvmet
+ *	p2pdma-mem.c			allocation
+ *	p2pdma-find.c			distance, choice of a provider
+ *	p2pdma-map.c			DMA mapping
+ *	p2pdma.c			registration, teardown
+ *	p2pdma-bridge.c			capability and policy of bridges
+ *	p2pdma-pool.c p2pdma-cache.c	pages; known routes
+ *	p2pdma-trace.c			tracepoints
+ *	p2pdma-route.c			verdicts
+ *	p2pdma-inputs.c p2pdma-hosts.c	facts; known hardware
  *
  * p2pdma.c knows the sysfs files as attribute groups only.
  *
@@ -58,7 +66,6 @@
 
 #include <linux/completion.h>
 #include <linux/dma-map-ops.h>
-#include <linux/hashtable.h>
 #include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/pci.h>
@@ -67,37 +74,32 @@
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
+#include "p2pdma-cache.h"
 #include "p2pdma-pool.h"
 #include "p2pdma-route.h"
+
+/* p2pdma-inputs.c: facts for the route rules; p2pdma-route.h has the others */
+
+u32 p2pdma_host_identity(struct pci_host_bridge *host);
+struct pci_dev *p2pdma_host_first(struct pci_host_bridge *host);
+bool p2pdma_cpu_routes(void);
+
+void p2pdma_inputs_init(void);
+int p2pdma_record_policy(struct device *bridge, enum p2pdma_policy policy);
+bool p2pdma_host_recorded(struct pci_host_bridge *host);
+int p2pdma_record_host(struct pci_host_bridge *host, struct pci_dev *first);
+void p2pdma_record_quirks(struct pci_dev *pdev);
+void p2pdma_forget_function(struct pci_dev *pdev);
 
 /* p2pdma-bridge.c: capability and policy of bridges */
 
 /* Goes up with every change of something that routes depend on. */
 extern atomic64_t p2pdma_generation;
 
-u32 p2pdma_host_identity(struct pci_host_bridge *host);
-struct pci_dev *p2pdma_host_first(struct pci_host_bridge *host);
-bool p2pdma_cpu_routes(void);
 void p2pdma_routes_changed(void);
 
-/* p2pdma-map.c: mapping and the cache of routes */
+/* p2pdma-map.c: mapping */
 
-#define P2PDMA_CACHE_BITS	5
-
-/**
- * struct p2pdma_cache - routes from one provider to clients
- * @generation: state of the world in which the entries were decided
- * @lock: serialises changes; lookups hold rcu_read_lock()
- * @clients: struct p2pdma_cache_entry by client
- */
-struct p2pdma_cache {
-	u64 generation;
-	spinlock_t lock; /* changes of the other two */
-	DECLARE_HASHTABLE(clients, P2PDMA_CACHE_BITS);
-};
-
-void p2pdma_cache_init(struct p2pdma_cache *cache);
-void p2pdma_cache_flush(struct p2pdma_cache *cache);
 struct pci_dev *p2pdma_client_function(struct device *client);
 
 /* p2pdma.c: registration and teardown */

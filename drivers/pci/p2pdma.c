@@ -19,8 +19,6 @@
 #include <linux/slab.h>
 
 #include "p2pdma-private.h"
-
-#define CREATE_TRACE_POINTS
 #include "p2pdma_trace.h"
 
 /* The log says how many pages a teardown waits for, again after this time. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A world for p2pdma-route.c: structures and configuration space made from a
- * table, and the functions of p2pdma-bridge.c.
+ * table, and the functions of p2pdma-inputs.c.
  */
 
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static int world_type(const struct pci_dev *dev)
 	return pci_is_pcie(dev) ? pci_pcie_type(dev) : -1;
 }
 
-/* In the kernel, p2pdma-bridge.c has these functions. */
+/* In the kernel, p2pdma-inputs.c has these functions. */
 
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host)
 {
