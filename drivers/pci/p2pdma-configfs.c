@@ -10,6 +10,7 @@
  */
 #define pr_fmt(fmt) "pci-p2pdma: " fmt
 
+#include <linux/kernel.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/string.h>
 
@@ -82,6 +83,7 @@ int pci_p2pdma_enable_store(const char *text, struct pci_dev **provider,
 	bool on, off;
 	int ret;
 
+	might_sleep();
 	if (text[len] && text[len + 1])
 		return p2pdma_no_such_device(text);
 

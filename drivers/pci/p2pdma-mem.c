@@ -7,6 +7,7 @@
  * further protection.
  */
 #include <linux/cleanup.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/scatterlist.h>
@@ -512,6 +513,7 @@ struct scatterlist *pci_p2pmem_alloc_sgl(struct pci_dev *provider,
 	bool reserved = false;
 	void *addr = NULL;
 
+	lockdep_assert_preemption_enabled();
 	scoped_guard(rcu) {
 		p2pdma = rcu_dereference(provider->p2pdma);
 		if (likely(p2pdma && nr <= BITS_PER_LONG &&
@@ -541,6 +543,7 @@ struct scatterlist *pci_p2pmem_alloc_sgl_contig(struct pci_dev *provider,
 	void *addr = pci_p2pmem_alloc(provider, length);
 	unsigned int nents;
 
+	lockdep_assert_preemption_enabled();
 	return addr ? p2pmem_sgl_single(provider, addr, &nents, length) : NULL;
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_alloc_sgl_contig);

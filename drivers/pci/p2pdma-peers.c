@@ -20,6 +20,7 @@
 #include <linux/cleanup.h>
 #include <linux/device/bus.h>
 #include <linux/kernfs.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/rwsem.h>
@@ -269,6 +270,7 @@ static int p2pdma_add_line(struct p2pdma_table *table, struct pci_dev *provider,
 	struct p2pdma_line *line = &table->line;
 	struct seq_buf out;
 
+	lockdep_assert_held(&p2pdma_endpoints_sem);
 	line->visitor.visit = p2pdma_collect_port;
 	line->nr_ports = 0;
 	p2pdma_route(provider, client, &line->route, &line->visitor);

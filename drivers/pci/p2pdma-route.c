@@ -116,7 +116,7 @@ static void p2pdma_climb(struct pci_dev **pos, struct pci_dev **below,
 	(*hops)++;
 }
 
-/* Climbs from two functions of equal depth to the bridge above both, or NULL. */
+/* Climbs from two functions of equal depth to the bridge above both. */
 static void p2pdma_climb_both(struct pci_dev **provider,
 			      struct pci_dev **client,
 			      struct p2pdma_meeting *meeting)
@@ -531,14 +531,14 @@ static void p2pdma_check_climb(struct pci_dev *client,
 					visitor);
 }
 
-/* Bridges from @bridge up to @until, @until not included. */
+/* Bridges from @bridge up to @end, @end not included. */
 static bool p2pdma_policy_passes(struct pci_dev *bridge,
-				 const struct pci_dev *until,
+				 const struct pci_dev *end,
 				 struct p2pdma_port_visitor *visitor)
 {
 	bool passes = true;
 
-	for (; bridge && bridge != until; bridge = pci_upstream_bridge(bridge)) {
+	for (; bridge && bridge != end; bridge = pci_upstream_bridge(bridge)) {
 		if (p2pdma_policy(&bridge->dev) != P2PDMA_POLICY_DENY)
 			continue;
 		passes = false;

@@ -72,6 +72,7 @@ static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
 {
 	void *addr = page_address(page);
 
+	lockdep_assert_held(&p2pdma->return_lock);
 	if (page_ref_count(page) != 1)
 		return false;
 	set_page_private(page, 0);
@@ -124,6 +125,7 @@ static void p2pdma_return_owned(struct pci_p2pdma *p2pdma)
 	struct p2pdma_region *region;
 	struct page *page;
 
+	might_sleep();
 	pos = llist_del_all(&p2pdma->owned_returning);
 	llist_for_each_safe(pos, next, pos) {
 		page = p2pdma_returning_page(pos);
@@ -165,7 +167,7 @@ static void p2pdma_return_work(struct work_struct *work)
  */
 size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 {
-	/* A page on the way from the list into the pool must not count twice. */
+	/* Count a page on the way from the list into the pool only once. */
 	guard(raw_spinlock_irqsave)(&p2pdma->return_lock);
 	return p2pdma_pool_available(p2pdma->pool) +
 	       (atomic_long_read(&p2pdma->nr_returning) << PAGE_SHIFT);
@@ -243,6 +245,7 @@ static struct pci_p2pdma *p2pdma_provider(struct pci_dev *pdev)
 VISIBLE_IF_KUNIT int p2pdma_sysfs_add(struct pci_p2pdma *p2pdma)
 {
 	KUNIT_STATIC_STUB_REDIRECT(p2pdma_sysfs_add, p2pdma);
+	lockdep_assert_held(&p2pdma_mutex);
 	return sysfs_create_group(&p2pdma->pdev->dev.kobj, &p2pmem_group);
 }
 
@@ -356,9 +359,9 @@ static void p2pdma_region_release(void *data)
 	bool last;
 
 	if (region->chunk) {
+		guard(mutex)(&p2pdma_mutex);
 		p2pdma_pool_close(region->chunk);
-		scoped_guard(mutex, &p2pdma_mutex)
-			p2pdma_sysfs_remove_allocate(p2pdma);
+		p2pdma_sysfs_remove_allocate(p2pdma);
 	}
 	p2pdma_wait_idle(region);
 
@@ -417,6 +420,7 @@ static int p2pdma_region_start(struct p2pdma_region *region, bool first)
 	struct pci_p2pdma *p2pdma = region->p2pdma;
 	int ret;
 
+	lockdep_assert_held(&p2pdma_mutex);
 	ret = p2pdma_region_map(region);
 	if (ret)
 		return ret;
@@ -464,6 +468,7 @@ static bool p2pdma_range_taken(struct pci_p2pdma *p2pdma,
 	struct dev_pagemap *other;
 	unsigned int i;
 
+	lockdep_assert_held(&p2pdma_mutex);
 	if (p2pdma)
 		list_for_each_entry(region, &p2pdma->regions, node)
 			if (p2pdma_overlap(&region->pgmap.range, range))
@@ -665,7 +670,7 @@ static int p2pdma_register(struct pci_dev *pdev, int bar, size_t size,
  * when the driver is unbound, after all memory is free again. Until
  * pci_p2pmem_publish(), only the provider itself and user space use the memory.
  *
- * Context: May sleep. The caller holds the device lock, as in probe.
+ * Context: May sleep. The driver stays bound to @pdev, as in probe.
  * Return: 0; -EINVAL for a BAR or a range that cannot be peer memory; -EBUSY if
  * part of the range has been registered already; -ENOMEM. On error, nothing is
  * registered, and earlier registrations are as before.
@@ -673,6 +678,7 @@ static int p2pdma_register(struct pci_dev *pdev, int bar, size_t size,
 int pci_p2pdma_add_resource(struct pci_dev *pdev, int bar, size_t size,
 			    u64 offset)
 {
+	might_sleep();
 	return p2pdma_register(pdev, bar, size, offset, NULL);
 }
 EXPORT_SYMBOL_GPL(pci_p2pdma_add_resource);
@@ -696,13 +702,14 @@ EXPORT_SYMBOL_GPL(pci_p2pdma_add_resource);
  * registration. Unbinding waits until every page has a count of 1 and no
  * mapping.
  *
- * Context: May sleep. The caller holds the device lock, as in probe.
+ * Context: May sleep. The driver stays bound to @pdev, as in probe.
  * @page_free is called from a work item and may sleep.
  * Return: as pci_p2pdma_add_resource(); also -EINVAL without @page_free.
  */
 int pci_p2pdma_add_owned(struct pci_dev *pdev, int bar, size_t size, u64 offset,
 			 void (*page_free)(struct page *page))
 {
+	might_sleep();
 	if (!page_free)
 		return -EINVAL;
 	return p2pdma_register(pdev, bar, size, offset, page_free);
