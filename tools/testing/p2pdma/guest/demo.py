@@ -168,7 +168,7 @@ def _introduce_network(story, rnic):
     story.line(f"""\
    With NVMe over Fabrics a computer uses a drive of another one, the target, as if it were its
    own. An RDMA network adapter moves the data, and the target needs buffers: the drive fills
-   them, the adapter empties them, or the other way round. These buffers are now to stand in
+   them, the adapter empties them, or the other way round. This time, the buffers are in
    the provider, so that nothing passes the target's system RAM.
 
    No emulator has such an adapter. A test module makes one of a further drive, {rnic}

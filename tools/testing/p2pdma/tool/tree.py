@@ -22,7 +22,7 @@ def unpack(source, folder):
             target.write_text(json.loads(contents), encoding="utf-8")
         elif kind == "HEX":
             data = bytes.fromhex(contents.rstrip("*"))
-            # A star stands for zeros up to the end of extended configuration space.
+            # A star means zeros up to the end of extended configuration space.
             target.write_bytes(data.ljust(4096, b"\0") if contents.endswith("*") else data)
         else:
             raise ValueError(f"{source}: {kind}")
