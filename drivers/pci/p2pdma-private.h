@@ -2,7 +2,7 @@
 /*
  * PCI peer-to-peer DMA: private objects, lifetime and locking
  *
- * Rooms. Calls go down only; make check fails otherwise:
+ * Rooms. Calls go down only, as tools/testing/p2pdma/check measures:
  *
  *	pci-p2pmem.c			driver that makes a provider of any BAR
  *	p2pdma-sysfs.c			files for user space: of a provider,
@@ -59,7 +59,8 @@
  *
  *	1. p2pdma_mutex; not held during the wait of step 3
  *	2. locks inside kernfs, i_mmap_rwsem
- *	3. p2pdma_cache.lock, pci_p2pdma.return_lock: leaves, interrupts off
+ *	3. p2pdma_bridge_mutex (policies), p2pdma_endpoints_sem (peers)
+ *	4. p2pdma_cache.lock, pci_p2pdma.return_lock: leaves, interrupts off
  */
 #ifndef _PCI_P2PDMA_PRIVATE_H
 #define _PCI_P2PDMA_PRIVATE_H
