@@ -63,6 +63,8 @@ p2pdma_cache_find(struct p2pdma_cache *cache, struct pci_dev *client)
 {
 	struct p2pdma_cache_entry *entry;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held() &&
+			 !lockdep_is_held(&cache->lock), "an entry may go");
 	hash_for_each_possible_rcu(cache->clients, entry, node,
 				   (unsigned long)client,
 				   lockdep_is_held(&cache->lock))

@@ -378,7 +378,7 @@ void p2pdma_record_quirks(struct pci_dev *pdev)
  * p2pdma_forget_function - forget policy and quirks of a function
  * @pdev: the function
  *
- * Context: Any.
+ * Context: Process context.
  */
 void p2pdma_forget_function(struct pci_dev *pdev)
 {

@@ -18,7 +18,7 @@
 
 /**
  * p2pdma_reserve - reserve pages of a provider
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  * @nr: number of pages
  *
  * Pages on their way back from user mappings are free: collect them before an
@@ -57,7 +57,7 @@ static __always_inline unsigned int p2pmem_take(struct pci_p2pdma *p2pdma,
 
 /**
  * p2pdma_take - take reserved pages of a provider
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  * @nr: number of pages, all of them reserved by the caller; the number of pages
  *	taken is subtracted
  * @runs: filled in, room for %P2PDMA_RUNS
@@ -75,7 +75,7 @@ unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
 
 /**
  * p2pdma_free_runs - free pages from p2pdma_take()
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  * @runs: the pages
  * @n: number of entries in @runs
  *
@@ -91,7 +91,7 @@ void p2pdma_free_runs(struct pci_p2pdma *p2pdma, const struct p2pdma_run *runs,
 
 /**
  * p2pdma_alloc_failed - count an allocation that failed
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  * @size: number of bytes that were asked for
  *
  * Context: Any.

@@ -337,6 +337,7 @@ void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 	struct p2pdma_chunk *chunk;
 	void *addr = NULL;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a chunk may go");
 	align = max(align >> PAGE_SHIFT, 1UL);
 	if (!p2pdma_pool_has(pool, size))
 		return NULL;
@@ -356,6 +357,7 @@ bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
 {
 	unsigned long done, nr, mask;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a chunk may go");
 	/* Refuse before anything has changed. */
 	for (done = first; done < end; done += nr) {
 		nr = p2pdma_part(done, end, &mask);
@@ -375,6 +377,7 @@ bool p2pdma_pool_free(struct p2pdma_pool *pool, void *addr, size_t size)
 	unsigned long nr = p2pdma_pool_pages(size), first;
 	struct p2pdma_chunk *chunk;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a chunk may go");
 	list_for_each_entry_rcu(chunk, &pool->chunks, node) {
 		first = p2pdma_chunk_page(chunk, addr);
 		if (first < chunk->nr_pages)

@@ -157,8 +157,8 @@ struct p2pdma_counters {
 };
 
 /**
- * struct pci_p2pdma - a provider
- * @pdev: the function
+ * struct pci_p2pdma - state of a provider
+ * @pdev: the provider
  * @pool: pages of all regions that the driver does not own
  * @cache: routes to the provider's memory
  * @counters: counters of each CPU
@@ -202,7 +202,7 @@ struct pci_p2pdma {
 /**
  * struct p2pdma_region - one registered range of a BAR
  * @pgmap: the pages
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  * @bar: index of the BAR
  * @bus_offset: bus address minus CPU address
  * @chunk: the pages in the pool; NULL if the driver owns the pages

@@ -44,7 +44,7 @@
  */
 #define P2PMEM_ALLOCATE_SIZE	SZ_1T
 
-static struct pci_p2pdma *p2pmem_provider(struct device *dev)
+static struct pci_p2pdma *p2pdma_of(struct device *dev)
 {
 	return rcu_dereference(to_pci_dev(dev)->p2pdma);
 }
@@ -55,7 +55,7 @@ static ssize_t size_show(struct device *dev, struct device_attribute *attr,
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	return sysfs_emit(buf, "%zu\n", p2pdma ? p2pdma_size(p2pdma) : 0);
 }
 static DEVICE_ATTR_RO(size);
@@ -66,7 +66,7 @@ static ssize_t available_show(struct device *dev, struct device_attribute *attr,
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	return sysfs_emit(buf, "%zu\n", p2pdma ? p2pdma_available(p2pdma) : 0);
 }
 static DEVICE_ATTR_RO(available);
@@ -78,7 +78,7 @@ static ssize_t allocated_peak_show(struct device *dev,
 	size_t peak;
 
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	peak = p2pdma ? p2pdma_pool_peak(p2pdma->pool) : 0;
 	return sysfs_emit(buf, "%zu\n", peak);
 }
@@ -97,7 +97,7 @@ static ssize_t reserve_show(struct device *dev, struct device_attribute *attr,
 	struct pci_p2pdma *p2pdma;
 
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	return sysfs_emit(buf, "%zu\n",
 			  p2pdma ? READ_ONCE(p2pdma->reserve) : 0);
 }
@@ -116,7 +116,7 @@ static ssize_t reserve_store(struct device *dev, struct device_attribute *attr,
 	if (ret)
 		return ret;
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	if (!p2pdma)
 		return -ENODEV;
 	if (bytes > p2pdma_pool_size(p2pdma->pool))
@@ -128,8 +128,8 @@ static ssize_t reserve_store(struct device *dev, struct device_attribute *attr,
 static DEVICE_ATTR_RW(reserve);
 
 /* @attr.var is the offset of the counter in struct p2pdma_counters. */
-static ssize_t p2pmem_counter_show(struct device *dev,
-				   struct device_attribute *attr, char *buf)
+static ssize_t counter_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
 {
 	struct dev_ext_attribute *ext;
 	struct pci_p2pdma *p2pdma;
@@ -138,7 +138,7 @@ static ssize_t p2pmem_counter_show(struct device *dev,
 
 	ext = container_of(attr, struct dev_ext_attribute, attr);
 	guard(rcu)();
-	p2pdma = p2pmem_provider(dev);
+	p2pdma = p2pdma_of(dev);
 	if (p2pdma)
 		for_each_possible_cpu(cpu)
 			sum += *(u64 *)((void *)per_cpu_ptr(p2pdma->counters,
@@ -147,23 +147,23 @@ static ssize_t p2pmem_counter_show(struct device *dev,
 	return sysfs_emit(buf, "%llu\n", sum);
 }
 
-static struct dev_ext_attribute p2pmem_alloc_failed = {
-	.attr = __ATTR(alloc_failed, 0444, p2pmem_counter_show, NULL),
+static struct dev_ext_attribute counter_alloc_failed = {
+	.attr = __ATTR(alloc_failed, 0444, counter_show, NULL),
 	.var = (void *)offsetof(struct p2pdma_counters, alloc_failed),
 };
 
-static struct dev_ext_attribute p2pmem_mapped_bus = {
-	.attr = __ATTR(mapped_bus, 0444, p2pmem_counter_show, NULL),
+static struct dev_ext_attribute counter_mapped_bus = {
+	.attr = __ATTR(mapped_bus, 0444, counter_show, NULL),
 	.var = (void *)offsetof(struct p2pdma_counters, mapped_bus),
 };
 
-static struct dev_ext_attribute p2pmem_mapped_host = {
-	.attr = __ATTR(mapped_host, 0444, p2pmem_counter_show, NULL),
+static struct dev_ext_attribute counter_mapped_host = {
+	.attr = __ATTR(mapped_host, 0444, counter_show, NULL),
 	.var = (void *)offsetof(struct p2pdma_counters, mapped_host),
 };
 
-static struct dev_ext_attribute p2pmem_map_refused = {
-	.attr = __ATTR(map_refused, 0444, p2pmem_counter_show, NULL),
+static struct dev_ext_attribute counter_map_refused = {
+	.attr = __ATTR(map_refused, 0444, counter_show, NULL),
 	.var = (void *)offsetof(struct p2pdma_counters, map_refused),
 };
 
@@ -171,7 +171,7 @@ static struct dev_ext_attribute p2pmem_map_refused = {
 #include <asm/cpufeature.h>
 
 /* Stores of 64 bytes, where the CPU has such stores. */
-static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
+static bool allocate_clear_wide(void __iomem *addr, const void *zero)
 {
 	size_t done;
 
@@ -182,7 +182,7 @@ static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
 	return true;
 }
 #else
-static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
+static bool allocate_clear_wide(void __iomem *addr, const void *zero)
 {
 	return false;
 }
@@ -193,12 +193,12 @@ static bool p2pmem_clear_wide(void __iomem *addr, const void *zero)
  * is uncached, so every store is a transaction of its own, and memset() stores
  * single bytes on some CPUs.
  */
-static void p2pmem_clear_page(void *page)
+static void allocate_clear_page(void *page)
 {
 	void __iomem *addr = (void __iomem __force *)page;
 	u64 __iomem *pos = addr, *end = addr + PAGE_SIZE;
 
-	if (p2pmem_clear_wide(addr, page_address(ZERO_PAGE(0))))
+	if (allocate_clear_wide(addr, page_address(ZERO_PAGE(0))))
 		return;
 	for (; pos < end; pos += 4) {
 		__raw_writeq(0, pos);
@@ -209,7 +209,7 @@ static void p2pmem_clear_page(void *page)
 }
 
 /* No posted zero may arrive after the write of another device. */
-static void p2pmem_flush_clears(const void *page)
+static void allocate_flush_clears(const void *page)
 {
 	/* Zeros first, then the read that flushes all zeros. */
 	wmb();
@@ -220,9 +220,9 @@ static void p2pmem_flush_clears(const void *page)
  * Clear pages and put the pages into a mapping, whose property they become.
  * Return the number of pages; less than @nr on error.
  */
-static unsigned long p2pmem_insert(struct vm_area_struct *vma,
-				   unsigned long start, void *addr,
-				   unsigned long nr)
+static unsigned long allocate_insert(struct vm_area_struct *vma,
+				     unsigned long start, void *addr,
+				     unsigned long nr)
 {
 	unsigned long i;
 	struct page *page;
@@ -234,20 +234,20 @@ static unsigned long p2pmem_insert(struct vm_area_struct *vma,
 			cond_resched();
 		}
 		page = virt_to_page(addr);
-		p2pmem_clear_page(addr);
+		allocate_clear_page(addr);
 		if (vm_insert_page(vma, start + (i << PAGE_SHIFT), page))
 			break;
 		/* From here on, the count is that of page tables and pins. */
 		put_page(page);
 	}
 	if (i)
-		p2pmem_flush_clears(addr - PAGE_SIZE);
+		allocate_flush_clears(addr - PAGE_SIZE);
 	return i;
 }
 
 /* Fill a mapping with reserved pages. Return the number of pages. */
-static unsigned long p2pmem_fill(struct pci_p2pdma *p2pdma,
-				 struct vm_area_struct *vma)
+static unsigned long allocate_fill(struct pci_p2pdma *p2pdma,
+				   struct vm_area_struct *vma)
 {
 	unsigned long start = vma->vm_start, nr = vma_pages(vma), done;
 	struct p2pdma_run runs[P2PDMA_RUNS] __uninitialized, *run;
@@ -258,8 +258,8 @@ static unsigned long p2pmem_fill(struct pci_p2pdma *p2pdma,
 		if (!n)
 			break;
 		for (run = runs; run < runs + n; run++) {
-			done = p2pmem_insert(vma, start, (void *)run->addr,
-					     run->nr);
+			done = allocate_insert(vma, start, (void *)run->addr,
+					       run->nr);
 			start += done << PAGE_SHIFT;
 			if (done < run->nr)
 				goto failed;
@@ -276,7 +276,7 @@ failed:
 }
 
 /* User mappings leave the reserve alone, unless the task is privileged. */
-static bool p2pmem_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
+static bool allocate_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
 {
 	unsigned long pages = atomic_long_add_return(nr, &p2pdma->user_pages);
 	size_t size = p2pdma_pool_size(p2pdma->pool);
@@ -289,21 +289,21 @@ static bool p2pmem_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
 	return false;
 }
 
-static int p2pmem_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
+static int allocate_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 {
 	unsigned long nr = vma_pages(vma), done = 0;
 
-	if (!p2pmem_charge(p2pdma, nr))
+	if (!allocate_charge(p2pdma, nr))
 		return -ENOMEM;
 	if (p2pdma_reserve(p2pdma, nr))
-		done = p2pmem_fill(p2pdma, vma);
+		done = allocate_fill(p2pdma, vma);
 	atomic_long_sub(nr - done, &p2pdma->user_pages);
 	if (done == nr)
 		return 0;
 	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
 }
 
-static int p2pmem_check_vma(struct pci_dev *pdev, struct vm_area_struct *vma)
+static int allocate_check_vma(struct pci_dev *pdev, struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_MAYSHARE)) {
 		pci_info_ratelimited(pdev, "%s: fail, attempted private mapping\n",
@@ -319,7 +319,7 @@ static int p2pmem_check_vma(struct pci_dev *pdev, struct vm_area_struct *vma)
 }
 
 /* A driver that manages the pages itself may have unmapped a region. */
-static bool p2pmem_is_unmapped(struct pci_p2pdma *p2pdma)
+static bool allocate_is_unmapped(struct pci_p2pdma *p2pdma)
 {
 	struct p2pdma_region *region;
 
@@ -331,7 +331,7 @@ static bool p2pmem_is_unmapped(struct pci_p2pdma *p2pdma)
 }
 
 /* Without operations of their own, mappings have no page_mkwrite(). */
-static const struct vm_operations_struct p2pmem_vm_ops = {};
+static const struct vm_operations_struct allocate_vm_ops = {};
 
 static int allocate_mmap(struct file *file, struct kobject *kobj,
 			 struct bin_attribute *attr, struct vm_area_struct *vma)
@@ -340,22 +340,22 @@ static int allocate_mmap(struct file *file, struct kobject *kobj,
 	struct pci_p2pdma *p2pdma;
 	int ret;
 
-	ret = p2pmem_check_vma(pdev, vma);
+	ret = allocate_check_vma(pdev, vma);
 	if (ret)
 		return ret;
 
 	/* Teardown removes the file first, and waits for this call. */
 	scoped_guard(rcu)
 		p2pdma = rcu_dereference(pdev->p2pdma);
-	if (!p2pdma || p2pmem_is_unmapped(p2pdma))
+	if (!p2pdma || allocate_is_unmapped(p2pdma))
 		return -ENODEV;
 	vma_set_file(vma, p2pdma->file);
-	vma->vm_ops = &p2pmem_vm_ops;
+	vma->vm_ops = &allocate_vm_ops;
 	/* The alias of the kernel is uncached; two types must not be mixed. */
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
 	/* A locked page would wait in a batch of mlock() if mmap() fails. */
 	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_LOCKED_MASK);
-	ret = p2pmem_map(p2pdma, vma);
+	ret = allocate_map(p2pdma, vma);
 	if (ret == -ENOMEM)
 		p2pdma_alloc_failed(p2pdma, vma->vm_end - vma->vm_start);
 	return ret;
@@ -373,10 +373,10 @@ static struct attribute *p2pmem_attrs[] = {
 	&dev_attr_published.attr,
 	&dev_attr_reserve.attr,
 	&dev_attr_allocated_peak.attr,
-	&p2pmem_alloc_failed.attr.attr,
-	&p2pmem_mapped_bus.attr.attr,
-	&p2pmem_mapped_host.attr.attr,
-	&p2pmem_map_refused.attr.attr,
+	&counter_alloc_failed.attr.attr,
+	&counter_mapped_bus.attr.attr,
+	&counter_mapped_host.attr.attr,
+	&counter_map_refused.attr.attr,
 	NULL
 };
 

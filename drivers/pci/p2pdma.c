@@ -85,7 +85,7 @@ static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
 
 /**
  * p2pdma_return_pages - put pages that return from user mappings into the pool
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  *
  * One call returns a small number of pages, because interrupts are off.
  *
@@ -160,7 +160,7 @@ static void p2pdma_return_work(struct work_struct *work)
 
 /**
  * p2pdma_available - free memory of a provider
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  *
  * Context: Any.
  * Return: number of bytes, exact while nothing is allocated or freed.
@@ -175,7 +175,7 @@ size_t p2pdma_available(struct pci_p2pdma *p2pdma)
 
 /**
  * p2pdma_size - memory of a provider
- * @p2pdma: the provider
+ * @p2pdma: state of the provider
  *
  * Context: Any.
  * Return: number of bytes, pages that the driver owns included.
@@ -236,7 +236,7 @@ static void p2pdma_provider_free(struct pci_p2pdma *p2pdma)
 	p2pdma_provider_destroy(p2pdma);
 }
 
-static struct pci_p2pdma *p2pdma_provider(struct pci_dev *pdev)
+static struct pci_p2pdma *p2pdma_locked(struct pci_dev *pdev)
 {
 	return rcu_dereference_protected(pdev->p2pdma,
 					 lockdep_is_held(&p2pdma_mutex));
@@ -533,7 +533,7 @@ static int p2pdma_check_range(struct pci_dev *pdev, int bar,
 			mappable.end);
 		return -EINVAL;
 	}
-	if (p2pdma_range_taken(p2pdma_provider(pdev), range)) {
+	if (p2pdma_range_taken(p2pdma_locked(pdev), range)) {
 		pci_err(pdev, "no peer-to-peer DMA memory in BAR %d: %#llx-%#llx is in use already\n",
 			bar, range->start, range->end);
 		return -EBUSY;
@@ -567,7 +567,7 @@ static int p2pdma_add_range(struct pci_dev *pdev, int bar,
 			    const struct range *range,
 			    void (*page_free)(struct page *page))
 {
-	struct pci_p2pdma *p2pdma = p2pdma_provider(pdev);
+	struct pci_p2pdma *p2pdma = p2pdma_locked(pdev);
 	struct p2pdma_region *region;
 	bool first = !p2pdma;
 	int ret = -ENOMEM;
@@ -600,7 +600,7 @@ static struct p2pdma_region *p2pdma_find_unmapped(struct pci_dev *pdev)
 	struct p2pdma_region *region;
 
 	guard(mutex)(&p2pdma_mutex);
-	p2pdma = p2pdma_provider(pdev);
+	p2pdma = p2pdma_locked(pdev);
 	if (p2pdma)
 		list_for_each_entry(region, &p2pdma->regions, node)
 			if (percpu_ref_is_dying(&region->pgmap.ref))
@@ -614,7 +614,7 @@ static void p2pdma_restore_allocate(struct pci_dev *pdev)
 	struct pci_p2pdma *p2pdma;
 
 	guard(mutex)(&p2pdma_mutex);
-	p2pdma = p2pdma_provider(pdev);
+	p2pdma = p2pdma_locked(pdev);
 	if (p2pdma && p2pdma_pool_size(p2pdma->pool))
 		p2pdma_sysfs_add_allocate(p2pdma);
 }

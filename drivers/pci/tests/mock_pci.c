@@ -807,7 +807,7 @@ static void disable_vfs(struct mock_pci *mock, struct mock_function *fn)
 }
 
 /* After enumeration: undo the core's ACS settings, start to be unreadable. */
-static void settle(struct mock_pci *mock, struct mock_function *fn)
+static void finish_function(struct mock_pci *mock, struct mock_function *fn)
 {
 	unsigned long flags;
 
@@ -820,14 +820,14 @@ static void settle(struct mock_pci *mock, struct mock_function *fn)
 	raw_spin_unlock_irqrestore(&mock->lock, flags);
 }
 
-static int enable_and_settle(struct mock_pci *mock, struct mock_function *fn)
+static int enable_and_finish(struct mock_pci *mock, struct mock_function *fn)
 {
 	int err;
 
 	pci_lock_rescan_remove();
 	err = enable_vfs(mock, fn);
 	pci_unlock_rescan_remove();
-	settle(mock, fn);
+	finish_function(mock, fn);
 	return err;
 }
 
@@ -841,7 +841,7 @@ static int add_hosts(struct mock_pci *mock)
 			err = host_add(&mock->fn[i]);
 	for (i = 0; i < mock->nr && !err; i++)
 		if (mock->fn[i].row.kind > MOCK_PCI_HOST)
-			err = enable_and_settle(mock, &mock->fn[i]);
+			err = enable_and_finish(mock, &mock->fn[i]);
 	return err;
 }
 
@@ -1032,7 +1032,7 @@ struct pci_dev *mock_pci_plug(struct mock_pci *mock, unsigned int row,
 	for (i = row; i < mock->nr; i++)
 		if (is_below(mock, i, row))
 			KUNIT_ASSERT_EQ(mock->test, 0,
-					enable_and_settle(mock, &mock->fn[i]));
+					enable_and_finish(mock, &mock->fn[i]));
 	return mock_pci_dev(mock, row);
 }
 

@@ -176,7 +176,7 @@ static void set_policy(struct random_case *random, unsigned int row,
 				 "p2pdma/policy", word));
 }
 
-static void settle_function(struct random_case *random, int nr)
+static void set_up_function(struct random_case *random, int nr)
 {
 	const struct p2pdma_model_function *fn = &random->model.fn[nr];
 	unsigned int row = random->row_of[nr];
@@ -193,7 +193,7 @@ static void settle_function(struct random_case *random, int nr)
 }
 
 /* The policy file of a host bridge appears with the first function below. */
-static void settle_host(struct random_case *random, int nr)
+static void set_up_host(struct random_case *random, int nr)
 {
 	int i;
 
@@ -212,9 +212,9 @@ static void build(struct random_case *random)
 	random->mock =
 		mock_pci_add(random->test, random->rows, random->nr_rows);
 	for (i = 0; i < random->model.nr_hosts; i++)
-		settle_host(random, i);
+		set_up_host(random, i);
 	for (i = 0; i < random->model.nr; i++)
-		settle_function(random, i);
+		set_up_function(random, i);
 }
 
 /* Copy settings changed by p2pdma_model_shake() to the mock. */

@@ -243,6 +243,8 @@ void shim_quiescent(void);
 	shim_step();							\
 	__atomic_load_n(&(p), __ATOMIC_ACQUIRE);			\
 })
+#define rcu_read_lock_held()		(shim_readers > 0)
+#define RCU_LOCKDEP_WARN(bad, ...)	SHIM_RULE(!(bad))
 #define rcu_assign_pointer(p, v)	__atomic_store_n(&(p), v, __ATOMIC_RELEASE)
 
 void synchronize_rcu(void);
