@@ -175,7 +175,7 @@ void machine_odd(struct machine *machine, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		fail(STATUS_UNKNOWN, "out of memory");
 	va_end(args);
-	add_item(machine->odd, json_object_new_string(text));
+	add_item(machine->odd, new_text(text));
 	free(text);
 }
 

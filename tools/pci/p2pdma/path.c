@@ -19,7 +19,7 @@ static void add_hop(const struct machine *machine, json_object *hops,
 	effects = add_array(hop, "effects");
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (verdict->ports[i].function == function)
-			add_item(effects, json_object_new_string(verdict->ports[i].effect));
+			add_item(effects, new_text(verdict->ports[i].effect));
 	if (function_is_bridge(function))
 		add_text(hop, "policy", policy_word(function->policy));
 	add_item(hops, hop);

@@ -53,6 +53,7 @@ enum status {
 
 void __noreturn __printf(2, 3) fail(enum status status, const char *format, ...);
 void __printf(1, 2) complain(const char *format, ...);
+char *printable(const char *text);
 void *keep(size_t size);
 void *keep_more(void *old, size_t old_size, size_t size);
 char *keep_text(const char *text);
@@ -421,6 +422,7 @@ json_object *remedies(struct machine *machine, const struct function *client,
 
 /* report.c */
 
+json_object *new_text(const char *text);
 json_object *add_object(json_object *to, const char *name);
 json_object *add_array(json_object *to, const char *name);
 void add_text(json_object *to, const char *name, const char *text);
