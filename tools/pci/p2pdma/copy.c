@@ -22,7 +22,7 @@
 #define BLOCK		(256U << 10)
 #define DEEPEST		1024
 #define PAGE		4096U
-#define BAR_WIDTH	30
+#define BAR_WIDTH	20
 
 enum {
 	OPTION_SIZE = 256,
@@ -343,10 +343,9 @@ static void show_progress(const struct transfer *transfer, unsigned long long do
 	if (now - shown_at < 0.2 && done != size)
 		return;
 	shown_at = now;
-	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%  %s of %s  %s/s  %.0f s left ", doing, filled,
-		"##############################", BAR_WIDTH - filled, "", 100.0 * done / size,
-		show_size(done), show_size(size), show_size(rate),
-		rate > 0 ? (size - done) / rate : 0.0);
+	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%  %s  %s/s  %.0f s left ", doing, filled,
+		"####################", BAR_WIDTH - filled, "", 100.0 * done / size,
+		show_size(done), show_size(rate), rate > 0 ? (size - done) / rate : 0.0);
 	if (done == size)
 		fputc('\n', stderr);
 }
@@ -436,7 +435,7 @@ static enum status run_transfer(json_object *report, struct transfer *transfer)
 	bool good;
 	int error;
 
-	if (progress || isatty(STDERR_FILENO))
+	if (progress || (isatty(STDERR_FILENO) && !terminal_is_dumb()))
 		transfer->progress = show_progress;
 	transfer->stop = &stop;
 	begin("copying  ");
@@ -481,12 +480,14 @@ static void print_way(json_object *report)
 	json_object *provider = get(report, "provider");
 	json_object *source = get(report, "source"), *destination = get(report, "destination");
 
-	printf("%s -> %s through ", get_text(source, "path"), get_text(destination, "path"));
 	if (!provider) {
-		printf("system memory\n");
+		print_wrapped(2, "%s -> %s through system memory", get_text(source, "path"),
+			      get_text(destination, "path"));
 		return;
 	}
-	printf("the memory of %s %s\n", get_text(provider, "bdf"), one_name(provider));
+	print_wrapped(2, "%s -> %s through the memory of %s %s", get_text(source, "path"),
+		      get_text(destination, "path"), get_text(provider, "bdf"),
+		      one_name(provider));
 	printf("  source %s, destination %s\n",
 	       paint(get_text(get(report, "source_route"), "verdict")),
 	       paint(get_text(get(report, "destination_route"), "verdict")));

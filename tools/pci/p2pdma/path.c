@@ -194,7 +194,9 @@ static const char *hop_mark(json_object *hop)
 		return "  <-- blocks peer traffic";
 	if (!strcmp(effect, "denied"))
 		return "  <-- a policy denies peer traffic";
-	return "  <-- does not forward what was redirected";
+	if (!strcmp(effect, "no-forwarding"))
+		return "  <-- does not forward what was redirected";
+	return "  <-- affects the route";
 }
 
 static void print_acs(json_object *hop)

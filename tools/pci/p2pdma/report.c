@@ -241,13 +241,14 @@ static bool colour_allowed;
 
 /**
  * allow_colour - enable or disable colours
- * @allowed: the output is text; colours also need a terminal and no NO_COLOR
+ * @allowed: the output is text; colours also need a terminal, and no NO_COLOR
  */
 void allow_colour(bool allowed)
 {
 	const char *no_color = getenv("NO_COLOR");
 
-	colour_allowed = allowed && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+	colour_allowed = allowed && isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+			 !terminal_is_dumb();
 }
 
 /**

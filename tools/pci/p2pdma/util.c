@@ -414,6 +414,64 @@ const char *show_size(unsigned long long bytes)
 	return text;
 }
 
+#define COLUMNS	80
+
+/* Columns of a text without controls: bytes that begin a character of UTF-8. */
+static size_t count_columns(const char *text, size_t size)
+{
+	size_t columns = 0;
+
+	while (size--)
+		columns += (*text++ & 0xc0) != 0x80;
+	return columns;
+}
+
+/**
+ * print_wrapped - print a text in lines of at most 80 columns
+ * @indent: number of spaces before each line after the first
+ * @format: as for printf()
+ *
+ * Lines end at spaces only: a longer word stays whole.
+ */
+void print_wrapped(unsigned int indent, const char *format, ...)
+{
+	size_t at = 0, spaces, size, columns;
+	char *text, *word;
+	va_list args;
+
+	va_start(args, format);
+	text = format_text(format, args);
+	va_end(args);
+	for (word = text; *word; word += size) {
+		spaces = strspn(word, " ");
+		size = strcspn(word + spaces, " ");
+		columns = count_columns(word + spaces, size);
+		if (at > indent && at + spaces + columns > COLUMNS) {
+			printf("\n%*s", indent, "");
+			at = indent + columns;
+			fwrite(word + spaces, 1, size, stdout);
+		} else {
+			at += spaces + columns;
+			fwrite(word, 1, spaces + size, stdout);
+		}
+		size += spaces;
+	}
+	putchar('\n');
+	free(text);
+}
+
+/**
+ * terminal_is_dumb - does the terminal lack colours and cursor movement?
+ *
+ * Return: true for TERM=dumb, and if TERM is not set.
+ */
+bool terminal_is_dumb(void)
+{
+	const char *term = getenv("TERM");
+
+	return !term || !*term || !strcmp(term, "dumb");
+}
+
 static int compare_texts(const void *a, const void *b)
 {
 	return strcmp(*(char * const *)a, *(char * const *)b);
