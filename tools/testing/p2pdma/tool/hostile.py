@@ -63,7 +63,8 @@ def names(command, environment, folder):
     _plant(folder / "sys", folder)
     shown = {}
     for words in ("nvmet", "-j nvmet", "list", "-j list", "tree", "-J tree", "matrix",
-                  "path \x1b[31m\udcff 0000:03:00.0", "policy \x1b[2J", "\x1b[2J"):
+                  "path \x1b[31m\udcff 0000:03:00.0", "policy \x1b[2J", "\x1b[2J",
+                  "tree --\x1b[2J", "--\udcff", "tree -\x1b", "tree --all=\x1b"):
         result = subprocess.run([command, "-n", "-s", folder / "sys", *words.split(" ")],
                                 check=False, env=environment, capture_output=True)
         if result.returncode not in (0, 2):
