@@ -13,11 +13,11 @@
  * new_text - new JSON string
  * @text: the string, which may come from outside; NULL becomes null
  *
- * Return: a string without control characters and invalid UTF-8, see printable().
+ * Return: a string without control characters and invalid UTF-8, see escape_text().
  */
 json_object *new_text(const char *text)
 {
-	char *shown = text ? printable(text) : NULL;
+	char *shown = text ? escape_text(text) : NULL;
 	json_object *string = shown ? json_object_new_string(shown) : NULL;
 
 	free(shown);

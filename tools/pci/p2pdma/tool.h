@@ -53,7 +53,7 @@ enum status {
 
 void __noreturn __printf(2, 3) fail(enum status status, const char *format, ...);
 void __printf(1, 2) complain(const char *format, ...);
-char *printable(const char *text);
+char *escape_text(const char *text);
 void *keep(size_t size);
 void *keep_more(void *old, size_t old_size, size_t size);
 char *keep_text(const char *text);

@@ -61,14 +61,14 @@ static bool is_control(unsigned int code)
 }
 
 /**
- * printable - make a text from outside safe for a terminal and for JSON
+ * escape_text - make a text from outside safe for a terminal and for JSON
  * @text: the text, for instance a name from a file system
  *
  * Names and contents of files may hold escape sequences of terminals and invalid UTF-8.
  *
  * Return: a new string with "\xNN" for each byte of a control character or invalid UTF-8.
  */
-char *printable(const char *text)
+char *escape_text(const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;
 	char *shown = malloc(4 * strlen(text) + 1), *to = shown;
@@ -92,7 +92,7 @@ char *printable(const char *text)
 
 static void say(const char *format, va_list args)
 {
-	char *text = format_text(format, args), *shown = printable(text);
+	char *text = format_text(format, args), *shown = escape_text(text);
 
 	fflush(stdout);
 	fprintf(stderr, "p2pdma: %s\n", shown);
