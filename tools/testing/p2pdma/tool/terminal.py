@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 import ktap
+import machines
 import tree
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -77,11 +78,9 @@ def addresses(call, folder):
     if status != 2 or "no such PCI function" not in messages:
         raise ktap.Failure(f"with a wrong domain: status {status}: {messages}")
     path = folder / "domains"
-    path.write_text("".join(f"{domain}:01:00.0 nvme: 1b36:0010\n"
-                            f"00: 36 1b 10 00 00 00 00 00 00 02 08 01 00 00 00 00\n\n"
-                            for domain in ("0000", "0001", "0002"))
-                    + "0001:02:00.0 nvme: 1b36:0010\n\n0002:02:00.0 nvme: 1b36:0010\n",
-                    encoding="ascii")
+    several = [machines.Function(address, "1b36:0010", "nvme").dump(64) for address in (
+        "0000:01:00.0", "0001:01:00.0", "0001:02:00.0", "0002:01:00.0", "0002:02:00.0")]
+    path.write_text("".join(several), encoding="ascii")
     status, _, messages = call("-n", "-l", path, "check", "02:00.0", "01:00.0")
     if status != 2 or "did you mean 0001:02:00.0 or 0002:02:00.0?" not in messages:
         raise ktap.Failure(f"with two domains: status {status}: {messages}")
