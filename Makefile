@@ -94,6 +94,7 @@ uninstall: ## KDIR=DIR: take them off, the tree is as it was before
 tool: ## build/tool/p2pdma
 	@$(PACKAGES) tool
 	@$(MAKE) --no-print-directory -C tools/pci/p2pdma
+	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma where
 
 install-tool: ## command, man page and completion, below DESTDIR and prefix
 	@$(PACKAGES) tool

@@ -15,19 +15,21 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "disk.h"
 #include "tool.h"
 
 /* Drives are not faster with larger blocks, and controller memory buffers are small. */
 #define BLOCK		(256U << 10)
 #define DEEPEST		1024
 #define PAGE		4096U
-#define BAR_WIDTH	30
+#define BAR_WIDTH	20
 
 enum {
 	OPTION_SIZE = 256,
 	OPTION_DEPTH,
 	OPTION_PROVIDER,
 	OPTION_VERIFY,
+	OPTION_WIPE,
 	OPTION_FORCE,
 	OPTION_RAM,
 	OPTION_PROGRESS,
@@ -38,6 +40,7 @@ static const struct option copy_options[] = {
 	{ "depth", required_argument, NULL, OPTION_DEPTH },
 	{ "provider", required_argument, NULL, OPTION_PROVIDER },
 	{ "verify", no_argument, NULL, OPTION_VERIFY },
+	{ "wipe", no_argument, NULL, OPTION_WIPE },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "ram", no_argument, NULL, OPTION_RAM },
 	{ "progress", no_argument, NULL, OPTION_PROGRESS },
@@ -47,7 +50,7 @@ static const struct option copy_options[] = {
 static unsigned long long wanted_size;
 static unsigned long long wanted_depth = 8;
 static const char *wanted_provider;
-static bool verify, force, ram, progress;
+static bool verify, wipe, force, ram, progress;
 
 static bool copy_option(int option, const char *argument)
 {
@@ -61,6 +64,9 @@ static bool copy_option(int option, const char *argument)
 		break;
 	case OPTION_VERIFY:
 		verify = true;
+		break;
+	case OPTION_WIPE:
+		wipe = true;
 		break;
 	case OPTION_FORCE:
 		force = true;
@@ -80,7 +86,8 @@ static bool copy_option(int option, const char *argument)
  * @fd: open file descriptor of @path
  * @bytes: size of the drive in bytes
  * @sector: logical sector size in bytes
- * @id: device number of @path
+ * @id: device number of @fd
+ * @disk: whole disks that the drive consists of
  * @function: PCI function of the drive, or NULL
  */
 struct drive {
@@ -89,55 +96,84 @@ struct drive {
 	unsigned long long bytes;
 	unsigned int sector;
 	dev_t id;
+	struct disk disk;
 	struct function *function;
 };
 
-static void check_partitions(const struct drive *drive)
-{
-	const char *name = strrchr(drive->path, '/') + 1;
-	char *directory = keep_format("/sys/class/block/%s", name), **entries;
-	int i, nr = list_directory(directory, &entries);
-
-	for (i = 0; i < nr; i++)
-		if (read_line("%s/%s/partition", directory, entries[i]))
-			fail(STATUS_NO, "%s has partitions (%s); --force overwrites them",
-			     drive->path, entries[i]);
-}
-
-/* With O_EXCL, open() fails while @drive is mounted or part of another block device. */
-static void open_drive(struct drive *drive, bool to_write)
-{
-	int flags = (to_write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
-	struct stat stat;
-
-	drive->fd = -1;
-	if (lstat(drive->path, &stat))
-		fail(STATUS_NO, "%s: %m", drive->path);
-	if (!S_ISBLK(stat.st_mode))
-		fail(STATUS_NO, "%s is not a block device", drive->path);
-	drive->id = stat.st_rdev;
-	if (to_write && !force)
-		check_partitions(drive);
-	drive->fd = open(drive->path, flags | (to_write && !force ? O_EXCL : 0));
-	if (drive->fd < 0 && errno == EBUSY)
-		fail(STATUS_NO, "%s is in use: mounted, or part of another device", drive->path);
-	if (drive->fd < 0)
-		fail(STATUS_NO, "%s: %m", drive->path);
-	if (ioctl(drive->fd, BLKGETSIZE64, &drive->bytes) ||
-	    ioctl(drive->fd, BLKSSZGET, &drive->sector))
-		fail(STATUS_NO, "%s: %m", drive->path);
-}
-
-static void find_drive(struct request *request, const char *name, struct drive *drive)
+static void find_path(const char *name, struct drive *drive)
 {
 	const char *path = strchr(name, '/') ? name : keep_format("/dev/%s", name);
 	char *real = realpath(path, NULL);
+	struct stat stat_of;
 
-	if (!real)
+	if (!real || stat(real, &stat_of))
 		fail(STATUS_NO, "%s: %m", path);
-	drive->path = keep_text(real);
-	free(real);
-	drive->function = find_device(request->machine, drive->path);
+	/* Opening another kind of file may have effects: a watchdog would start. */
+	if (!S_ISBLK(stat_of.st_mode))
+		fail(STATUS_NO, "%s is not a block device", real);
+	drive->path = real;
+}
+
+/*
+ * With O_EXCL, open() fails while a block device is mounted or part of another block device.
+ * Decide about the open descriptor from here on: somebody may replace the path at any time.
+ */
+static void open_drive(struct request *request, const char *name, bool to_write,
+		       struct drive *drive)
+{
+	int flags = (to_write ? O_RDWR : O_RDONLY) | O_CLOEXEC;
+	struct stat stat_of;
+
+	find_path(name, drive);
+	drive->fd = open(drive->path, flags | (to_write && !force ? O_EXCL : 0));
+	if (drive->fd < 0 && errno == EBUSY)
+		fail(STATUS_NO, "%s is mounted or part of a device in use; --force overrides",
+		     drive->path);
+	if (drive->fd < 0 || fstat(drive->fd, &stat_of))
+		fail(STATUS_NO, "%s: %m", drive->path);
+	if (!S_ISBLK(stat_of.st_mode))
+		fail(STATUS_NO, "%s is not a block device", drive->path);
+	if (ioctl(drive->fd, BLKGETSIZE64, &drive->bytes) ||
+	    ioctl(drive->fd, BLKSSZGET, &drive->sector))
+		fail(STATUS_NO, "%s: %m", drive->path);
+	drive->id = stat_of.st_rdev;
+	if (!disk_find(request->machine->sysfs, drive->id, &drive->disk))
+		fail(STATUS_NO, "%s: sysfs does not say which disks it consists of", drive->path);
+	drive->function = find_device(request->machine, drive->disk.name);
+}
+
+static void check_overlap(const struct drive *from, const struct drive *to)
+{
+	const char *disk = disk_overlap(&from->disk, &to->disk);
+
+	if (from->id == to->id)
+		fail(STATUS_USAGE, "%s and %s are one device", from->path, to->path);
+	if (disk)
+		fail(STATUS_USAGE, "%s and %s overlap on the disk %s", from->path, to->path, disk);
+}
+
+static void check_contents(const struct request *request, const struct drive *drive)
+{
+	const char *partitions, *contents;
+
+	if (wipe)
+		return;
+	partitions = disk_partitions(request->machine->sysfs, drive->id);
+	if (partitions)
+		fail(STATUS_NO, "%s has partitions (%s); --wipe overwrites them", drive->path,
+		     partitions);
+	contents = disk_contents(drive->fd);
+	if (contents)
+		fail(STATUS_NO, "%s holds %s; --wipe overwrites it", drive->path, contents);
+}
+
+/* The contents are probed with buffers that are not aligned. The copy needs O_DIRECT. */
+static void bypass_cache(const struct drive *drive)
+{
+	int flags = fcntl(drive->fd, F_GETFL);
+
+	if (flags < 0 || fcntl(drive->fd, F_SETFL, flags | O_DIRECT))
+		fail(STATUS_NO, "%s: %m", drive->path);
 }
 
 static unsigned long long choose_size(const struct drive *from, const struct drive *to)
@@ -145,8 +181,6 @@ static unsigned long long choose_size(const struct drive *from, const struct dri
 	unsigned int sector = from->sector > to->sector ? from->sector : to->sector;
 	unsigned long long size = wanted_size ? wanted_size : from->bytes;
 
-	if (from->id == to->id)
-		fail(STATUS_USAGE, "%s and %s are one device", from->path, to->path);
 	if (size > from->bytes)
 		fail(STATUS_NO, "%s is shorter than that: it has %llu bytes, not %llu", from->path,
 		     from->bytes, size);
@@ -309,10 +343,9 @@ static void show_progress(const struct transfer *transfer, unsigned long long do
 	if (now - shown_at < 0.2 && done != size)
 		return;
 	shown_at = now;
-	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%  %s of %s  %s/s  %.0f s left ", doing, filled,
-		"##############################", BAR_WIDTH - filled, "", 100.0 * done / size,
-		show_size(done), show_size(size), show_size(rate),
-		rate > 0 ? (size - done) / rate : 0.0);
+	fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%  %s  %s/s  %.0f s left ", doing, filled,
+		"####################", BAR_WIDTH - filled, "", 100.0 * done / size,
+		show_size(done), show_size(rate), rate > 0 ? (size - done) / rate : 0.0);
 	if (done == size)
 		fputc('\n', stderr);
 }
@@ -402,7 +435,7 @@ static enum status run_transfer(json_object *report, struct transfer *transfer)
 	bool good;
 	int error;
 
-	if (progress || isatty(STDERR_FILENO))
+	if (progress || (isatty(STDERR_FILENO) && !terminal_is_dumb()))
 		transfer->progress = show_progress;
 	transfer->stop = &stop;
 	begin("copying  ");
@@ -423,17 +456,19 @@ static enum status copy_run(struct request *request)
 {
 	struct transfer transfer = { .block = BLOCK, .depth = wanted_depth };
 	static struct choice choice;
-	struct drive from, to;
+	static struct drive from, to;
 	bool peer;
 
 	catch_signals();
-	find_drive(request, request->args[0], &from);
-	find_drive(request, request->args[1], &to);
-	open_drive(&from, false);
-	open_drive(&to, true);
+	open_drive(request, request->args[0], false, &from);
+	open_drive(request, request->args[1], true, &to);
+	check_overlap(&from, &to);
+	transfer.size = choose_size(&from, &to);
+	check_contents(request, &to);
+	bypass_cache(&from);
+	bypass_cache(&to);
 	transfer.from = from.fd;
 	transfer.to = to.fd;
-	transfer.size = choose_size(&from, &to);
 	choose_provider(request, &from, &to, &choice);
 	peer = map_memory(&choice, &transfer);
 	report_way(request, &from, &to, &choice, peer);
@@ -445,12 +480,14 @@ static void print_way(json_object *report)
 	json_object *provider = get(report, "provider");
 	json_object *source = get(report, "source"), *destination = get(report, "destination");
 
-	printf("%s -> %s through ", get_text(source, "path"), get_text(destination, "path"));
 	if (!provider) {
-		printf("system memory\n");
+		print_wrapped(2, "%s -> %s through system memory", get_text(source, "path"),
+			      get_text(destination, "path"));
 		return;
 	}
-	printf("the memory of %s %s\n", get_text(provider, "bdf"), one_name(provider));
+	print_wrapped(2, "%s -> %s through the memory of %s %s", get_text(source, "path"),
+		      get_text(destination, "path"), get_text(provider, "bdf"),
+		      one_name(provider));
 	printf("  source %s, destination %s\n",
 	       paint(get_text(get(report, "source_route"), "verdict")),
 	       paint(get_text(get(report, "destination_route"), "verdict")));
@@ -489,7 +526,8 @@ const struct command command_copy = {
 		"  --verify           read both again and compare\n"
 		"  --progress         show it also without a terminal\n"
 		"  --ram              through system memory if it cannot be helped\n"
-		"  --force            also if the destination is partitioned or in use\n",
+		"  --wipe             although DESTINATION holds partitions, a file system, ...\n"
+		"  --force            although DESTINATION is mounted or part of a device\n",
 	.options = copy_options,
 	.option = copy_option,
 	.min_args = 2,

@@ -265,10 +265,11 @@ static void print_provider(json_object *provider)
 
 	if (get(provider, "bar"))
 		snprintf(bar, sizeof(bar), "%lld", get_number(provider, "bar"));
-	printf("%-14s %-10s %-4s %10s %10s  %-9s %s\n", get_text(function, "bdf"),
+	printf("%-14s %-10s %-4s %10s %10s  %s\n", get_text(function, "bdf"),
 	       one_name(function), bar, show_size(get_number(provider, "size")),
 	       show_size(get_number(provider, "available")),
-	       get_bool(provider, "published") ? "yes" : "no", get_text(function, "title"));
+	       get_bool(provider, "published") ? "yes" : "no");
+	print_wrapped(4, "  %s", get_text(function, "title"));
 	print_counters(provider);
 	print_users(provider);
 	print_lines(provider, "targets", "  for the NVMe target: ");
@@ -280,7 +281,7 @@ static void list_print(json_object *report)
 	size_t i;
 
 	if (get_length(report, "providers"))
-		printf("%-14s %-10s %-4s %10s %10s  %-9s\n", "PROVIDER", "NAME", "BAR", "SIZE",
+		printf("%-14s %-10s %-4s %10s %10s  %s\n", "PROVIDER", "NAME", "BAR", "SIZE",
 		       "AVAILABLE", "PUBLISHED");
 	else
 		printf("No device of this machine provides peer memory.\n");
@@ -289,9 +290,11 @@ static void list_print(json_object *report)
 	for (i = 0; i < get_length(report, "candidates"); i++) {
 		candidate = get_item(report, "candidates", i);
 		function = get(candidate, "function");
-		printf("%s%s %s could provide %s, but does not: %s\n", i ? "" : "\n",
-		       get_text(function, "bdf"), one_name(function),
-		       show_size(get_number(candidate, "size")), get_text(candidate, "why"));
+		if (!i)
+			putchar('\n');
+		print_wrapped(2, "%s %s could provide %s, but does not: %s",
+			      get_text(function, "bdf"), one_name(function),
+			      show_size(get_number(candidate, "size")), get_text(candidate, "why"));
 	}
 	if (!strcmp(get_text(get(report, "machine"), "support"), "none"))
 		printf("\nThe kernel was built without CONFIG_PCI_P2PDMA.\n");

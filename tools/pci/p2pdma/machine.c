@@ -175,7 +175,7 @@ void machine_odd(struct machine *machine, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		fail(STATUS_UNKNOWN, "out of memory");
 	va_end(args);
-	add_item(machine->odd, json_object_new_string(text));
+	add_item(machine->odd, new_text(text));
 	free(text);
 }
 
@@ -473,6 +473,40 @@ const char *function_class(const struct function *function)
 	return "other";
 }
 
+static bool is_class_word(const char *word, size_t length)
+{
+	static const char * const others[] = { "fpga", "other" };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(class_words); i++)
+		if (strlen(class_words[i].word) == length &&
+		    !strncmp(class_words[i].word, word, length))
+			return true;
+	for (i = 0; i < COUNT_OF(others); i++)
+		if (strlen(others[i]) == length && !strncmp(others[i], word, length))
+			return true;
+	return false;
+}
+
+/**
+ * check_classes - end the command if a list names an unknown class
+ * @list: words, separated by commas
+ */
+void check_classes(const char *list)
+{
+	const char *word = list;
+	size_t length;
+
+	for (;; word += length + 1) {
+		length = strcspn(word, ",");
+		if (!is_class_word(word, length))
+			fail(STATUS_USAGE, "\"%.*s\" is no class; p2pdma matrix --help lists them",
+			     (int)length, word);
+		if (!word[length])
+			return;
+	}
+}
+
 static void ids_quiet(char *format, ...)
 {
 	(void)format;
@@ -550,6 +584,27 @@ static struct function *resolve_partition(const struct machine *machine, const c
 	return resolve_name(machine, disk);
 }
 
+/* Looks up an address without a domain. Domain 0 comes first, else the address has to be unique. */
+static struct function *resolve_short(const struct machine *machine, struct address address)
+{
+	struct function *found = machine_find(machine, address), *function;
+	char *list = NULL;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr && (!found || found->address.domain); i++) {
+		function = machine->functions[i];
+		if (function->address.bus != address.bus ||
+		    function->address.devfn != address.devfn)
+			continue;
+		list = list ? keep_format("%s or %s", list, function->bdf) :
+			      keep_text(function->bdf);
+		if (found)
+			fail(STATUS_USAGE, "an address without domain: did you mean %s?", list);
+		found = function;
+	}
+	return found;
+}
+
 /**
  * find_device - look up a function by address or device name
  * @machine: the machine
@@ -564,7 +619,8 @@ struct function *find_device(const struct machine *machine, const char *name)
 	const char *base = name;
 
 	if (parse_address(name, &address))
-		return machine_find(machine, address);
+		return strchr(name, ':') == strrchr(name, ':') ?
+		       resolve_short(machine, address) : machine_find(machine, address);
 	if (!strncmp(name, "/dev/", 5))
 		base = strrchr(name, '/') + 1;
 	function = resolve_name(machine, base);

@@ -67,6 +67,8 @@ static void choose_functions(struct request *request, struct function **chosen, 
 	struct machine *machine = request->machine;
 	unsigned int i;
 
+	if (classes)
+		check_classes(classes);
 	*nr = 0;
 	for (i = 0; i < (unsigned int)request->nr_args && *nr < MOST_FUNCTIONS; i++)
 		chosen[(*nr)++] = resolve(machine, request->args[i]);

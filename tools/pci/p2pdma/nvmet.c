@@ -269,8 +269,9 @@ static void nvmet_print(json_object *report)
 		printf("%s namespace %s: %s\n", get_text(space, "subsystem"),
 		       get_text(space, "namespace"),
 		       get_text(space, "device") ? get_text(space, "device") : "no device");
-		printf("  wants peer memory: %s; gets it: %s\n  %s\n", wants ? wants : "-",
-		       get_text(space, "gets"), get_text(space, "why"));
+		printf("  wants peer memory: %s; gets it: %s\n", wants ? wants : "-",
+		       get_text(space, "gets"));
+		print_wrapped(2, "  %s", get_text(space, "why"));
 		if (get_number(space, "mapped") || get_number(space, "alloc_failed"))
 			printf("  in the interval %lld mappings, %lld allocations failed\n",
 			       get_number(space, "mapped"), get_number(space, "alloc_failed"));

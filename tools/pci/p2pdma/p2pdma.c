@@ -38,7 +38,8 @@ static const struct option common_options[] = {
 	{ }
 };
 
-static const char short_options[] = "+s:l:c:CjJnhV";
+/* With the colon, getopt_long() tells a missing argument apart. */
+static const char short_options[] = "+:s:l:c:CjJnhV";
 
 #define SHOWN_ODD	8
 
@@ -111,7 +112,17 @@ static enum known parse_iommu(const char *word)
 	fail(STATUS_USAGE, "--iommu %s: say on or off", word);
 }
 
-static void take_option(struct line *line, int option)
+/* The messages of getopt_long() would not escape the option. */
+static void __noreturn refuse_option(int option, const char *last)
+{
+	if (option == ':')
+		fail(STATUS_USAGE, "%s: the option needs an argument", last);
+	if (optopt > ' ' && optopt < 127 && strncmp(last, "--", 2))
+		fail(STATUS_USAGE, "-%c: there is no such option", optopt);
+	fail(STATUS_USAGE, "%s: there is no such option, or it takes no argument", last);
+}
+
+static void take_option(struct line *line, int option, const char *last)
 {
 	switch (option) {
 	case 's':
@@ -147,8 +158,7 @@ static void take_option(struct line *line, int option)
 		puts("p2pdma " TOOL_VERSION);
 		exit(STATUS_YES);
 	default:
-		/* getopt_long() has printed a message. */
-		exit(STATUS_USAGE);
+		refuse_option(option, last);
 	}
 }
 
@@ -174,9 +184,10 @@ static void parse_command(struct line *line, int argc, char **argv)
 
 	/* With 0, getopt_long() starts anew. Without "+", options may follow arguments. */
 	optind = 0;
+	opterr = 0;
 	while ((option = getopt_long(argc, argv, short_options + 1, options, NULL)) != -1) {
 		if (option < 256)
-			take_option(line, option);
+			take_option(line, option, argv[optind - 1]);
 		else if (!line->command->option(option, optarg))
 			fail(STATUS_USAGE, "%s: \"%s\" makes no sense here", line->command->name,
 			     optarg);
@@ -189,14 +200,13 @@ static void parse(struct line *line, int argc, char **argv)
 {
 	int option, at;
 
+	opterr = 0;
 	while ((option = getopt_long(argc, argv, short_options, common_options, NULL)) != -1)
-		take_option(line, option);
+		take_option(line, option, argv[optind - 1]);
 	if (optind == argc)
 		return;
 	at = optind;
 	line->command = find_command(argv[at]);
-	/* Messages of getopt_long() begin with argv[0]. */
-	argv[at] = argv[0];
 	parse_command(line, argc - at, argv + at);
 }
 

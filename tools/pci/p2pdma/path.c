@@ -19,7 +19,7 @@ static void add_hop(const struct machine *machine, json_object *hops,
 	effects = add_array(hop, "effects");
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (verdict->ports[i].function == function)
-			add_item(effects, json_object_new_string(verdict->ports[i].effect));
+			add_item(effects, new_text(verdict->ports[i].effect));
 	if (function_is_bridge(function))
 		add_text(hop, "policy", policy_word(function->policy));
 	add_item(hops, hop);
@@ -194,7 +194,9 @@ static const char *hop_mark(json_object *hop)
 		return "  <-- blocks peer traffic";
 	if (!strcmp(effect, "denied"))
 		return "  <-- a policy denies peer traffic";
-	return "  <-- does not forward what was redirected";
+	if (!strcmp(effect, "no-forwarding"))
+		return "  <-- does not forward what was redirected";
+	return "  <-- affects the route";
 }
 
 static void print_acs(json_object *hop)

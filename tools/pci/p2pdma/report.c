@@ -10,6 +10,21 @@
 #include "tool.h"
 
 /**
+ * new_text - new JSON string
+ * @text: the string, which may come from outside; NULL becomes null
+ *
+ * Return: a string without control characters and invalid UTF-8, see escape_text().
+ */
+json_object *new_text(const char *text)
+{
+	char *shown = text ? escape_text(text) : NULL;
+	json_object *string = shown ? json_object_new_string(shown) : NULL;
+
+	free(shown);
+	return string;
+}
+
+/**
  * add_object - add a new object to an object
  * @to: object to add to
  * @name: name of the new member
@@ -47,7 +62,7 @@ json_object *add_array(json_object *to, const char *name)
  */
 void add_text(json_object *to, const char *name, const char *text)
 {
-	json_object_object_add(to, name, text ? json_object_new_string(text) : NULL);
+	json_object_object_add(to, name, new_text(text));
 }
 
 /**
@@ -96,7 +111,7 @@ void add_words(json_object *to, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		fail(STATUS_UNKNOWN, "out of memory");
 	va_end(args);
-	add_item(to, json_object_new_string(text));
+	add_item(to, new_text(text));
 	free(text);
 }
 
@@ -122,7 +137,7 @@ json_object *function_report(const struct machine *machine, const struct functio
 	add_text(report, "driver", function->driver);
 	names = add_array(report, "names");
 	for (i = 0; i < function->nr_names; i++)
-		add_item(names, json_object_new_string(function->names[i]));
+		add_item(names, new_text(function->names[i]));
 	return report;
 }
 
@@ -226,13 +241,14 @@ static bool colour_allowed;
 
 /**
  * allow_colour - enable or disable colours
- * @allowed: the output is text; colours also need a terminal and no NO_COLOR
+ * @allowed: the output is text; colours also need a terminal, and no NO_COLOR
  */
 void allow_colour(bool allowed)
 {
 	const char *no_color = getenv("NO_COLOR");
 
-	colour_allowed = allowed && isatty(STDOUT_FILENO) && !(no_color && *no_color);
+	colour_allowed = allowed && isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+			 !terminal_is_dumb();
 }
 
 /**

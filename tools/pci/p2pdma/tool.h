@@ -53,6 +53,7 @@ enum status {
 
 void __noreturn __printf(2, 3) fail(enum status status, const char *format, ...);
 void __printf(1, 2) complain(const char *format, ...);
+char *escape_text(const char *text);
 void *keep(size_t size);
 void *keep_more(void *old, size_t old_size, size_t size);
 char *keep_text(const char *text);
@@ -65,6 +66,8 @@ int write_text(const char *path, const char *text);
 bool parse_number(const char *text, int base, unsigned long long max, unsigned long long *number);
 bool parse_size(const char *text, unsigned long long *bytes);
 const char *show_size(unsigned long long bytes);
+void __printf(2, 3) print_wrapped(unsigned int indent, const char *format, ...);
+bool terminal_is_dumb(void);
 int list_directory(const char *path, char ***names);
 
 /* machine.c */
@@ -316,6 +319,7 @@ void function_name(struct function *function, const char *name);
 bool function_is_bridge(const struct function *function);
 const char *function_kind(const struct function *function);
 const char *function_class(const struct function *function);
+void check_classes(const char *list);
 const char *function_title(const struct machine *machine, const struct function *function);
 struct function *find_device(const struct machine *machine, const char *name);
 struct function *resolve(struct machine *machine, const char *name);
@@ -421,6 +425,7 @@ json_object *remedies(struct machine *machine, const struct function *client,
 
 /* report.c */
 
+json_object *new_text(const char *text);
 json_object *add_object(json_object *to, const char *name);
 json_object *add_array(json_object *to, const char *name);
 void add_text(json_object *to, const char *name, const char *text);

@@ -18,12 +18,86 @@
 /* A sysfs attribute has at most one page. */
 #define LINE_LIMIT	4096
 
+static void __noreturn out_of_memory(void)
+{
+	fputs("p2pdma: out of memory\n", stderr);
+	exit(STATUS_UNKNOWN);
+}
+
+static char *format_text(const char *format, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0)
+		out_of_memory();
+	return text;
+}
+
+/* Decodes a character of UTF-8. Returns its length, or 0 for invalid bytes. */
+static unsigned int decode(const unsigned char *at, unsigned int *code)
+{
+	unsigned int i, length = *at < 0x80 ? 1 : *at >> 5 == 6 ? 2 : *at >> 4 == 14 ? 3 :
+				 *at >> 3 == 30 ? 4 : 0;
+	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+
+	*code = length > 1 ? *at & (0x7f >> length) : *at;
+	for (i = 1; i < length; i++) {
+		if (at[i] >> 6 != 2)
+			return 0;
+		*code = *code << 6 | (at[i] & 0x3f);
+	}
+	/* Surrogates and numbers beyond Unicode are no characters. */
+	if (*code < least[length] || *code > 0x10ffff || *code >> 11 == 0x1b)
+		return 0;
+	return length;
+}
+
+/* Controls of a terminal, line separators, and marks that change the direction of the text. */
+static bool is_control(unsigned int code)
+{
+	return code < ' ' || (code >= 0x7f && code < 0xa0) || code == 0x61c ||
+	       code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069);
+}
+
+/**
+ * escape_text - make a text from outside safe for a terminal and for JSON
+ * @text: the text, for instance a name from a file system
+ *
+ * Names and contents of files may hold escape sequences of terminals and invalid UTF-8.
+ *
+ * Return: a new string with "\xNN" for each byte of a control character or invalid UTF-8.
+ */
+char *escape_text(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	char *shown = malloc(4 * strlen(text) + 1), *to = shown;
+	unsigned int code, length;
+
+	if (!shown)
+		out_of_memory();
+	while (*at) {
+		length = decode(at, &code);
+		if (length && !is_control(code)) {
+			to = mempcpy(to, at, length);
+			at += length;
+			continue;
+		}
+		for (length = length ? length : 1; length; length--)
+			to += sprintf(to, "\\x%02x", *at++);
+	}
+	*to = '\0';
+	return shown;
+}
+
 static void say(const char *format, va_list args)
 {
+	char *text = format_text(format, args), *shown = escape_text(text);
+
 	fflush(stdout);
-	fputs("p2pdma: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	fprintf(stderr, "p2pdma: %s\n", shown);
+	free(shown);
+	free(text);
 }
 
 /**
@@ -65,7 +139,7 @@ void *keep(size_t size)
 	void *memory = calloc(1, size ? size : 1);
 
 	if (!memory)
-		fail(STATUS_UNKNOWN, "out of memory");
+		out_of_memory();
 	return memory;
 }
 
@@ -82,7 +156,7 @@ void *keep_more(void *old, size_t old_size, size_t size)
 	char *memory = realloc(old, size);
 
 	if (!memory)
-		fail(STATUS_UNKNOWN, "out of memory");
+		out_of_memory();
 	memset(memory + old_size, 0, size - old_size);
 	return memory;
 }
@@ -98,15 +172,6 @@ char *keep_text(const char *text)
 	size_t size = strlen(text) + 1;
 
 	return memcpy(keep(size), text, size);
-}
-
-static char *format_text(const char *format, va_list args)
-{
-	char *text;
-
-	if (vasprintf(&text, format, args) < 0)
-		fail(STATUS_UNKNOWN, "out of memory");
-	return text;
 }
 
 /**
@@ -204,22 +269,11 @@ char *read_text(const char *path, size_t limit)
 	return text;
 }
 
-/* The text may be printed on a terminal: keep escape sequences of an untrusted file out. */
-static void make_printable(char *text)
-{
-	unsigned char *at = (unsigned char *)text;
-
-	for (; *at; at++)
-		if (*at < ' ' || *at >= 0x7f)
-			*at = '?';
-}
-
 /**
  * read_line - read the first line of a file
  * @format: name of the file, as for printf()
  *
- * Return: the line without a newline, with "?" for unprintable bytes; NULL if the file cannot be
- * read.
+ * Return: the line without a newline, as it is; NULL if the file cannot be read.
  */
 char *read_line(const char *format, ...)
 {
@@ -237,7 +291,6 @@ char *read_line(const char *format, ...)
 		return NULL;
 	line[got] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-	make_printable(line);
 	return keep_text(line);
 }
 
@@ -245,7 +298,7 @@ char *read_line(const char *format, ...)
  * read_link - read a symbolic link
  * @format: name of the link, as for printf()
  *
- * Return: target of the link, with "?" for unprintable bytes; NULL without a link.
+ * Return: target of the link, as it is; NULL without a link.
  */
 char *read_link(const char *format, ...)
 {
@@ -262,7 +315,6 @@ char *read_link(const char *format, ...)
 	if (got < 0)
 		return NULL;
 	target[got] = '\0';
-	make_printable(target);
 	return keep_text(target);
 }
 
@@ -360,6 +412,64 @@ const char *show_size(unsigned long long bytes)
 	snprintf(text, sizeof(texts[0]), value == (unsigned long long)value ? "%.0f %s" : "%.1f %s",
 		 value, units[unit]);
 	return text;
+}
+
+#define COLUMNS	80
+
+/* Columns of a text without controls: bytes that begin a character of UTF-8. */
+static size_t count_columns(const char *text, size_t size)
+{
+	size_t columns = 0;
+
+	while (size--)
+		columns += (*text++ & 0xc0) != 0x80;
+	return columns;
+}
+
+/**
+ * print_wrapped - print a text in lines of at most 80 columns
+ * @indent: number of spaces before each line after the first
+ * @format: as for printf()
+ *
+ * Lines end at spaces only: a longer word stays whole.
+ */
+void print_wrapped(unsigned int indent, const char *format, ...)
+{
+	size_t at = 0, spaces, size, columns;
+	char *text, *word;
+	va_list args;
+
+	va_start(args, format);
+	text = format_text(format, args);
+	va_end(args);
+	for (word = text; *word; word += size) {
+		spaces = strspn(word, " ");
+		size = strcspn(word + spaces, " ");
+		columns = count_columns(word + spaces, size);
+		if (at > indent && at + spaces + columns > COLUMNS) {
+			printf("\n%*s", indent, "");
+			at = indent + columns;
+			fwrite(word + spaces, 1, size, stdout);
+		} else {
+			at += spaces + columns;
+			fwrite(word, 1, spaces + size, stdout);
+		}
+		size += spaces;
+	}
+	putchar('\n');
+	free(text);
+}
+
+/**
+ * terminal_is_dumb - does the terminal lack colours and cursor movement?
+ *
+ * Return: true for TERM=dumb, and if TERM is not set.
+ */
+bool terminal_is_dumb(void)
+{
+	const char *term = getenv("TERM");
+
+	return !term || !*term || !strcmp(term, "dumb");
 }
 
 static int compare_texts(const void *a, const void *b)

@@ -84,7 +84,12 @@ def prose(name, text):
 
 
 def is_ruler(comment):
-    """Return whether a line of a comment begins or ends with a drawn line."""
+    """Return whether a line of a comment begins or ends with a drawn line.
+
+    The borders of a table are no ruler: columns of equals signs.
+    """
+    if re.fullmatch(r"\s*=+(\s+=+)+\s*", comment):
+        return False
     return bool(re.match(r"\s*([-=*~#_])\1{2,}(\s|$)", comment)
                 or re.search(r"\s([-=*~#_])\1{3,}\s*$", comment))
 

@@ -53,6 +53,8 @@ class Rulers(unittest.TestCase):
     def test_line_number(self):
         self.assertEqual(house.rulers("a.c", "int x;\n/*\n * a\n * -----\n */\n"),
                          ["a.c:4: a ruler"])
+        self.assertEqual(house.rulers("a.c", "/*\n * =====  =====\n * a      b\n */\n"), [])
+        self.assertEqual(len(house.rulers("a.c", "/*\n * =====\n * a\n */\n")), 1)
 
     def test_plain_comments(self):
         for name, text in (("a.c", "/* a -- b, --verbose */"), ("a.c", "/*\n * +----+----+\n */"),

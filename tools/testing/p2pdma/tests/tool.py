@@ -259,6 +259,12 @@ def tool_monitor(test):
     alpha.find()
 
 
+def blank(drive):
+    """Clear where file systems and partition tables have signatures."""
+    for at in (0, drive.size - MIB):
+        transfer.put(drive, bytes(MIB), at)
+
+
 @case("switch amd-root-ports", short=True, seconds=240)
 def tool_copy(test):
     """Copy 64 MiB through peer memory only, and free all memory afterwards."""
@@ -268,6 +274,7 @@ def tool_copy(test):
     data = os.urandom(MIB)
     for at in range(0, size, MIB):
         transfer.put(alpha, struct.pack("Q", at) + data[8:], at)
+    blank(beta)
     free = peer.function.available()
     with transfer.evidence(test, peer.function) as seen:
         status, report = ask(test, "copy", alpha.path, beta.disk)
@@ -287,6 +294,7 @@ def tool_copy_verifies(test):
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     data = os.urandom(2 * MIB)
     transfer.put(alpha, data)
+    blank(beta)
     transfer.put(beta, b"\x5a" * (2 * MIB))
     status, report = ask(test, "copy", "--verify", "--size", "1M", "--depth", "3", "--provider",
                          peer.controller.name, alpha.path, beta.path)
@@ -305,6 +313,7 @@ def tool_copy_killed(test):
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     free = peer.function.available()
     transfer.put(alpha, os.urandom(MIB))
+    blank(beta)
     for number in (signal.SIGKILL, signal.SIGINT):
         with subprocess.Popen([str(TOOL), "-j", "copy", alpha.path, beta.path], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as copy:
@@ -333,6 +342,7 @@ def refused(test, why, *words):
 def tool_copy_refuses(test):
     """Destinations in use and bad arguments are refused."""
     alpha, beta = Drive("alpha"), Drive("beta")
+    blank(beta)
     before = transfer.contents(beta, MIB)
     refused(test, "one device", alpha.path, alpha.path)
     refused(test, "not a block device", "/dev/null", beta.path)
@@ -344,33 +354,58 @@ def tool_copy_refuses(test):
     refused(test, "makes no sense", "--depth", "0", alpha.path, beta.path)
     refused(test, "provides no memory", "--provider", beta.bdf, alpha.path, beta.path)
     holder = os.open(beta.path, os.O_RDWR | os.O_EXCL)
-    refused(test, "in use", alpha.path, beta.path)
+    refused(test, "--force overrides", alpha.path, beta.path)
     os.close(holder)
     test.check(transfer.contents(beta, MIB) == before, "the destination was written to")
 
 
 @case("switch", short=True)
-def tool_copy_spares_mounts(test):
-    """A mounted or partitioned destination is refused, and --force overwrites partitions."""
+def tool_copy_spares_contents(test):
+    """A destination with contents needs --wipe, and a destination in use needs --force."""
     alpha, beta = Drive("alpha"), Drive("beta")
     subprocess.run(["mkfs.ext4", "-q", "-F", beta.path], check=True, capture_output=True)
+    before = transfer.contents(beta, MIB)
+    refused(test, "holds ext4", alpha.path, beta.path)
+    refused(test, "holds ext4", "--force", alpha.path, beta.path)
     where = pathlib.Path("/tmp/tool-mount")
     where.mkdir(exist_ok=True)
+    test.equal(transfer.contents(beta, MIB), before, "the file system")
     subprocess.run(["mount", beta.path, str(where)], check=True)
     test.later(subprocess.run, ["umount", str(where)], check=False, capture_output=True)
-    refused(test, "in use", alpha.path, beta.path)
+    refused(test, "--force overrides", alpha.path, beta.path)
+    refused(test, "--force overrides", "--wipe", alpha.path, beta.path)
     subprocess.run(["umount", str(where)], check=True)
+    status, _, messages = run(test, "copy", "--wipe", "--size", "1M", alpha.path, beta.path)
+    test.equal(status, 0, f"status of a copy with --wipe: {messages}")
+    test.check(transfer.contents(beta, MIB) == transfer.contents(alpha, MIB), "it did not arrive")
+    blank(beta)
+    holder = os.open(beta.path, os.O_RDWR | os.O_EXCL)
+    test.later(os.close, holder)
+    status, _, messages = run(test, "copy", "--force", "--size", "1M", alpha.path, beta.path)
+    test.equal(status, 0, f"status of a copy with --force: {messages}")
+
+
+@case("switch", short=True)
+def tool_copy_spares_partitions(test):
+    """A partitioned destination needs --wipe. A drive and its partition are never copied."""
+    alpha, beta = Drive("alpha"), Drive("beta")
+    blank(beta)
     # A partition of type Linux from sector 2048 on, with 4096 sectors.
     table = bytes(446) + struct.pack("<8BII", 0, 0, 0, 0, 0x83, 0, 0, 0, 2048, 4096) \
         + bytes(48) + b"\x55\xaa"
     transfer.put(beta, table)
     reread(beta)
-    until(lambda: os.path.exists(f"{beta.path}p1"), 30, "the partition")
+    part = f"{beta.path}p1"
+    until(lambda: os.path.exists(part), 30, "the partition")
     refused(test, "has partitions", alpha.path, beta.path)
-    refused(test, "too small", alpha.path, f"{beta.path}p1")
+    refused(test, "has partitions", "--force", alpha.path, beta.path)
+    refused(test, "too small", alpha.path, part)
+    for options in ([], ["--wipe"], ["--force"], ["--wipe", "--force", "--ram"]):
+        refused(test, "overlap", *options, "--size", "1M", beta.path, part)
+        refused(test, "overlap", *options, "--size", "1M", part, beta.path)
     test.equal(transfer.contents(beta, 512), table, "the table of partitions")
-    status, _, messages = run(test, "copy", "--force", "--size", "1M", alpha.path, beta.path)
-    test.equal(status, 0, f"status of a forced copy: {messages}")
+    status, _, messages = run(test, "copy", "--wipe", "--size", "1M", alpha.path, beta.path)
+    test.equal(status, 0, f"status of a copy with --wipe: {messages}")
     test.check(transfer.contents(beta, MIB) == transfer.contents(alpha, MIB), "it did not arrive")
     reread(beta)
 
@@ -388,6 +423,7 @@ def tool_copy_needs_a_route(test):
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
     data = os.urandom(MIB)
     transfer.put(alpha, data)
+    blank(beta)
     refused(test, "does not reach", alpha.path, beta.path)
     status, report = ask(test, "copy", "--ram", "--verify", "--size", "1M", alpha.path, beta.path)
     test.equal((status, report["through"], report["verified"]), (0, "ram", True), "through RAM")
@@ -399,6 +435,8 @@ def tool_copy_needs_a_route(test):
 def tool_copy_takes_what_there_is(test):
     """With little free memory the copy uses less; without free memory it fails."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
+    for drive in (alpha, beta):
+        blank(drive)
     hoard = peer.function.map(peer.function.available() - MIB)
     status, report = ask(test, "copy", "--size", "2M", "--depth", "8", alpha.path, beta.path)
     test.equal((status, report["depth"]), (0, 4), "status and depth with 1 MiB left")
