@@ -29,7 +29,8 @@ class Function:
     ats: bool = False
     many: bool = False         # one of several functions of a device
     virtual: tuple = None      # virtual functions: how many, offset, stride, device ID
-    bar: int = 0
+    bar: int = 0xfe000000
+    slot: bool = False         # a port with a slot below
     size: int = 4096
 
     def config(self):
@@ -44,7 +45,7 @@ class Function:
         if self.buses:
             space[0x18] = int(self.address.split(":")[-2], 16)
             space[0x19], space[0x1a] = self.buses
-        elif self.bar:
+        elif self.kind != "host":
             self._put(space, 0x10, 4, self.bar & 0xffffffff | 0x0c)
             self._put(space, 0x14, 4, self.bar >> 32)
         if self.pcie is not None:
@@ -58,7 +59,7 @@ class Function:
     def _express(self, space):
         space[0x06] = 0x10
         space[0x34] = 0x40
-        self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4) << 16)
+        self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4 | self.slot << 8) << 16)
         self._put(space, 0x4c, 4, 0x43 | self.port << 24)
         extended = [each for each in (self._access_control(), self._translation(),
                                       self._virtual_functions()) if each]
@@ -105,7 +106,8 @@ def switch(address, buses, slots, acs=None, ids="10b5:9797"):
     for slot in range(slots):
         bus = inner + 1 + slot
         ports.append(Function(f"{address.rsplit(':', 2)[0]}:{inner:02x}:{slot:02x}.0", ids,
-                              "bridge", DOWNSTREAM, acs, port=slot + 1, buses=(bus, bus)))
+                              "bridge", DOWNSTREAM, acs, port=slot + 1, buses=(bus, bus),
+                              slot=True))
     return ports
 
 
