@@ -377,7 +377,7 @@ static void note_machine(const struct machine *machine, json_object *notes)
 		add_words(notes, "this kernel lacks CONFIG_PCI_P2PDMA: no driver can use it");
 	if (machine->virtual)
 		add_words(notes,
-			  "a virtual machine: the real topology is not seen; ask on the host");
+			  "a virtual machine: real topology is not seen; ask on the host");
 }
 
 static void note_cpu(const struct machine *machine, json_object *notes)

@@ -181,6 +181,18 @@ static char *list_below(const struct machine *machine, const struct function *pa
 
 static const char redirect_parameter[] = "pci=disable_acs_redir=";
 
+/* A list on the command line already has to go into the new list. */
+static void add_present(const struct machine *machine, json_object *remedy)
+{
+	char *present = sysfs_parameter(machine, redirect_parameter);
+
+	if (present)
+		add_words(get(remedy, "price"),
+			  "replaces the present list, put both in one: %s%s", redirect_parameter,
+			  present);
+	free(present);
+}
+
 static void undo_redirect(struct machine *machine, json_object *to, const struct verdict *verdict,
 			  enum rules rules, const char *kernel)
 {
@@ -199,6 +211,7 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	list = port_list(verdict, "redirects", "");
 	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
 	add_trial(machine, remedy, verdict, "redirects", 0, REDIRECTS);
+	add_present(machine, remedy);
 	add_words(get(remedy, "firmware"), "ACS (PCIe ACS Support, ACS Control): Disabled");
 	all = verdict->parent ? list_below(machine, verdict->parent, rules) : keep_text("");
 	if (strlen(all) <= strlen(list))
@@ -301,9 +314,12 @@ static void translate_in_client(json_object *to, const struct function *client,
 			  acs_control_offset(port), PCI_ACS_CTRL_TRANS, PCI_ACS_CTRL_TRANS);
 	}
 	if (!config_uses_ats(client))
-		add_words(get(remedy, "firmware"),
-			  "ATS of %s: Enabled, in the settings of the device; IOMMU (VT-d): Enabled",
+		add_words(get(remedy, "price"),
+			  "needs ATS of %s on (settings of the device) and the IOMMU on (VT-d, AMD-Vi)",
 			  client->bdf);
+	if (verdict->answer == ANSWER_NONE)
+		add_words(get(remedy, "price"),
+			  "for virtual machines only: drivers of this kernel are still refused");
 }
 
 static const char *host_ids(const struct host *host)

@@ -330,6 +330,7 @@ void sysfs_load(struct machine *machine);
 void sysfs_load_memory(struct function *function);
 enum policy sysfs_policy(const char *path);
 void sysfs_cpu(struct machine *machine);
+char *sysfs_parameter(const struct machine *machine, const char *name);
 const char *sysfs_peers(struct function *client);
 void dump_load(struct machine *machine);
 
