@@ -229,32 +229,19 @@ struct redirecting {
 	bool *stock;
 };
 
-static bool may_be_stock(const struct request *request, enum rules chosen)
-{
-	return request->machine->support != SUPPORT_OURS && chosen == RULES_OURS &&
-	       rules == RULES_DEFAULT;
-}
-
 static json_object *make_row(struct request *request, enum rules chosen, struct function *client,
 			     struct function **providers, unsigned int nr,
 			     struct redirecting *redirecting)
 {
-	bool stock_too = may_be_stock(request, chosen);
 	json_object *row = json_object_new_array();
-	static struct verdict verdict, stock;
+	static struct verdict verdict;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
 		verdict_under(request, chosen, client, providers[i], &verdict);
 		add_item(row, make_cell(client, providers[i], &verdict));
-		if (client == providers[i])
-			continue;
-		mark_ports(&verdict, chosen == RULES_STOCK ? redirecting->stock :
-							     redirecting->ours);
-		if (!stock_too)
-			continue;
-		stock_compute(request->machine, client, providers[i], &stock);
-		mark_ports(&stock, redirecting->stock);
+		if (client != providers[i] && chosen == RULES_OURS)
+			mark_ports(&verdict, redirecting->ours);
 	}
 	return row;
 }
@@ -262,16 +249,17 @@ static json_object *make_row(struct request *request, enum rules chosen, struct 
 static void add_remedies(struct request *request, enum rules chosen,
 			 const struct redirecting *redirecting)
 {
-	bool stock_may_run = may_be_stock(request, chosen);
-	const struct machine *machine = request->machine;
 	json_object *list = add_array(request->report, "remedies");
-
-	bool differ = stock_may_run && memcmp(redirecting->ours, redirecting->stock, machine->nr);
+	const struct machine *machine = request->machine;
+	bool differ;
 
 	if (chosen == RULES_STOCK) {
 		add_set_remedy(machine, list, NULL, redirecting->stock);
 		return;
 	}
+	/* Which kernel a dump is for is unknown, so both lists. */
+	differ = machine->support != SUPPORT_OURS && rules == RULES_DEFAULT &&
+		 memcmp(redirecting->ours, redirecting->stock, machine->nr);
 	add_set_remedy(machine, list, differ ? "ours" : NULL, redirecting->ours);
 	if (differ)
 		add_set_remedy(machine, list, "stock", redirecting->stock);
@@ -297,6 +285,7 @@ static enum status matrix_run(struct request *request)
 		add_item(functions, make_function(request, chosen[i], &labels));
 		add_item(rows, make_row(request, kernel, chosen[i], chosen, nr, &redirecting));
 	}
+	stock_ports(request->machine, chosen, nr, redirecting.stock);
 	add_remedies(request, kernel, &redirecting);
 	if (!nr)
 		complain("matrix: there is no such device; --all takes every function");

@@ -7,6 +7,7 @@
  * themselves, every port between, the shared parent. Stock Linux knows neither Upstream
  * Forwarding nor egress vectors nor the IOMMU.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <pci/pci.h>
@@ -187,6 +188,54 @@ void stock_compute(const struct machine *machine, const struct function *client,
 	} else {
 		set_answer(verdict, ANSWER_DIRECT, client == provider ? "self" : "spec");
 	}
+}
+
+/* Counts functions of a set at and below each function, and branches that hold such functions. */
+static void count_set(const struct function *function, unsigned int *below,
+		      unsigned int *branches)
+{
+	branches[function->index]++;
+	for (; function; function = function->up)
+		if (!below[function->index]++ && function->up)
+			branches[function->up->index]++;
+}
+
+/**
+ * stock_ports - find the ports that stock Linux counts between the functions of a set
+ * @machine: the machine
+ * @set: the functions
+ * @nr: length of @set
+ * @ports: set to true for each port, indexed as @machine->functions
+ *
+ * Gives the ports of stock_compute() for all pairs, without asking for each pair: a port is on
+ * the path of a pair if the set has functions below the port and elsewhere below the same root
+ * port, or if a pair meets at the port.
+ */
+void stock_ports(const struct machine *machine, struct function **set, unsigned int nr,
+		 bool *ports)
+{
+	unsigned int *branches = keep((machine->nr + 1) * sizeof(*branches));
+	unsigned int *below = keep((machine->nr + 1) * sizeof(*below));
+	bool *counted = keep(machine->nr + 1);
+	const struct function *port, *top;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (!counted[set[i]->index])
+			count_set(set[i], below, branches);
+		counted[set[i]->index] = true;
+	}
+	for (i = 0; i < machine->nr; i++) {
+		port = machine->functions[i];
+		if (!below[i] || stock_redirects(port) != KNOWN_YES)
+			continue;
+		for (top = port; top->up; top = top->up)
+			;
+		ports[i] = below[top->index] > below[i] || branches[i] > 1;
+	}
+	free(counted);
+	free(below);
+	free(branches);
 }
 
 /**

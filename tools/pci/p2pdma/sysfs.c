@@ -358,15 +358,22 @@ static const char *proc_path(const struct machine *machine, const char *name)
  */
 char *sysfs_parameter(const struct machine *machine, const char *name)
 {
-	char *line = machine->sysfs ? read_text(proc_path(machine, "cmdline"), CPUINFO_LIMIT) : NULL;
-	const char *at = line, *found = NULL;
+	char *line = NULL;
+	const char *at, *found = NULL;
 
-	while (at && (at = strstr(at, name))) {
+	if (machine->sysfs)
+		line = read_text(proc_path(machine, "cmdline"), CPUINFO_LIMIT);
+	at = line;
+
+	while (at) {
+		at = strstr(at, name);
+		if (!at)
+			break;
 		if (at == line || at[-1] == ' ')
 			found = at + strlen(name);
 		at += strlen(name);
 	}
-	return found ? keep_format("%.*s", (int)strcspn(found, " \n"), found) : NULL;
+	return found ? keep_format("%.*s", (int)strcspn(found, "\n "), found) : NULL;
 }
 
 static bool cpu_line(const char *text, const char *name, const char **value)

@@ -449,6 +449,8 @@ const struct function *side_below(const struct function *function,
 enum known stock_redirects(const struct function *function);
 void stock_compute(const struct machine *machine, const struct function *client,
 		   const struct function *provider, struct verdict *verdict);
+void stock_ports(const struct machine *machine, struct function **set, unsigned int nr,
+		 bool *ports);
 bool parse_rules(const char *word, enum rules *rules);
 enum rules choose_rules(const struct machine *machine, enum rules rules);
 const char *rules_word(enum rules rules);
