@@ -47,8 +47,12 @@ static bool is_assigned(const struct function *function, unsigned int bar, enum 
 
 static enum known has_memory_bar(const struct function *function)
 {
-	enum known known = KNOWN_NO;
+	enum known known = config_places_bars(function);
 	unsigned int i;
+
+	if (known == KNOWN_YES)
+		return known;
+	known = KNOWN_NO;
 
 	for (i = 0; i < BARS; i++)
 		if ((function->path && function->bars[i].memory && function->bars[i].size) ||

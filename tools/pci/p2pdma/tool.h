@@ -342,6 +342,7 @@ void guess_machine(struct machine *machine);
 
 bool config_read(const struct function *function, unsigned int where, unsigned int size,
 		 unsigned int *value);
+enum known config_places_bars(const struct function *function);
 enum known config_pcie(const struct function *function, unsigned int *where);
 int config_pcie_type(const struct function *function);
 enum known config_extended(const struct function *function, unsigned int id,

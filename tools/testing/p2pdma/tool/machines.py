@@ -51,7 +51,7 @@ class Function:
             space[0x18] = int(self.address.split(":")[-2], 16)
             space[0x19], space[0x1a] = self.buses
         elif self.kind != "host":
-            self._put(space, 0x10, 4, self.bar & 0xffffffff | 0x0c)
+            self._put(space, 0x10, 4, self.bar & 0xffffffff | (0x0c if self.bar else 0))
             self._put(space, 0x14, 4, self.bar >> 32)
         if self.pcie is not None:
             self._express(space)
