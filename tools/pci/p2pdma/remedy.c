@@ -211,6 +211,8 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	list = port_list(verdict, "redirects", "");
 	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
 	add_trial(machine, remedy, verdict, "redirects", 0, REDIRECTS);
+	add_words(get(remedy, "price"),
+		  "on Linux 6.12 other bits of these ports return to the setting of the firmware");
 	add_present(machine, remedy);
 	add_words(get(remedy, "firmware"), "ACS (PCIe ACS Support, ACS Control): Disabled");
 	all = verdict->parent ? list_below(machine, verdict->parent, rules) : keep_text("");
