@@ -55,7 +55,7 @@ static enum known has_memory_bar(const struct function *function)
 	known = KNOWN_NO;
 
 	for (i = 0; i < BARS; i++)
-		if ((function->path && function->bars[i].memory && function->bars[i].size) ||
+		if ((function->bars[i].memory && function->bars[i].start) ||
 		    is_assigned(function, i, &known))
 			return KNOWN_YES;
 	return known;
