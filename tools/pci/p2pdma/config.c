@@ -79,6 +79,21 @@ static enum known config_capability(const struct function *function, unsigned in
 }
 
 /**
+ * config_places_bars - does a function have addresses beside the BARs?
+ * @function: the function
+ *
+ * A function with Enhanced Allocation has fixed addresses in that capability, and BARs of zero.
+ *
+ * Return: whether the function has the capability.
+ */
+enum known config_places_bars(const struct function *function)
+{
+	unsigned int where;
+
+	return config_capability(function, PCI_CAP_ID_EA, &where);
+}
+
+/**
  * config_pcie - is a function a PCI Express function?
  * @function: the function
  * @where: filled in with the offset of the PCI Express capability, for KNOWN_YES

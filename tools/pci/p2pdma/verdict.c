@@ -706,7 +706,12 @@ const char *verdict_meaning(const struct verdict *verdict)
 	return "a reason that this version of the tool does not know";
 }
 
-static void report_ports(json_object *report, const struct verdict *verdict)
+/**
+ * report_ports - report the ports that affect a route, and the unread functions
+ * @report: object to add to
+ * @verdict: the verdict
+ */
+void report_ports(json_object *report, const struct verdict *verdict)
 {
 	json_object *ports = add_array(report, "ports"), *unread, *port;
 	unsigned int i;
