@@ -144,6 +144,30 @@ static const char *missing_above(const struct machine *machine, const struct fun
 			   function_kind(top));
 }
 
+/*
+ * Root ports of Intel Xeon E5 and E7, up to v4. The root buses of all sockets but the first begin
+ * with a root port, and have no function 00.0.
+ */
+static bool begins_with_port(const struct function *function)
+{
+	unsigned int series = function->device & 0xff00, port = function->device & 0xff;
+
+	return function->address.bus && function->vendor == 0x8086 && port >= 0x01 &&
+	       port <= 0x0b && (series == 0x3c00 || series == 0x0e00 || series == 0x2f00 ||
+				series == 0x6f00);
+}
+
+/**
+ * ground_first - is the first known function on a root bus the first function there is?
+ * @function: the first function in the input
+ *
+ * Return: true for function 00.0, or if the root bus is known to have none.
+ */
+bool ground_first(const struct function *function)
+{
+	return !function->address.devfn || begins_with_port(function);
+}
+
 /**
  * ground_hosts - forget the identity of host bridges that may not be there
  * @machine: the machine

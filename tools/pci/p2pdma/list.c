@@ -181,6 +181,29 @@ static const char *why_no_provider(const struct machine *machine, const struct f
 	return "the driver did not register it; dmesg may say why";
 }
 
+/**
+ * why_no_memory - say why a function is no provider
+ * @machine: the machine, read from sysfs
+ * @function: a function without peer memory
+ *
+ * Return: the reason.
+ */
+const char *why_no_memory(const struct machine *machine, const struct function *function)
+{
+	unsigned long long cmbsz = 0;
+
+	if (machine->support == SUPPORT_NONE)
+		return "the kernel was built without CONFIG_PCI_P2PDMA";
+	if (!function->driver)
+		return "no driver is bound";
+	if (strcmp(function_class(function), "nvme"))
+		return keep_format("its driver %s registered none (dma-buf works without)",
+				   function->driver);
+	if (controller_register(function, "cmbsz", &cmbsz) && cmbsz)
+		return why_no_provider(machine, function, cmbsz);
+	return "the controller announces no memory buffer (CMB)";
+}
+
 /* The driver has a file cmbsz only for controllers with a controller memory buffer. */
 static void add_candidate(const struct machine *machine, json_object *candidates,
 			  const struct function *function)

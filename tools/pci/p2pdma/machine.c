@@ -291,7 +291,7 @@ static void link_hosts(struct machine *machine)
 			continue;
 		host->first = function;
 		/* Only links of sysfs show that no function comes before. */
-		host->unsure = !function->placed && function->address.devfn;
+		host->unsure = !function->placed && !ground_first(function);
 	}
 	for (i = 0; i < machine->nr_hosts; i++) {
 		host = machine->hosts[i];
@@ -462,11 +462,25 @@ static const struct class_word class_words[] = {
 	{ "net",	0x020000, 0xff0000 },
 	{ "gpu",	0x030000, 0xff0000 },
 	{ "audio",	0x040300, 0xffff00 },
+	{ "cxl",	0x050200, 0xffff00 },
 	{ "memory",	0x050000, 0xff0000 },
 	{ "bridge",	0x060000, 0xff0000 },
 	{ "usb",	0x0c0300, 0xffff00 },
+	{ "accelerator", 0x0b4000, 0xffff00 },
 	{ "accelerator", 0x120000, 0xff0000 },
 };
+
+/* An FPGA has the class that its designer chose, often none. Xilinx, Altera and Lattice. */
+static bool is_fpga(const struct function *function)
+{
+	unsigned int base = function->class >> 16;
+
+	return !function_is_bridge(function) &&
+	       (function->vendor == 0x10ee || function->vendor == 0x1172 ||
+		function->vendor == 0x1204) &&
+	       (base == 0x05 || base == 0x07 || base == 0x11 || base == 0x12 || base == 0xff ||
+		!base);
+}
 
 /**
  * function_class - class of a function
@@ -478,6 +492,8 @@ const char *function_class(const struct function *function)
 {
 	unsigned int i;
 
+	if (is_fpga(function))
+		return "fpga";
 	for (i = 0; i < COUNT_OF(class_words); i++)
 		if ((function->class & class_words[i].mask) == class_words[i].class)
 			return class_words[i].word;

@@ -220,12 +220,13 @@ static void load(struct machine *machine)
 	machine->odd = json_object_new_array();
 	if (machine->dump) {
 		dump_load(machine);
-		return;
+	} else {
+		machine->live = !machine->sysfs;
+		if (machine->live)
+			machine->sysfs = "/sys";
+		sysfs_load(machine);
 	}
-	machine->live = !machine->sysfs;
-	if (machine->live)
-		machine->sysfs = "/sys";
-	sysfs_load(machine);
+	guess_machine(machine);
 }
 
 static json_object *new_report(const struct line *line)

@@ -39,13 +39,6 @@ static void add_host(struct machine *machine, json_object *hops, const struct ho
 	add_item(hops, hop);
 }
 
-static bool is_above(const struct function *bridge, const struct function *function)
-{
-	while (function && function != bridge)
-		function = function->up;
-	return function;
-}
-
 /* Adds the functions between @meeting, not included, and the provider, from top to bottom. */
 static void add_way_down(const struct machine *machine, json_object *hops,
 			 const struct function *function, const struct function *meeting,
@@ -55,14 +48,6 @@ static void add_way_down(const struct machine *machine, json_object *hops,
 		return;
 	add_way_down(machine, hops, function->up, meeting, provider, verdict);
 	add_hop(machine, hops, function, function == provider ? "provider" : "port", verdict);
-}
-
-static const struct function *find_meeting(const struct function *client,
-					   const struct function *provider)
-{
-	while (client && !is_above(client, provider))
-		client = client->up;
-	return client;
 }
 
 /* A transaction through the host bridge passes the ports above the shared parent as well. */
@@ -102,17 +87,9 @@ static void add_hops(struct machine *machine, json_object *report, const struct 
 		add_hop(machine, hops, provider, "provider", verdict);
 }
 
-static void add_notes(const struct machine *machine, json_object *report,
-		      const struct verdict *verdict, const struct verdict *computed)
+static void add_path_notes(json_object *notes, const struct verdict *verdict,
+			   const struct verdict *computed)
 {
-	json_object *notes = add_array(report, "notes");
-
-	if (!verdict->kernel && machine->support == SUPPORT_OTHER)
-		add_words(notes, "this kernel has no verdicts; its own rules may refuse more");
-	if (machine->support == SUPPORT_NONE)
-		add_words(notes, "this kernel lacks CONFIG_PCI_P2PDMA: no driver can use it");
-	if (machine->virtual)
-		add_words(notes, "in a virtual machine the real topology is not seen");
 	if (!verdict->kernel || computed->answer == ANSWER_UNKNOWN ||
 	    computed->answer == verdict->answer)
 		return;
@@ -139,31 +116,123 @@ static enum status answer_status(enum answer answer)
 	return answer == ANSWER_NONE ? STATUS_NO : STATUS_YES;
 }
 
+/**
+ * struct question - a client, a provider, and verdicts of two kernels
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @rules: kernel of @verdict
+ * @verdict: verdict for the exit status
+ * @other: verdict of the kernel not in @rules
+ * @both: the running kernel is unknown or stock, and the kernels differ in verdict or ports
+ */
+struct question {
+	struct function *client;
+	struct function *provider;
+	enum rules rules;
+	struct verdict verdict;
+	struct verdict other;
+	bool both;
+};
+
+static bool has_function(const struct verdict *verdict, const struct port *port)
+{
+	unsigned int i;
+
+	for (i = 0; i < verdict->nr_ports; i++)
+		if (verdict->ports[i].function == port->function)
+			return true;
+	return false;
+}
+
+/* Compares answer, reason and ports of two verdicts. */
+static bool verdicts_differ(const struct verdict *a, const struct verdict *b)
+{
+	unsigned int i;
+
+	if (a->answer != b->answer || strcmp(a->reason, b->reason))
+		return true;
+	for (i = 0; i < a->nr_ports; i++)
+		if (!has_function(b, &a->ports[i]))
+			return true;
+	for (i = 0; i < b->nr_ports; i++)
+		if (!has_function(a, &b->ports[i]))
+			return true;
+	return false;
+}
+
+static void ask(struct request *request, enum rules chosen, struct question *question)
+{
+	struct machine *machine = request->machine;
+	enum rules other;
+
+	question->client = resolve(machine, request->args[0]);
+	question->provider = resolve(machine, request->args[1]);
+	question->rules = choose_rules(machine, chosen);
+	other = question->rules == RULES_STOCK ? RULES_OURS : RULES_STOCK;
+	verdict_under(request, question->rules, question->client, question->provider,
+		      &question->verdict);
+	verdict_under(request, other, question->client, question->provider, &question->other);
+	question->both = machine->support != SUPPORT_OURS && chosen == RULES_DEFAULT &&
+			 verdicts_differ(&question->verdict, &question->other);
+}
+
+static void report_question(struct request *request, const struct question *question)
+{
+	json_object *report = request->report, *other;
+
+	json_object_object_add(report, "route",
+			       verdict_report(request->machine, question->client,
+					      question->provider, &question->verdict));
+	add_text(report, "kernel", rules_word(question->rules));
+	if (!question->both) {
+		add_text(report, "other", NULL);
+		return;
+	}
+	other = add_object(report, "other");
+	add_text(other, "kernel", rules_word(question->rules == RULES_STOCK ? RULES_OURS :
+									      RULES_STOCK));
+	add_text(other, "verdict", answer_word(question->other.answer));
+	add_text(other, "reason", question->other.reason);
+	add_text(other, "meaning", verdict_meaning(&question->other));
+	report_ports(other, &question->other);
+}
+
+/* Returns the verdict of stock Linux, or NULL if stock Linux does not run. */
+static const struct verdict *stock_verdict(const struct question *question)
+{
+	if (question->rules == RULES_STOCK)
+		return &question->verdict;
+	return question->both ? &question->other : NULL;
+}
+
 static enum status path_run(struct request *request)
 {
 	struct machine *machine = request->machine;
-	struct function *client = resolve(machine, request->args[0]);
-	struct function *provider = resolve(machine, request->args[1]);
-	static struct verdict verdict, computed, back;
-	json_object *reverse;
+	static struct verdict computed, back;
+	static struct question question;
+	json_object *reverse, *notes;
 
-	verdict_get(machine, client, provider, request->computed, &verdict);
-	verdict_compute(machine, client, provider, &computed);
-	complete(&verdict, &computed);
-	verdict_get(machine, provider, client, request->computed, &back);
+	ask(request, RULES_DEFAULT, &question);
+	if (question.verdict.kernel) {
+		verdict_compute(machine, question.client, question.provider, &computed);
+		complete(&question.verdict, &computed);
+	}
+	verdict_under(request, question.rules, question.provider, question.client, &back);
 
-	json_object_object_add(request->report, "route",
-			       verdict_report(machine, client, provider, &verdict));
+	report_question(request, &question);
 	add_text(request->report, "given_client", request->args[0]);
 	add_text(request->report, "given_provider", request->args[1]);
-	add_hops(machine, request->report, client, provider, &verdict);
+	add_hops(machine, request->report, question.client, question.provider, &question.verdict);
 	json_object_object_add(request->report, "remedies",
-			       remedies(machine, client, provider, &verdict));
-	add_notes(machine, request->report, &verdict, &computed);
+			       remedies(machine, question.client, question.provider,
+					&question.verdict, stock_verdict(&question)));
+	notes = add_array(request->report, "notes");
+	add_notes(machine, notes, question.client, question.provider, &question.verdict, true);
+	add_path_notes(notes, &question.verdict, &computed);
 	reverse = add_object(request->report, "reverse");
 	add_text(reverse, "verdict", answer_word(back.answer));
 	add_text(reverse, "reason", back.reason);
-	return answer_status(verdict.answer);
+	return answer_status(question.verdict.answer);
 }
 
 static void print_given(json_object *report, const char *role, const char *given,
@@ -194,7 +263,9 @@ static const char *hop_mark(json_object *hop)
 		return "  <-- blocks peer traffic";
 	if (!strcmp(effect, "denied"))
 		return "  <-- a policy denies peer traffic";
-	return "  <-- does not forward what was redirected";
+	if (!strcmp(effect, "no-forwarding"))
+		return "  <-- does not forward what was redirected";
+	return "  <-- affects the route";
 }
 
 static void print_acs(json_object *hop)
@@ -235,23 +306,32 @@ static void print_hop(json_object *hop)
 	printf("%s\n", get_text(hop, "host") ? "" : hop_mark(hop));
 }
 
-static void print_remedy(json_object *remedy)
+static const char *kernel_words(const char *kernel)
 {
-	printf("  * %s\n", get_text(remedy, "what"));
-	if (get_length(remedy, "boot"))
-		printf("    for good, on the kernel's command line:\n");
-	print_lines(remedy, "boot", "      ");
-	if (get_length(remedy, "now"))
-		printf("    at once, until the next boot, as root:\n");
-	print_lines(remedy, "now", "      ");
-	print_lines(remedy, "price", "    price: ");
+	return strcmp(kernel, "stock") ? "a kernel with p2pdma policies" : "stock Linux";
 }
 
-static void print_route(json_object *route)
+/* Prints the verdict of a second kernel and its ports. */
+static void print_other(json_object *other)
+{
+	size_t i, nr = get_length(other, "ports");
+
+	if (!other)
+		return;
+	printf("%s: %s (%s)%s", kernel_words(get_text(other, "kernel")),
+	       paint(get_text(other, "verdict")), get_text(other, "reason"),
+	       nr ? "; ports that count:" : "");
+	for (i = 0; i < nr; i++)
+		printf(" %s", get_text(get_item(other, "ports", i), "bdf"));
+	putchar('\n');
+}
+
+static void print_route(json_object *route, const char *kernel)
 {
 	size_t i, nr = get_length(route, "unread");
 
-	printf("verdict   %s (%s)", paint(get_text(route, "verdict")), get_text(route, "source"));
+	printf("verdict   %s (%s%s)", paint(get_text(route, "verdict")),
+	       get_text(route, "source"), strcmp(kernel, "stock") ? "" : " for stock Linux");
 	if (get(route, "distance"))
 		printf(", distance %lld", get_number(route, "distance"));
 	printf("\nreason    %s: %s\n", get_text(route, "reason"), get_text(route, "meaning"));
@@ -271,14 +351,12 @@ static void path_print(json_object *report)
 
 	print_given(report, "client", get_text(report, "given_client"), "masters DMA");
 	print_given(report, "provider", get_text(report, "given_provider"), "has the memory");
-	print_route(get(report, "route"));
+	print_route(get(report, "route"), get_text(report, "kernel"));
+	print_other(get(report, "other"));
 	printf("\n");
 	for (i = 0; i < get_length(report, "hops"); i++)
 		print_hop(get_item(report, "hops", i));
-	if (get_length(report, "remedies"))
-		printf("\nWhat can be done:\n");
-	for (i = 0; i < get_length(report, "remedies"); i++)
-		print_remedy(get_item(report, "remedies", i));
+	print_remedies(report);
 	if (strcmp(get_text(reverse, "verdict"), get_text(get(report, "route"), "verdict")))
 		printf("\nThe other way round: %s (%s)\n", paint(get_text(reverse, "verdict")),
 		       get_text(reverse, "reason"));
@@ -302,21 +380,25 @@ const struct command command_path = {
 
 static bool quiet;
 static bool direct_only;
+static enum rules rules;
 
 enum {
 	OPTION_QUIET = 256,
 	OPTION_DIRECT,
+	OPTION_KERNEL,
 };
 
 static const struct option check_options[] = {
 	{ "quiet", no_argument, NULL, OPTION_QUIET },
 	{ "direct", no_argument, NULL, OPTION_DIRECT },
+	{ "kernel", required_argument, NULL, OPTION_KERNEL },
 	{ }
 };
 
 static bool check_option(int option, const char *argument)
 {
-	(void)argument;
+	if (option == OPTION_KERNEL)
+		return parse_rules(argument, &rules);
 	if (option == OPTION_QUIET)
 		quiet = true;
 	else
@@ -326,27 +408,29 @@ static bool check_option(int option, const char *argument)
 
 static enum status check_run(struct request *request)
 {
-	struct machine *machine = request->machine;
-	struct function *client = resolve(machine, request->args[0]);
-	struct function *provider = resolve(machine, request->args[1]);
-	static struct verdict verdict;
+	static struct question question;
 
-	verdict_get(machine, client, provider, request->computed, &verdict);
-	json_object_object_add(request->report, "route",
-			       verdict_report(machine, client, provider, &verdict));
-	if (direct_only && verdict.answer == ANSWER_HOST)
+	ask(request, rules, &question);
+	report_question(request, &question);
+	add_notes(request->machine, add_array(request->report, "notes"), question.client,
+		  question.provider, &question.verdict, false);
+	if (direct_only && question.verdict.answer == ANSWER_HOST)
 		return STATUS_NO;
-	return answer_status(verdict.answer);
+	return answer_status(question.verdict.answer);
 }
 
 static void check_print(json_object *report)
 {
 	json_object *route = get(report, "route");
 
-	if (!quiet)
-		printf("%s -> %s: %s (%s, %s)\n", get_text(get(route, "client"), "bdf"),
-		       get_text(get(route, "provider"), "bdf"), paint(get_text(route, "verdict")),
-		       get_text(route, "reason"), get_text(route, "source"));
+	if (quiet)
+		return;
+	printf("%s -> %s: %s (%s, %s%s)\n", get_text(get(route, "client"), "bdf"),
+	       get_text(get(route, "provider"), "bdf"), paint(get_text(route, "verdict")),
+	       get_text(route, "reason"), get_text(route, "source"),
+	       strcmp(get_text(report, "kernel"), "stock") ? "" : " for stock Linux");
+	print_other(get(report, "other"));
+	print_lines(report, "notes", "note: ");
 }
 
 const struct command command_check = {
@@ -354,8 +438,11 @@ const struct command command_check = {
 	.args = "CLIENT PROVIDER",
 	.summary = "one line and an exit status, for scripts",
 	.help = "CLIENT masters DMA, PROVIDER has the memory that it reads or writes.\n\n"
-		"  --quiet    no output\n"
-		"  --direct   through the host bridge does not count\n\n"
+		"  --quiet         no output\n"
+		"  --direct        through the host bridge does not count\n"
+		"  --kernel WHICH  the verdict of stock Linux (stock), of a kernel with p2pdma\n"
+		"                  policies (ours), or of the running kernel (running); without,\n"
+		"                  the running kernel, or ours if it is not known\n\n"
 		"Exit status: 0 it reaches, 1 it does not, 2 wrong usage, 3 cannot say.\n",
 	.options = check_options,
 	.option = check_option,

@@ -6,6 +6,7 @@
  * Specification r6.0, sec 7.7.11.3). setpci finds the register at ECAP_ACS+6, in some root ports
  * at ECAP_ACS+8.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <pci/pci.h>
 
@@ -17,18 +18,49 @@
 /* Number of functions to list; a longer list ends in "..." */
 #define SHOWN_FUNCTIONS	12
 
+/* GRUB ends a command at ";" unless a backslash precedes. */
+static char *escape_grub(const char *text)
+{
+	char *escaped = keep(2 * strlen(text) + 1), *to = escaped;
+
+	for (; *text; text++) {
+		if (*text == ';')
+			*to++ = '\\';
+		*to++ = *text;
+	}
+	return escaped;
+}
+
+/* Adds a parameter for the kernel's command line; @name is "boot" or "boot_all". */
+static void add_parameter(json_object *remedy, const char *name, const char *parameter)
+{
+	const char *grub = strcmp(name, "boot") ? "grub_all" : "grub";
+	char *escaped = escape_grub(parameter);
+
+	add_words(get(remedy, name), "%s", parameter);
+	if (strcmp(escaped, parameter))
+		add_words(get(remedy, grub), "%s", escaped);
+	free(escaped);
+}
+
 static json_object *add_remedy(json_object *to, const char *kind, const char *what,
 			       const char *price)
 {
+	static const char * const arrays[] = {
+		"boot", "grub", "boot_all", "grub_all", "now", "firmware",
+	};
 	json_object *remedy = json_object_new_object(), *prices;
+	unsigned int i;
 
 	add_text(remedy, "kind", kind);
 	add_text(remedy, "what", what);
+	add_text(remedy, "kernel", NULL);
+	add_text(remedy, "below", NULL);
 	prices = add_array(remedy, "price");
 	if (price)
 		add_words(prices, "%s", price);
-	add_array(remedy, "boot");
-	add_array(remedy, "now");
+	for (i = 0; i < COUNT_OF(arrays); i++)
+		add_array(remedy, arrays[i]);
 	add_item(to, remedy);
 	return remedy;
 }
@@ -43,8 +75,8 @@ static bool has_port(const struct verdict *verdict, const char *effect)
 	return false;
 }
 
-/* Returns the ports with an effect: "0000:01:00.0;0000:02:00.0". */
-static char *port_list(const struct verdict *verdict, const char *effect)
+/* Returns the ports with an effect, each after @flags: "0000:01:00.0;0000:02:00.0". */
+static char *port_list(const struct verdict *verdict, const char *effect, const char *flags)
 {
 	char *list = keep_text("");
 	unsigned int i;
@@ -52,9 +84,19 @@ static char *port_list(const struct verdict *verdict, const char *effect)
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (!strcmp(verdict->ports[i].effect, effect) &&
 		    !strstr(list, verdict->ports[i].function->bdf))
-			list = keep_format("%s%s%s", list, *list ? ";" : "",
+			list = keep_format("%s%s%s%s", list, *list ? ";" : "", flags,
 					   verdict->ports[i].function->bdf);
 	return list;
+}
+
+/* The kernel looks for flags before every function, and logs an error without. */
+static void add_config_acs(json_object *remedy, const char *flags, const char *list)
+{
+	add_parameter(remedy, "boot", keep_format("pci=config_acs=%s", list));
+	add_words(get(remedy, "price"), "pci=config_acs= needs Linux 6.11 or later");
+	if (strchr(flags, 'x'))
+		add_words(get(remedy, "price"),
+			  "x leaves a bit as the firmware set it, not as the kernel would");
 }
 
 /* The kernel remembers routes, so the commands end with a rescan. */
@@ -72,13 +114,6 @@ static void add_trial(const struct machine *machine, json_object *remedy,
 				  acs_control_offset(verdict->ports[i].function), value, mask);
 	if (machine->support == SUPPORT_OURS)
 		add_words(now, "echo 1 > /sys/bus/pci/p2pdma_rescan");
-}
-
-static bool is_below(const struct function *function, const struct function *bridge)
-{
-	while (function && function != bridge)
-		function = function->up;
-	return function;
 }
 
 /* Adds the price of direct routing: functions below @parent are no longer isolated. */
@@ -101,18 +136,116 @@ static void add_isolation_price(const struct machine *machine, json_object *reme
 	add_words(price, "they may become one IOMMU group, for one virtual machine or for none");
 }
 
-static void undo_redirect(struct machine *machine, json_object *to, const struct verdict *verdict)
+/*
+ * Counts for each bridge the functions directly below that are endpoints or lead to an endpoint.
+ * A port decides about peer traffic only if another such function is beside the port.
+ */
+static unsigned int *count_branches(const struct machine *machine)
+{
+	unsigned int *branches = keep(machine->nr * sizeof(*branches) + 1), i;
+	bool *counted = keep(machine->nr + 1);
+	const struct function *at;
+
+	for (i = 0; i < machine->nr; i++) {
+		if (function_is_bridge(machine->functions[i]))
+			continue;
+		for (at = machine->functions[i]; at && !counted[at->index]; at = at->up) {
+			counted[at->index] = true;
+			if (at->up)
+				branches[at->up->index]++;
+		}
+	}
+	free(counted);
+	return branches;
+}
+
+/* Returns the ports that redirect for any pair of functions below @parent. */
+static char *list_below(const struct machine *machine, const struct function *parent,
+			enum rules rules)
+{
+	unsigned int *branches = count_branches(machine), i;
+	const struct function *port;
+	char *list = keep_text("");
+
+	for (i = 0; i < machine->nr; i++) {
+		port = machine->functions[i];
+		if (!is_below(port, parent) || stock_redirects(port) != KNOWN_YES)
+			continue;
+		if (rules == RULES_OURS && (port == parent || branches[port->up->index] < 2))
+			continue;
+		list = keep_format("%s%s%s", list, *list ? ";" : "", port->bdf);
+	}
+	free(branches);
+	return list;
+}
+
+static const char redirect_parameter[] = "pci=disable_acs_redir=";
+
+/* A list on the command line already has to go into the new list. */
+static void add_present(const struct machine *machine, json_object *remedy)
+{
+	char *present = sysfs_parameter(machine, redirect_parameter);
+
+	if (present)
+		add_words(get(remedy, "price"),
+			  "replaces the present list, put both in one: %s%s", redirect_parameter,
+			  present);
+	free(present);
+}
+
+static void undo_redirect(struct machine *machine, json_object *to, const struct verdict *verdict,
+			  enum rules rules, const char *kernel)
 {
 	json_object *remedy;
+	const char *what;
+	char *list, *all;
 
 	if (!has_port(verdict, "redirects"))
 		return;
-	remedy = add_remedy(to, "access-control",
-			    "let the ports turn peer traffic around, not send it up", NULL);
+	what = rules == RULES_STOCK ?
+	       "stock Linux counts every port on the way: turn redirection off in all" :
+	       "let the ports turn peer traffic around, not send it up";
+	remedy = add_remedy(to, "access-control", what, NULL);
+	add_text(remedy, "kernel", kernel);
 	add_isolation_price(machine, remedy, verdict->parent);
-	add_words(get(remedy, "boot"), "pci=disable_acs_redir=%s",
-		  port_list(verdict, "redirects"));
+	list = port_list(verdict, "redirects", "");
+	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
 	add_trial(machine, remedy, verdict, "redirects", 0, REDIRECTS);
+	add_present(machine, remedy);
+	add_words(get(remedy, "firmware"), "ACS (PCIe ACS Support, ACS Control): Disabled");
+	all = verdict->parent ? list_below(machine, verdict->parent, rules) : keep_text("");
+	if (strlen(all) <= strlen(list))
+		return;
+	add_text(remedy, "below", verdict->parent->bdf);
+	add_parameter(remedy, "boot_all", keep_format("%s%s", redirect_parameter, all));
+}
+
+/* Do the same ports redirect, in any order? */
+static bool same_redirects(const struct verdict *a, const struct verdict *b)
+{
+	char *one = port_list(a, "redirects", ""), *two = port_list(b, "redirects", "");
+	unsigned int i;
+
+	for (i = 0; i < a->nr_ports; i++)
+		if (!strcmp(a->ports[i].effect, "redirects") &&
+		    !strstr(two, a->ports[i].function->bdf))
+			return false;
+	return strlen(one) == strlen(two);
+}
+
+/* Both rules, where the lists differ. Which kernel a dump is for is unknown. */
+static void undo_redirects(struct machine *machine, json_object *to,
+			   const struct verdict *verdict, const struct verdict *stock)
+{
+	bool differ = stock && !same_redirects(verdict, stock);
+
+	if (stock == verdict) {
+		undo_redirect(machine, to, verdict, RULES_STOCK, NULL);
+		return;
+	}
+	undo_redirect(machine, to, verdict, RULES_OURS, differ ? "ours" : NULL);
+	if (differ)
+		undo_redirect(machine, to, stock, RULES_STOCK, "stock");
 }
 
 static void undo_blocking(struct machine *machine, json_object *to, const struct verdict *verdict)
@@ -124,7 +257,7 @@ static void undo_blocking(struct machine *machine, json_object *to, const struct
 	remedy = add_remedy(to, "access-control",
 			    "turn egress control off in the port that blocks", NULL);
 	add_isolation_price(machine, remedy, verdict->parent);
-	add_words(get(remedy, "boot"), "pci=config_acs=0xxxxx@%s", port_list(verdict, "blocks"));
+	add_config_acs(remedy, "0xxxxx", port_list(verdict, "blocks", "0xxxxx@"));
 	add_trial(machine, remedy, verdict, "blocks", 0, PCI_ACS_CTRL_EGRESS);
 }
 
@@ -151,10 +284,42 @@ static void add_forwarding(struct machine *machine, json_object *to,
 	remedy = add_remedy(to, "access-control",
 			    "let the ports above forward what was redirected; the host bridge decides",
 			    "none in isolation; traffic takes the way through the host bridge");
-	add_words(get(remedy, "boot"), "pci=config_acs=1xxxx@%s",
-		  port_list(verdict, "no-forwarding"));
+	add_config_acs(remedy, "1xxxx", port_list(verdict, "no-forwarding", "1xxxx@"));
 	add_trial(machine, remedy, verdict, "no-forwarding", PCI_ACS_CTRL_FORWARD,
 		  PCI_ACS_CTRL_FORWARD);
+}
+
+/* Direct Translated P2P (PCIe Base Specification r6.0, sec 6.12.1.1). */
+static void translate_in_client(json_object *to, const struct function *client,
+				const struct function *provider, const struct verdict *verdict)
+{
+	const struct function *meeting = find_meeting(client, provider);
+	const struct function *port = side_below(client, meeting);
+	unsigned int at, capability, control;
+	json_object *remedy;
+
+	if (!meeting || !port || !has_port(verdict, "redirects") ||
+	    config_extended(client, PCI_EXT_CAP_ID_ATS, &at) != KNOWN_YES ||
+	    config_acs(port, &capability, &control) != KNOWN_YES ||
+	    !(capability & PCI_ACS_CAP_TRANS))
+		return;
+	if (control & PCI_ACS_CTRL_TRANS && config_uses_ats(client))
+		return;
+	remedy = add_remedy(to, "access-control",
+			    "keep isolation: let requests that the client translated go direct",
+			    "an IOMMU that translates, and a client that uses ATS for peer memory");
+	if (!(control & PCI_ACS_CTRL_TRANS)) {
+		add_config_acs(remedy, "1xxxxxx", keep_format("1xxxxxx@%s", port->bdf));
+		add_words(get(remedy, "now"), "setpci -s %s ECAP_ACS+%x.w=%x:%x", port->bdf,
+			  acs_control_offset(port), PCI_ACS_CTRL_TRANS, PCI_ACS_CTRL_TRANS);
+	}
+	if (!config_uses_ats(client))
+		add_words(get(remedy, "price"),
+			  "needs ATS of %s on (settings of the device) and the IOMMU on (VT-d, AMD-Vi)",
+			  client->bdf);
+	if (verdict->answer == ANSWER_NONE)
+		add_words(get(remedy, "price"),
+			  "for virtual machines only: drivers of this kernel are still refused");
 }
 
 static const char *host_ids(const struct host *host)
@@ -169,6 +334,9 @@ static void add_vouching(struct machine *machine, json_object *to, const struct 
 	bool two = client->host != provider->host;
 	json_object *remedy;
 
+	/* An emulated host bridge does not route: the host of the virtual machine does. */
+	if (machine->virtual && machine->support != SUPPORT_OURS)
+		return;
 	if (machine->support != SUPPORT_OURS && machine->support != SUPPORT_UNKNOWN) {
 		add_remedy(to, "policy",
 			   "a kernel with p2pdma policies can be told that the host bridge routes",
@@ -180,41 +348,102 @@ static void add_vouching(struct machine *machine, json_object *to, const struct 
 			    "if you know that the host bridge routes between its ports, say so",
 			    "if it does not, data is corrupted in silence: compare what arrives");
 	add_words(get(remedy, "price"), "the kernel is marked as tainted");
+	add_words(get(remedy, "price"),
+		  "hosts of desktop class pass writes and answer reads with all ones: test reads");
+	if (machine->support == SUPPORT_UNKNOWN)
+		add_words(get(remedy, "price"),
+			  "needs a kernel with p2pdma policies; stock Linux has no such switch");
 	if (two && strcmp(host_ids(client->host), host_ids(provider->host)))
-		add_words(get(remedy, "boot"), "p2pdma.allow=%s,%s", host_ids(client->host),
-			  host_ids(provider->host));
+		add_parameter(remedy, "boot",
+			      keep_format("p2pdma.allow=%s,%s", host_ids(client->host),
+					  host_ids(provider->host)));
 	else
-		add_words(get(remedy, "boot"), "p2pdma.allow=%s", host_ids(client->host));
+		add_parameter(remedy, "boot",
+			      keep_format("p2pdma.allow=%s", host_ids(client->host)));
 	add_words(get(remedy, "now"), "p2pdma policy %s allow", client->host->name);
 	if (two)
 		add_words(get(remedy, "now"), "p2pdma policy %s allow", provider->host->name);
 }
 
-/* Topmost switch above a function. Functions below the same switch need no host bridge. */
-static const struct function *switch_above(const struct function *function)
+/* Intel Thunderbolt and USB4 controllers: their downstream ports lead to cables. */
+static bool is_thunderbolt(const struct function *function)
+{
+	static const unsigned short ranges[][2] = {
+		{ 0x0b26, 0x0b27 }, { 0x1133, 0x1137 }, { 0x1513, 0x151b }, { 0x1547, 0x1549 },
+		{ 0x1566, 0x156d }, { 0x1575, 0x1578 }, { 0x15bf, 0x15c0 }, { 0x15d2, 0x15da },
+		{ 0x15e7, 0x15ef }, { 0x5780, 0x5786 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(ranges); i++)
+		if (function->vendor == PCI_VENDOR_ID_INTEL && function->device >= ranges[i][0] &&
+		    function->device <= ranges[i][1])
+			return true;
+	return false;
+}
+
+/* A switch on a card has no slots: the bit Slot Implemented is off in all downstream ports. */
+static bool has_slot(const struct machine *machine, const struct function *upstream)
+{
+	const struct function *port;
+	unsigned int i, at, flags;
+
+	if (is_thunderbolt(upstream))
+		return false;
+	for (i = 0; i < machine->nr; i++) {
+		port = machine->functions[i];
+		if (port->up == upstream && config_pcie(port, &at) == KNOWN_YES &&
+		    config_read(port, at + PCI_EXP_FLAGS, 2, &flags) && flags & PCI_EXP_FLAGS_SLOT)
+			return true;
+	}
+	return false;
+}
+
+/* Topmost switch with slots above a function. Functions below a switch need no host bridge. */
+static const struct function *switch_above(const struct machine *machine,
+					   const struct function *function)
 {
 	const struct function *found = NULL;
 
 	for (function = function->up; function; function = function->up)
-		if (config_pcie_type(function) == PCI_EXP_TYPE_UPSTREAM)
+		if (config_pcie_type(function) == PCI_EXP_TYPE_UPSTREAM &&
+		    has_slot(machine, function))
 			found = function;
 	return found;
 }
 
-static void another_slot(json_object *to, const struct function *client,
-			 const struct function *provider)
+static void another_slot(const struct machine *machine, json_object *to,
+			 const struct function *client, const struct function *provider)
 {
-	const struct function *at = switch_above(provider), *who = client;
+	const struct function *at = switch_above(machine, provider), *who = client;
 	const char *what;
 
 	if (!at) {
-		at = switch_above(client);
+		at = switch_above(machine, client);
 		who = provider;
 	}
-	what = at ? keep_format("move %s to a slot below the switch %s, where the other is",
-				who->bdf, at->bdf) :
-		    "put both below one PCI Express switch, which has to route between its ports";
+	what = at && !is_below(who, at) ?
+	       keep_format("move %s to a slot below the switch %s, where the other is",
+			   who->bdf, at->bdf) :
+	       "put both below one PCI Express switch, which has to route between its ports";
 	add_remedy(to, "slot", what, at ? "a slot" : "a switch, or another machine");
+}
+
+/* The guest sees what the hypervisor shows. The remedies are on the host. */
+static void ask_hypervisor(json_object *to)
+{
+	json_object *remedy;
+
+	remedy = add_remedy(to, "hypervisor",
+			    "put both below one PCIe switch in the configuration of the hypervisor",
+			    "it has to be true on the host: run p2pdma path there, with its remedies");
+	add_words(get(remedy, "price"), "the host decides about isolation, in its own ports");
+	add_remedy(to, "hypervisor",
+		   "tell NVIDIA GPUs that share a switch on the host: x-nv-gpudirect-clique of QEMU",
+		   "it has to be true on the host, or transfers fail");
+	add_remedy(to, "hypervisor",
+		   "tell NCCL the real topology: NCCL_TOPO_FILE with the file of the cloud or host",
+		   NULL);
 }
 
 static void undo_denial(json_object *to, const struct function *client,
@@ -240,7 +469,9 @@ static void be_able_to_say(json_object *to, const struct machine *machine,
 	const char *what = "dump configuration space as root with lspci -xxxx";
 
 	if (!strcmp(verdict->reason, "processor-unknown"))
-		add_remedy(to, "knowledge", "say which processor it is with --cpu", NULL);
+		add_remedy(to, "knowledge",
+			   "say --cpu amd-zen if lscpu says AuthenticAMD and family 23 or more; else --cpu other",
+			   NULL);
 	else if (!strcmp(verdict->reason, "iommu-unknown"))
 		add_remedy(to, "knowledge", "say with --iommu whether an IOMMU translates", NULL);
 	else if (!strcmp(verdict->reason, "incomplete"))
@@ -251,48 +482,38 @@ static void be_able_to_say(json_object *to, const struct machine *machine,
 }
 
 static void undo_translation(struct machine *machine, json_object *to,
-			     const struct function *client, const struct verdict *verdict)
+			     const struct verdict *verdict, const struct verdict *stock)
 {
 	json_object *remedy;
 
 	remedy = add_remedy(to, "access-control",
 			    "keep the client from translating addresses itself",
 			    "the IOMMU translates every access of the device anew");
-	add_words(get(remedy, "boot"), "pci=noats");
-	undo_redirect(machine, to, verdict);
-	(void)client;
+	add_parameter(remedy, "boot", "pci=noats");
+	undo_redirects(machine, to, verdict, stock);
 }
 
-/**
- * remedies - list the ways to improve a route
- * @machine: the machine
- * @client: function that masters DMA
- * @provider: function with the memory
- * @verdict: verdict for @client and @provider
- *
- * Return: an array of remedies, empty if none is known.
- */
-json_object *remedies(struct machine *machine, const struct function *client,
-		      const struct function *provider, const struct verdict *verdict)
+/* Direct Translated P2P exists and is in use: the route is what the administrator wants. */
+static bool is_meant(const struct function *client, const struct function *provider,
+		     const struct verdict *verdict)
 {
-	json_object *list = json_object_new_array();
+	return verdict->answer == ANSWER_HOST && translated_goes_direct(client, provider);
+}
+
+static void add_refused(struct machine *machine, json_object *list, const struct function *client,
+			const struct function *provider, const struct verdict *verdict)
+{
 	const char *reason = verdict->reason;
 
-	be_able_to_say(list, machine, verdict);
-	if (verdict->answer == ANSWER_UNKNOWN || client == provider)
-		return list;
-	if (!strcmp(reason, "translated-requests"))
-		undo_translation(machine, list, client, verdict);
-	else
-		undo_redirect(machine, list, verdict);
-	if (verdict->answer != ANSWER_NONE)
-		return list;
 	undo_blocking(machine, list, verdict);
 	add_forwarding(machine, list, verdict);
 	if (!strcmp(reason, "policy") || has_port(verdict, "denied"))
 		undo_denial(list, client, provider, verdict);
 	if (!strcmp(reason, "unlisted") || !strcmp(reason, "listed-same-bridge")) {
-		another_slot(list, client, provider);
+		if (machine->virtual)
+			ask_hypervisor(list);
+		else if (!verdict->parent)
+			another_slot(machine, list, client, provider);
 		add_vouching(machine, list, client, provider);
 	}
 	if (!strcmp(reason, "address-limit"))
@@ -303,5 +524,112 @@ json_object *remedies(struct machine *machine, const struct function *client,
 		add_remedy(list, "hardware",
 			   "find out why the port does not answer: dmesg, its power state, its slot",
 			   NULL);
+}
+
+/**
+ * remedies - list the ways to improve a route
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: verdict for @client and @provider
+ * @stock: verdict of stock Linux, or NULL if another kernel runs
+ *
+ * Return: an array of remedies, empty if none is known.
+ */
+json_object *remedies(struct machine *machine, const struct function *client,
+		      const struct function *provider, const struct verdict *verdict,
+		      const struct verdict *stock)
+{
+	json_object *list = json_object_new_array();
+
+	be_able_to_say(list, machine, verdict);
+	if (verdict->answer == ANSWER_UNKNOWN || client == provider)
+		return list;
+	translate_in_client(list, client, provider, verdict);
+	if (!strcmp(verdict->reason, "translated-requests"))
+		undo_translation(machine, list, verdict, stock);
+	else if (!is_meant(client, provider, verdict))
+		undo_redirects(machine, list, verdict, stock);
+	if (verdict->answer == ANSWER_NONE)
+		add_refused(machine, list, client, provider, verdict);
 	return list;
+}
+
+/**
+ * add_set_remedy - add the remedy for the ports that redirect between a set of functions
+ * @machine: the machine
+ * @to: array of remedies
+ * @kernel: kernel that counts the ports, "ours" or "stock"; NULL for both
+ * @ports: true for each redirecting port, indexed as @machine->functions
+ */
+void add_set_remedy(const struct machine *machine, json_object *to, const char *kernel,
+		    const bool *ports)
+{
+	char *list = keep_text("");
+	json_object *remedy;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr; i++)
+		if (ports[i])
+			list = keep_format("%s%s%s", list, *list ? ";" : "",
+					   machine->functions[i]->bdf);
+	if (!*list)
+		return;
+	remedy = add_remedy(to, "access-control",
+			    "let ports turn traffic between all of these around, not send it up",
+			    "isolation: functions below one switch reach each other past the IOMMU");
+	add_text(remedy, "kernel", kernel);
+	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
+}
+
+static void print_parameters(json_object *remedy, const char *name, const char *grub)
+{
+	print_lines(remedy, name, "      ");
+	if (!get_length(remedy, grub))
+		return;
+	printf("    in GRUB_CMDLINE_LINUX of /etc/default/grub, where \"\\;\" stands for \";\":\n");
+	print_lines(remedy, grub, "      ");
+}
+
+static const char *command_line(json_object *remedy)
+{
+	const char *kernel = get_text(remedy, "kernel");
+
+	if (!kernel)
+		return "the kernel's command line";
+	return strcmp(kernel, "stock") ? "the command line of a kernel with p2pdma policies" :
+					 "the command line of stock Linux";
+}
+
+static void print_remedy(json_object *remedy)
+{
+	printf("  * %s\n", get_text(remedy, "what"));
+	if (get_length(remedy, "boot"))
+		printf("    for good, on %s:\n", command_line(remedy));
+	print_parameters(remedy, "boot", "grub");
+	if (get_length(remedy, "boot_all"))
+		printf("    the same for all below %s, as a second %s replaces the first:\n",
+		       get_text(remedy, "below"), redirect_parameter);
+	print_parameters(remedy, "boot_all", "grub_all");
+	if (get_length(remedy, "now"))
+		printf("    at once, until the next boot, as root:\n");
+	print_lines(remedy, "now", "      ");
+	if (get_length(remedy, "firmware"))
+		printf("    or in the setup of the firmware:\n");
+	print_lines(remedy, "firmware", "      ");
+	print_lines(remedy, "price", "    price: ");
+}
+
+/**
+ * print_remedies - print the remedies of a report
+ * @report: the report
+ */
+void print_remedies(json_object *report)
+{
+	size_t i, nr = get_length(report, "remedies");
+
+	if (nr)
+		printf("\nWhat can be done:\n");
+	for (i = 0; i < nr; i++)
+		print_remedy(get_item(report, "remedies", i));
 }

@@ -350,6 +350,26 @@ static const char *proc_path(const struct machine *machine, const char *name)
 			       keep_format("%s/../proc/%s", machine->sysfs, name);
 }
 
+/**
+ * sysfs_parameter - find a parameter of the kernel's command line
+ * @machine: the machine
+ * @name: name of the parameter, up to "="
+ *
+ * Return: the last value, which is in effect, or NULL.
+ */
+char *sysfs_parameter(const struct machine *machine, const char *name)
+{
+	char *line = machine->sysfs ? read_text(proc_path(machine, "cmdline"), CPUINFO_LIMIT) : NULL;
+	const char *at = line, *found = NULL;
+
+	while (at && (at = strstr(at, name))) {
+		if (at == line || at[-1] == ' ')
+			found = at + strlen(name);
+		at += strlen(name);
+	}
+	return found ? keep_format("%.*s", (int)strcspn(found, " \n"), found) : NULL;
+}
+
 static bool cpu_line(const char *text, const char *name, const char **value)
 {
 	const char *line = strstr(text, name);

@@ -4,7 +4,8 @@
  *
  *	p2pdma.c			command line, table of subcommands
  *	list.c path.c matrix.c ...	subcommands: fill a JSON report, print the report as text
- *	verdict.c			verdicts, from the kernel or from the kernel's rules
+ *	verdict.c stock.c		verdicts of the kernel, from its rules, of stock Linux
+ *	remedy.c note.c guess.c		remedies; other causes; processor and hypervisor
  *	machine.c config.c		PCI functions and the hierarchy; configuration space
  *	sysfs.c dump.c text.c input.c	sources of a machine
  *	ground.c			is enough of a machine known for a verdict?
@@ -277,6 +278,7 @@ enum cpu_rule {
  * @release: release of the running kernel, or NULL
  * @support: support of the kernel for peer-to-peer DMA
  * @cpu: does the processor route between host bridges?
+ * @cpu_from: function from which @cpu was derived, or NULL
  * @iommu: does an IOMMU translate for clients? Valid with @iommu_given
  * @iommu_given: the option --iommu was given
  * @virtual: a virtual machine
@@ -294,6 +296,7 @@ struct machine {
 	char *release;
 	enum support support;
 	enum cpu_rule cpu;
+	const struct function *cpu_from;
 	enum known iommu;
 	bool iommu_given;
 	bool virtual;
@@ -338,6 +341,7 @@ void sysfs_load(struct machine *machine);
 void sysfs_load_memory(struct function *function);
 enum policy sysfs_policy(const char *path);
 void sysfs_cpu(struct machine *machine);
+char *sysfs_parameter(const struct machine *machine, const char *name);
 const char *sysfs_peers(struct function *client);
 void dump_load(struct machine *machine);
 char *read_input(const char *name);
@@ -347,9 +351,14 @@ void text_read(struct machine *machine, struct function *function, const char *t
 void text_compare(struct machine *machine);
 bool text_agrees(struct function *function, const char *title);
 void __noreturn text_refuse(const char *name, const char *text, bool functions);
+bool ground_first(const struct function *function);
 void ground_hosts(struct machine *machine);
 const char *ground_missing(const struct machine *machine, const struct function *function,
 			   const struct function **culprit);
+
+/* guess.c */
+
+void guess_machine(struct machine *machine);
 
 /* config.c */
 
@@ -424,6 +433,8 @@ struct verdict {
 	const char *missing;
 };
 
+bool verdict_ground(const struct machine *machine, const struct function *client,
+		    const struct function *provider, struct verdict *verdict);
 void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict);
 void verdict_get(struct machine *machine, struct function *client, struct function *provider,
@@ -434,13 +445,60 @@ bool cpu_routes(const char *vendor, unsigned int family);
 const char *answer_word(enum answer answer);
 const char *verdict_meaning(const struct verdict *verdict);
 const char *host_capability(const struct machine *machine, const struct host *host);
+void report_ports(json_object *report, const struct verdict *verdict);
 json_object *verdict_report(struct machine *machine, const struct function *client,
 			    const struct function *provider, const struct verdict *verdict);
+
+/* stock.c */
+
+/**
+ * enum rules - kernel whose rules give the verdicts
+ * @RULES_DEFAULT: the running kernel, or ours if unknown
+ * @RULES_RUNNING: the running kernel
+ * @RULES_OURS: a kernel with p2pdma policies
+ * @RULES_STOCK: stock Linux 6.12
+ */
+enum rules {
+	RULES_DEFAULT,
+	RULES_RUNNING,
+	RULES_OURS,
+	RULES_STOCK,
+};
+
+struct request;
+
+bool is_below(const struct function *function, const struct function *bridge);
+const struct function *find_meeting(const struct function *client,
+				    const struct function *provider);
+const struct function *side_below(const struct function *function,
+				  const struct function *meeting);
+enum known stock_redirects(const struct function *function);
+void stock_compute(const struct machine *machine, const struct function *client,
+		   const struct function *provider, struct verdict *verdict);
+bool parse_rules(const char *word, enum rules *rules);
+enum rules choose_rules(const struct machine *machine, enum rules rules);
+const char *rules_word(enum rules rules);
+void verdict_under(struct request *request, enum rules rules, struct function *client,
+		   struct function *provider, struct verdict *verdict);
 
 /* remedy.c */
 
 json_object *remedies(struct machine *machine, const struct function *client,
-		      const struct function *provider, const struct verdict *verdict);
+		      const struct function *provider, const struct verdict *verdict,
+		      const struct verdict *stock);
+void add_set_remedy(const struct machine *machine, json_object *to, const char *kernel,
+		    const bool *ports);
+void print_remedies(json_object *report);
+
+/* note.c */
+
+bool translated_goes_direct(const struct function *client, const struct function *provider);
+void add_notes(struct machine *machine, json_object *notes, const struct function *client,
+	       const struct function *provider, const struct verdict *verdict, bool all);
+
+/* list.c */
+
+const char *why_no_memory(const struct machine *machine, const struct function *function);
 
 /* report.c */
 

@@ -492,19 +492,37 @@ static void require_ground(const struct function *function, struct verdict *verd
 	verdict->nr_unread = 1;
 }
 
+/* Does the verdict change with a listed host bridge, and with what is known of the IOMMU? */
+static bool host_matters(struct shadow *client, struct shadow *provider,
+			 const struct verdict *verdict)
+{
+	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
+	static struct verdict other;
+	bool differs = false;
+
+	host_supposed = true;
+	if (iommu != KNOWN_YES) {
+		ask_rules(client, provider, &other);
+		differs |= other.answer != verdict->answer;
+	}
+	if (iommu != KNOWN_NO) {
+		iommu_supposed = true;
+		ask_rules(client, provider, &other);
+		iommu_supposed = false;
+		differs |= other.answer != verdict->answer;
+	}
+	host_supposed = false;
+	return differs;
+}
+
 /* The host bridge may be any: the function that identifies the host bridge is not there. */
 static void suppose_host(struct shadow *client, struct shadow *provider, struct verdict *verdict)
 {
 	const struct host *from = client->function->host, *to = provider->function->host;
 	const struct host *host = from->unsure ? from : to;
-	static struct verdict other;
 
-	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure)
-		return;
-	host_supposed = true;
-	ask_rules(client, provider, &other);
-	host_supposed = false;
-	if (other.answer == verdict->answer)
+	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure ||
+	    !host_matters(client, provider, verdict))
 		return;
 	make_unknown(verdict, "incomplete");
 	verdict->missing = host->first ?
@@ -554,6 +572,30 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 }
 
 /**
+ * verdict_ground - make a verdict unknown if the input lacks a part that the verdict needs
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: the verdict
+ *
+ * Return: true if a part is missing.
+ */
+bool verdict_ground(const struct machine *machine, const struct function *client,
+		    const struct function *provider, struct verdict *verdict)
+{
+	unsigned int status;
+
+	if (shadowed != machine)
+		make_shadows(machine);
+	verdict->missing = NULL;
+	if (client == provider && config_read(client, PCI_STATUS, 2, &status))
+		return false;
+	require_ground(client, verdict);
+	require_ground(provider, verdict);
+	return verdict->missing;
+}
+
+/**
  * verdict_compute - compute a verdict with the rules of the kernel
  * @machine: the machine
  * @client: function that masters DMA
@@ -564,7 +606,6 @@ void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict)
 {
 	struct shadow *from, *to;
-	unsigned int status;
 
 	if (shadowed != machine)
 		make_shadows(machine);
@@ -582,10 +623,7 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	suppose_iommu(from, to, verdict);
 	if (gap_found && verdict->answer != ANSWER_UNKNOWN)
 		make_unknown(verdict, unread_reason());
-	if (client != provider || !config_read(client, PCI_STATUS, 2, &status)) {
-		require_ground(client, verdict);
-		require_ground(provider, verdict);
-	}
+	verdict_ground(machine, client, provider, verdict);
 	suppose_host(from, to, verdict);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
@@ -802,7 +840,12 @@ const char *verdict_meaning(const struct verdict *verdict)
 	return "a reason that this version of the tool does not know";
 }
 
-static void report_ports(json_object *report, const struct verdict *verdict)
+/**
+ * report_ports - report the ports that affect a route, and the unread functions
+ * @report: object to add to
+ * @verdict: the verdict
+ */
+void report_ports(json_object *report, const struct verdict *verdict)
 {
 	json_object *ports = add_array(report, "ports"), *unread, *port;
 	unsigned int i;

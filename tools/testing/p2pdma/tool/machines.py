@@ -12,7 +12,8 @@ ISOLATED = SV | RR | CR | UF
 
 CLASSES = {"host": 0x060000, "bridge": 0x060400, "nvme": 0x010802, "net": 0x020000,
            "rdma": 0x020700, "gpu": 0x030000, "audio": 0x040300, "usb": 0x0c0330,
-           "raid": 0x010400, "memory": 0x050000, "isa": 0x060100}
+           "raid": 0x010400, "memory": 0x050000, "isa": 0x060100, "vga": 0x030000,
+           "cxl": 0x050210, "accelerator": 0x120000, "coprocessor": 0x0b4000, "serial": 0x070001}
 
 
 @dataclasses.dataclass
@@ -29,7 +30,12 @@ class Function:
     ats: bool = False
     many: bool = False         # one of several functions of a device
     virtual: tuple = None      # virtual functions: how many, offset, stride, device ID
-    bar: int = 0
+    bar: int = 0xfe000000
+    slot: bool = False         # a port with a slot below
+    links: tuple = None        # speed and width in code: what it can, what it has
+    rebar: tuple = None        # exponents of MiB: the largest size, the present one
+    translates: bool = True    # ATS is on, where there is ATS
+    command: int = 0x0006
     size: int = 4096
 
     def config(self):
@@ -38,13 +44,13 @@ class Function:
         vendor, device = (int(word, 16) for word in self.ids.split(":"))
         self._put(space, 0x00, 2, vendor)
         self._put(space, 0x02, 2, device)
-        self._put(space, 0x04, 2, 0x0006)
+        self._put(space, 0x04, 2, self.command)
         self._put(space, 0x09, 3, CLASSES[self.kind])
         space[0x0e] = (1 if self.buses else 0) | (0x80 if self.many else 0)
         if self.buses:
             space[0x18] = int(self.address.split(":")[-2], 16)
             space[0x19], space[0x1a] = self.buses
-        elif self.bar:
+        elif self.kind != "host":
             self._put(space, 0x10, 4, self.bar & 0xffffffff | 0x0c)
             self._put(space, 0x14, 4, self.bar >> 32)
         if self.pcie is not None:
@@ -58,10 +64,12 @@ class Function:
     def _express(self, space):
         space[0x06] = 0x10
         space[0x34] = 0x40
-        self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4) << 16)
-        self._put(space, 0x4c, 4, 0x43 | self.port << 24)
+        self._put(space, 0x40, 4, 0x10 | (2 | self.pcie << 4 | self.slot << 8) << 16)
+        most, now = self.links or ((3, 4), (0, 0))
+        self._put(space, 0x4c, 4, most[0] | most[1] << 4 | self.port << 24)
+        self._put(space, 0x52, 2, now[0] | now[1] << 4)
         extended = [each for each in (self._access_control(), self._translation(),
-                                      self._virtual_functions()) if each]
+                                      self._virtual_functions(), self._resizable()) if each]
         at = 0x100
         for number, data in extended if len(space) > 256 else []:
             following = 0 if number == extended[-1][0] else at + 0x40
@@ -78,7 +86,16 @@ class Function:
             (self.vector or 0).to_bytes(4, "little")
 
     def _translation(self):
-        return (0x0f, (0x8000 << 16).to_bytes(4, "little")) if self.ats else None
+        control = 0x8000 if self.translates else 0
+        return (0x0f, (control << 16).to_bytes(4, "little")) if self.ats else None
+
+    def _resizable(self):
+        if not self.rebar:
+            return None
+        most, now = self.rebar
+        sizes = (2 << most) - (1 << now)
+        return 0x15, (sizes << 4).to_bytes(8, "little")[:4] + \
+            (0 | 1 << 5 | now << 8).to_bytes(4, "little")
 
     def _virtual_functions(self):
         if not self.virtual:
@@ -105,7 +122,8 @@ def switch(address, buses, slots, acs=None, ids="10b5:9797"):
     for slot in range(slots):
         bus = inner + 1 + slot
         ports.append(Function(f"{address.rsplit(':', 2)[0]}:{inner:02x}:{slot:02x}.0", ids,
-                              "bridge", DOWNSTREAM, acs, port=slot + 1, buses=(bus, bus)))
+                              "bridge", DOWNSTREAM, acs, port=slot + 1, buses=(bus, bus),
+                              slot=True))
     return ports
 
 
@@ -180,6 +198,29 @@ def desktop():
     ]
 
 
+def workstation():
+    """Causes that are not routes: a narrow link, small BARs, a controller's graphics, a cable."""
+    slots = switch("0000:01:00.0", (0x02, 0x06), 4, (ISOLATED | DT, ISOLATED))
+    cable = switch("0000:11:00.0", (0x12, 0x14), 2, ids="8086:1578")
+    return [
+        Function("00:00.0", "8086:a700", "host"),
+        Function("00:01.0", "8086:a70d", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=1,
+                 buses=(0x01, 0x06), links=((4, 16), (4, 16))),
+        Function("00:06.0", "8086:a74d", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=2,
+                 buses=(0x11, 0x14)),
+        *slots,
+        Function("03:00.0", "10de:2684", "gpu", ENDPOINT, rebar=(14, 8),
+                 links=((4, 16), (1, 8))),
+        Function("04:00.0", "15b3:101d", "rdma", ENDPOINT, ats=True, translates=False,
+                 links=((4, 16), (4, 16))),
+        Function("05:00.0", "10ee:9038", "serial", ENDPOINT, command=0),
+        Function("06:00.0", "1a03:2000", "vga", ENDPOINT),
+        *cable,
+        Function("13:00.0", "1da3:1020", "accelerator", ENDPOINT),
+        Function("14:00.0", "8086:0d93", "cxl", ENDPOINT),
+    ]
+
+
 def virtual():
     """A virtual machine: everything at the root bus, or behind emulated root ports."""
     return [
@@ -195,7 +236,8 @@ def virtual():
     ]
 
 
-MACHINES = {"server": server, "desktop": desktop, "virtual": virtual}
+MACHINES = {"server": server, "desktop": desktop, "workstation": workstation,
+            "virtual": virtual}
 
 
 def dump(name, length=4096):

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: verdicts of stock Linux 6.12
+ *
+ * Stock Linux has its own rules, without p2pdma/peers and without policies. A redirecting function
+ * anywhere on the two paths makes the route go through the host bridge: client and provider
+ * themselves, every port between, the shared parent. Stock Linux knows neither Upstream
+ * Forwarding nor egress vectors nor the IOMMU.
+ */
+#include <string.h>
+#include <unistd.h>
+#include <pci/pci.h>
+
+#include "tool.h"
+
+#define REDIRECTS \
+	(PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED | PCI_ACS_CTRL_EGRESS)
+
+/**
+ * is_below - is a function below a bridge, or the bridge itself?
+ * @function: the function
+ * @bridge: the bridge
+ *
+ * Return: true if @bridge is on the path from @function to the root.
+ */
+bool is_below(const struct function *function, const struct function *bridge)
+{
+	while (function && function != bridge)
+		function = function->up;
+	return function;
+}
+
+/**
+ * find_meeting - find the shared parent of two functions
+ * @client: a function
+ * @provider: a function
+ *
+ * Return: the lowest function on both paths to the root, or NULL for the host bridge.
+ */
+const struct function *find_meeting(const struct function *client,
+				    const struct function *provider)
+{
+	while (client && !is_below(provider, client))
+		client = client->up;
+	return client;
+}
+
+/**
+ * side_below - last function of a path below the shared parent
+ * @function: the client or provider
+ * @meeting: the shared parent, or NULL for the host bridge
+ *
+ * Return: the function, or NULL if @function is the shared parent.
+ */
+const struct function *side_below(const struct function *function,
+				  const struct function *meeting)
+{
+	while (function && function != meeting && function->up != meeting)
+		function = function->up;
+	return function == meeting ? NULL : function;
+}
+
+static enum known read_redirects(const struct function *function)
+{
+	unsigned int at, capability, control;
+	enum known known;
+
+	if (acs_control_offset(function) == PCI_ACS_CTRL) {
+		known = config_acs(function, &capability, &control);
+	} else {
+		known = config_extended(function, PCI_EXT_CAP_ID_ACS, &at);
+		if (known == KNOWN_YES && !config_read(function, at + PCI_ACS_CTRL, 2, &control))
+			known = KNOWN_NOT;
+	}
+	if (known != KNOWN_YES)
+		return known;
+	return control & REDIRECTS ? KNOWN_YES : KNOWN_NO;
+}
+
+/**
+ * stock_redirects - does stock Linux count a function as redirecting?
+ * @function: the function
+ *
+ * Stock Linux reads the control register at the place of the specification, also in root ports
+ * with wide registers.
+ *
+ * Return: whether one of three control bits is on.
+ */
+enum known stock_redirects(const struct function *function)
+{
+	/* A matrix asks for every pair: remember the answer, plus one, by index. */
+	static unsigned char answers[MAX_FUNCTIONS];
+
+	if (!answers[function->index])
+		answers[function->index] = read_redirects(function) + 1;
+	return answers[function->index] - 1;
+}
+
+/* Counts @function and what is above, up to @until, not included. */
+static void count_ports(struct verdict *verdict, const struct function *function,
+			const struct function *until)
+{
+	enum known redirects;
+
+	for (; function != until; function = function->up) {
+		redirects = stock_redirects(function);
+		if (redirects == KNOWN_YES && verdict->nr_ports < MAX_PORTS)
+			verdict->ports[verdict->nr_ports++] =
+				(struct port) { function, "redirects" };
+		else if (redirects == KNOWN_NOT && verdict->nr_unread < MAX_PORTS)
+			verdict->unread[verdict->nr_unread++] = function;
+	}
+}
+
+static int count_hops(const struct function *function, const struct function *until)
+{
+	int hops = 0;
+
+	for (; function != until; function = function->up)
+		hops++;
+	return hops;
+}
+
+static void set_answer(struct verdict *verdict, enum answer answer, const char *reason)
+{
+	verdict->answer = answer;
+	snprintf(verdict->reason, sizeof(verdict->reason), "%s", reason);
+}
+
+/* Returns false after an answer that the other host bridge cannot change. */
+static bool ask_host(const struct machine *machine, const struct host *host, bool two,
+		     struct verdict *verdict)
+{
+	const char *capability = host_capability(machine, host);
+
+	if (!strcmp(capability, "unlisted") ||
+	    (two && !strcmp(capability, "listed-same-bridge"))) {
+		set_answer(verdict, ANSWER_NONE, capability);
+		return false;
+	}
+	if (!strcmp(capability, "unknown")) {
+		set_answer(verdict, ANSWER_UNKNOWN,
+			   host->unsure ? "incomplete" : "processor-unknown");
+		return false;
+	}
+	set_answer(verdict, ANSWER_HOST, strcmp(capability, "cpu") ? "listed" : "cpu");
+	return true;
+}
+
+static void ask_hosts(const struct machine *machine, const struct function *client,
+		      const struct function *provider, struct verdict *verdict)
+{
+	bool two = client->host != provider->host;
+
+	if (ask_host(machine, client->host, two, verdict) && two)
+		ask_host(machine, provider->host, two, verdict);
+}
+
+/**
+ * stock_compute - compute the verdict of stock Linux 6.12
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: filled in; the ports are in the order of the list that stock Linux logs
+ */
+void stock_compute(const struct machine *machine, const struct function *client,
+		   const struct function *provider, struct verdict *verdict)
+{
+	const struct function *meeting = find_meeting(client, provider);
+
+	verdict->kernel = false;
+	verdict->iommu = false;
+	verdict->nr_ports = 0;
+	verdict->nr_unread = 0;
+	verdict->parent = meeting;
+	verdict->distance = count_hops(client, meeting) + count_hops(provider, meeting);
+	if (meeting) {
+		count_ports(verdict, provider, meeting->up);
+		count_ports(verdict, client, meeting);
+	}
+	verdict->redirected = verdict->nr_ports;
+	if (verdict_ground(machine, client, provider, verdict))
+		return;
+	if (!meeting || verdict->redirected) {
+		verdict->nr_unread = 0;
+		ask_hosts(machine, client, provider, verdict);
+	} else if (verdict->nr_unread) {
+		set_answer(verdict, ANSWER_UNKNOWN,
+			   geteuid() || !machine->live ? "needs-root" : "unreadable");
+	} else {
+		set_answer(verdict, ANSWER_DIRECT, client == provider ? "self" : "spec");
+	}
+}
+
+/**
+ * parse_rules - parse the argument of --kernel
+ * @word: stock, ours or running
+ * @rules: filled in
+ *
+ * Return: false for another word.
+ */
+bool parse_rules(const char *word, enum rules *rules)
+{
+	static const char * const words[] = {
+		[RULES_RUNNING] = "running",
+		[RULES_OURS] = "ours",
+		[RULES_STOCK] = "stock",
+	};
+
+	for (*rules = RULES_RUNNING; *rules < COUNT_OF(words); (*rules)++)
+		if (words[*rules] && !strcmp(words[*rules], word))
+			return true;
+	return false;
+}
+
+/**
+ * choose_rules - choose the kernel whose verdicts to show
+ * @machine: the machine
+ * @rules: argument of --kernel, or RULES_DEFAULT
+ *
+ * Ends the command if the running kernel was asked for and is unknown.
+ *
+ * Return: RULES_OURS or RULES_STOCK.
+ */
+enum rules choose_rules(const struct machine *machine, enum rules rules)
+{
+	if (rules == RULES_RUNNING && machine->support == SUPPORT_UNKNOWN)
+		fail(STATUS_USAGE,
+		     "--kernel running: the running kernel is unknown; say stock or ours");
+	if (rules == RULES_OURS || rules == RULES_STOCK)
+		return rules;
+	return machine->support == SUPPORT_OTHER ? RULES_STOCK : RULES_OURS;
+}
+
+/**
+ * rules_word - name of a kernel
+ * @rules: RULES_OURS or RULES_STOCK
+ *
+ * Return: the word.
+ */
+const char *rules_word(enum rules rules)
+{
+	return rules == RULES_STOCK ? "stock" : "ours";
+}
+
+/**
+ * verdict_under - get a verdict of a kernel
+ * @request: the request
+ * @rules: RULES_OURS or RULES_STOCK
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: filled in
+ */
+void verdict_under(struct request *request, enum rules rules, struct function *client,
+		   struct function *provider, struct verdict *verdict)
+{
+	if (rules == RULES_STOCK)
+		stock_compute(request->machine, client, provider, verdict);
+	else
+		verdict_get(request->machine, client, provider, request->computed, verdict);
+}
