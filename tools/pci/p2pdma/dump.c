@@ -95,21 +95,28 @@ static void store_byte(struct function *function, unsigned int at, unsigned char
 	function->config_size = at + 1;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* Stores the bytes of a hexadecimal line. Accepts no gap after the bytes stored before. */
 static bool dump_bytes(struct function *function, unsigned int offset, const char *text)
 {
-	char pair[3] = "";
+	int high, low;
 
 	if (offset != function->config_size)
 		return false;
 	for (text += strspn(text, " \t"); isxdigit((unsigned char)text[0]);
 	     text += strspn(text, " \t")) {
-		if (!isxdigit((unsigned char)text[1]) || isalnum((unsigned char)text[2]) ||
-		    offset >= CONFIG_SIZE)
+		high = hex_digit(text[0]);
+		low = hex_digit(text[1]);
+		if (low < 0 || isalnum((unsigned char)text[2]) || offset >= CONFIG_SIZE)
 			return false;
-		pair[0] = text[0];
-		pair[1] = text[1];
-		store_byte(function, offset++, strtoul(pair, NULL, 16));
+		store_byte(function, offset++, high << 4 | low);
 		text += 2;
 	}
 	return !*text;
@@ -399,13 +406,17 @@ static unsigned int read_lines(struct dump *dump, char *text)
  */
 void dump_load(struct machine *machine)
 {
-	char *text = read_input(machine->dump), *copy = keep_text(text);
+	char *text = read_input(machine->dump), *at;
+	const char *end = text + strlen(text);
 	struct dump dump = { .machine = machine };
 	unsigned int i, value, empty = 0;
 
-	if (!read_lines(&dump, text))
-		text_refuse(machine->dump, copy, machine->nr);
-	free(copy);
+	if (!read_lines(&dump, text)) {
+		/* A line ends in a zero byte now. */
+		for (at = text; (at = memchr(at, '\0', end - at));)
+			*at = '\n';
+		text_refuse(machine->dump, text, machine->nr);
+	}
 	free(text);
 	for (i = 0; i < machine->nr; i++) {
 		dump_ids(machine->functions[i]);

@@ -44,6 +44,7 @@ enum supposition {
  * @pdev: the structure for the rules
  * @function: the function
  * @unread: access control of the function is unknown
+ * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
  * @asked: @missing and @culprit are filled in
  * @missing: sentence about a missing part of the input, or NULL
  * @culprit: function that @missing is about
@@ -52,6 +53,7 @@ struct shadow {
 	struct pci_dev pdev;
 	const struct function *function;
 	bool unread;
+	u16 quirks;
 	bool asked;
 	const char *missing;
 	const struct function *culprit;
@@ -157,10 +159,14 @@ static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 	return p2pdma_known_host(host->first->vendor, host->first->device);
 }
 
-/* Only unconditional quirks: user space cannot check a condition, see quirk_is_open(). */
 u16 p2pdma_quirks(struct pci_dev *pdev)
 {
-	const struct function *function = container_of(pdev, struct shadow, pdev)->function;
+	return container_of(pdev, struct shadow, pdev)->quirks;
+}
+
+/* Only unconditional quirks: user space cannot check a condition, see quirk_is_open(). */
+static u16 known_quirks(const struct function *function)
+{
 	const struct p2pdma_quirk *quirk;
 
 	quirk = p2pdma_known_quirk(function->vendor, function->device,
@@ -318,6 +324,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 		pdev->pcie_cap = where;
 		pdev->pcie_type = config_pcie_type(function);
 	}
+	shadow->quirks = known_quirks(function);
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
 	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function)) ||
 			 (acs == KNOWN_YES && lacks_acs(function));
@@ -374,16 +381,30 @@ static void make_shadows(const struct machine *machine)
 		link_shadow(&shadows[i]);
 }
 
-static void suppose(enum supposition which)
+/* Only functions on the way to the root decide. Returns false if all of them are readable. */
+static bool suppose_path(enum supposition which, const struct function *function)
 {
-	unsigned int i;
+	bool unread = false;
+	struct shadow *shadow;
 
-	if (supposition == which)
-		return;
+	for (; function; function = function->up) {
+		shadow = shadow_of(function);
+		if (!shadow->unread)
+			continue;
+		shadow->pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+		unread = true;
+	}
+	return unread;
+}
+
+static bool suppose(enum supposition which, const struct shadow *client,
+		    const struct shadow *provider)
+{
+	bool unread;
+
 	supposition = which;
-	for (i = 0; i < shadowed->nr; i++)
-		if (shadows[i].unread)
-			shadows[i].pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+	unread = suppose_path(which, client->function);
+	return suppose_path(which, provider->function) || unread;
 }
 
 /**
@@ -460,14 +481,15 @@ static void suppose_all(struct shadow *client, struct shadow *provider, struct v
 	enum supposition which;
 
 	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++) {
-		suppose(which);
+		if (!suppose(which, client, provider))
+			break;
 		ask_rules(client, provider, &other);
 		if (other.answer == verdict->answer)
 			continue;
 		make_unknown(verdict, unread_reason());
 		break;
 	}
-	suppose(SUPPOSE_NONE);
+	suppose(SUPPOSE_NONE, client, provider);
 }
 
 static struct shadow *ask_ground(const struct function *function)
