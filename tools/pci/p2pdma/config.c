@@ -32,6 +32,8 @@ bool config_read(const struct function *function, unsigned int where, unsigned i
 	*value = 0;
 	if (where > function->config_size || function->config_size - where < size)
 		return false;
+	if (function->known && memchr(function->known + where, false, size))
+		return false;
 	while (size--)
 		*value = *value << 8 | function->config[where + size];
 	return true;

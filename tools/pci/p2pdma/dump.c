@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading a machine from the output of lspci -x, -xxx or -xxxx
+ * p2pdma: reading a machine from the output of lspci
+ *
+ * The lines of a function are a title with the address, text (see text.c), and bytes of
+ * configuration space.
  *
  * libpci has a reader for such dumps, but the reader ends the process at a malformed line, knows
  * no domain above 0xffff (Intel VMD has such domains), and refuses the long lines of -vvv. The
@@ -13,16 +16,56 @@
 
 #include "tool.h"
 
-/* Limit for broken input, far above the dump of any machine. */
-#define DUMP_LIMIT	(256U << 20)
+/* lspci -x prints no less. */
+#define HEADER_SIZE	64
+
+/**
+ * struct entry - the lines of a function
+ * @function: the function
+ * @title: rest of the line with the address
+ * @body: the other lines that are no bytes, with single spaces between words; or NULL
+ * @length: length of @body
+ * @line: number of the line with the address
+ * @restart: number of the last line up to here at which addresses begin anew
+ * @ended: an empty line follows
+ */
+struct entry {
+	struct function *function;
+	char *title;
+	char *body;
+	size_t length;
+	unsigned int line;
+	unsigned int restart;
+	bool ended;
+};
+
+/**
+ * struct dump - a file while it is read
+ * @machine: machine to fill in
+ * @entries: the functions in the order of the file
+ * @nr: length of @entries
+ * @current: the entry that lines belong to, or NULL
+ * @line: number of the line
+ * @spaced: an empty line follows every line, as some programs for mail write it
+ * @empty: the line before was empty
+ */
+struct dump {
+	struct machine *machine;
+	struct entry *entries;
+	unsigned int nr;
+	struct entry *current;
+	unsigned int line;
+	bool spaced;
+	bool empty;
+};
 
 /* True if @line begins with an address and a space. */
 static bool dump_address(const char *line, struct address *address)
 {
-	size_t length = strcspn(line, " \t\r\n");
+	size_t length = strcspn(line, " \t");
 	char word[32];
 
-	if (!length || length >= sizeof(word) || !strchr(line, ' '))
+	if (!length || length >= sizeof(word) || !line[length])
 		return false;
 	memcpy(word, line, length);
 	word[length] = '\0';
@@ -38,7 +81,7 @@ static bool dump_offset(const char *line, unsigned int *offset, const char **byt
 	if (!isxdigit((unsigned char)line[0]) || !isxdigit((unsigned char)line[1]))
 		return false;
 	*offset = strtoul(line, &end, 16);
-	if (end - line > 3 || end[0] != ':' || end[1] != ' ')
+	if (end - line > 3 || end[0] != ':' || (end[1] != ' ' && end[1] != '\t'))
 		return false;
 	*bytes = end + 1;
 	return true;
@@ -52,43 +95,125 @@ static void store_byte(struct function *function, unsigned int at, unsigned char
 	function->config_size = at + 1;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* Stores the bytes of a hexadecimal line. Accepts no gap after the bytes stored before. */
 static bool dump_bytes(struct function *function, unsigned int offset, const char *text)
 {
-	char pair[3] = "";
+	int high, low;
 
 	if (offset != function->config_size)
 		return false;
-	for (; text[0] == ' ' && isxdigit((unsigned char)text[1]); text += 3) {
-		if (!isxdigit((unsigned char)text[2]) || offset >= CONFIG_SIZE)
+	for (text += strspn(text, " \t"); isxdigit((unsigned char)text[0]);
+	     text += strspn(text, " \t")) {
+		high = hex_digit(text[0]);
+		low = hex_digit(text[1]);
+		if (low < 0 || isalnum((unsigned char)text[2]) || offset >= CONFIG_SIZE)
 			return false;
-		pair[0] = text[1];
-		pair[1] = text[2];
-		store_byte(function, offset++, strtoul(pair, NULL, 16));
+		store_byte(function, offset++, high << 4 | low);
+		text += 2;
 	}
-	return !text[strspn(text, " \t\r")];
+	return !*text;
 }
 
-static void dump_line(struct machine *machine, const char *line, unsigned int number,
-		      struct function **current)
+static int compare_order(struct address a, struct address b)
 {
+	if (a.domain != b.domain)
+		return a.domain < b.domain ? -1 : 1;
+	return (a.bus << 8 | a.devfn) - (b.bus << 8 | b.devfn);
+}
+
+static void begin_entry(struct dump *dump, struct address address, const char *line)
+{
+	struct function *function = machine_add(dump->machine, address);
+	size_t room = dump->nr * sizeof(struct entry);
+	const char *title = line + strcspn(line, " \t");
+	unsigned int restart = 0;
+
+	dump->current = NULL;
+	if (!function) {
+		machine_odd(dump->machine, "line %u: more functions than a machine has",
+			    dump->line);
+		return;
+	}
+	if (dump->nr) {
+		restart = dump->entries[dump->nr - 1].restart;
+		if (compare_order(dump->entries[dump->nr - 1].function->address, address) >= 0)
+			restart = dump->line;
+	}
+	if (!(dump->nr & (dump->nr - 1)))
+		dump->entries = keep_more(dump->entries, room,
+					  dump->nr ? 2 * room : sizeof(struct entry));
+	dump->current = &dump->entries[dump->nr++];
+	*dump->current = (struct entry) {
+		.function = function,
+		.title = keep_text(title + strspn(title, " \t")),
+		.line = dump->line,
+		.restart = restart,
+	};
+}
+
+/* Adds a line to the text of a function, with single spaces. A wrapped line becomes whole. */
+static void add_body(struct entry *entry, const char *line)
+{
+	size_t length = strlen(line);
+	char *to;
+
+	entry->body = realloc(entry->body, entry->length + length + 2);
+	if (!entry->body)
+		fail(STATUS_UNKNOWN, "out of memory");
+	to = entry->body + entry->length;
+	if (entry->length)
+		*to++ = ' ';
+	for (; *line; line++)
+		if (!isspace((unsigned char)*line))
+			*to++ = *line;
+		else if (!isspace((unsigned char)line[1]))
+			*to++ = ' ';
+	*to = '\0';
+	entry->length = to - entry->body;
+}
+
+static void dump_empty(struct dump *dump)
+{
+	if (dump->spaced && !dump->empty) {
+		dump->empty = true;
+		return;
+	}
+	if (dump->current)
+		dump->current->ended = true;
+	dump->current = NULL;
+}
+
+static void dump_line(struct dump *dump, const char *line)
+{
+	struct function *function = dump->current ? dump->current->function : NULL;
 	struct address address;
 	unsigned int offset;
 	const char *bytes;
 
+	if (!*line)
+		return dump_empty(dump);
+	dump->empty = false;
 	if (dump_address(line, &address)) {
-		*current = machine_add(machine, address);
-		if (!*current)
-			machine_odd(machine, "line %u: more functions than a machine has", number);
-		return;
+		begin_entry(dump, address, line);
+	} else if (!dump_offset(line, &offset, &bytes)) {
+		if (function)
+			add_body(dump->current, line);
+	} else if (!function) {
+		machine_odd(dump->machine, "line %u: bytes of no function are left out",
+			    dump->line);
+	} else if (!dump_bytes(function, offset, bytes)) {
+		machine_odd(dump->machine,
+			    "line %u: %s: bytes that make no sense here are left out", dump->line,
+			    function->bdf);
 	}
-	if (!dump_offset(line, &offset, &bytes))
-		return;
-	if (!*current)
-		machine_odd(machine, "line %u: bytes of no function are left out", number);
-	else if (!dump_bytes(*current, offset, bytes))
-		machine_odd(machine, "line %u: %s: bytes that make no sense here are left out",
-			    number, (*current)->bdf);
 }
 
 static void dump_ids(struct function *function)
@@ -145,8 +270,8 @@ static void dump_virtual(const struct machine *machine, struct function *physfn)
 		address.bus = id >> 8;
 		address.devfn = id;
 		function = machine_find(machine, address);
-		if (!function || function == physfn || function->vendor != 0xffff ||
-		    physfn->physfn)
+		if (!function || function == physfn || physfn->physfn ||
+		    (function->vendor != 0xffff && !function->known))
 			continue;
 		function->vendor = physfn->vendor;
 		function->device = device;
@@ -156,38 +281,152 @@ static void dump_virtual(const struct machine *machine, struct function *physfn)
 	}
 }
 
+static bool has_body(const struct entry *entry)
+{
+	return entry->body || entry->function->config_size;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct entry *p = *(struct entry * const *)a, *q = *(struct entry * const *)b;
+	int order = compare_order(p->function->address, q->function->address);
+
+	return order ? order : p->line < q->line ? -1 : 1;
+}
+
+/*
+ * A plain list before or after the details of the same machine is left out. Details of the same
+ * function twice are of two machines, or of two moments.
+ */
+static void drop_lists(struct dump *dump)
+{
+	struct entry **sorted = keep((dump->nr + 1) * sizeof(*sorted)), *kept = NULL;
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < dump->nr; i++)
+		sorted[i] = &dump->entries[i];
+	qsort(sorted, dump->nr, sizeof(*sorted), compare_entries);
+	for (i = 0; i < dump->nr; i++) {
+		if (!kept || compare_order(kept->function->address,
+					   sorted[i]->function->address)) {
+			kept = sorted[i];
+			dump->machine->functions[nr++] = kept->function;
+		} else if (has_body(kept) && has_body(sorted[i])) {
+			fail(STATUS_UNKNOWN,
+			     "%s: a second machine begins at line %u: %s is there twice; give each machine a file of its own",
+			     dump->machine->dump, sorted[i]->restart, kept->function->bdf);
+		} else if (has_body(sorted[i])) {
+			kept = sorted[i];
+			dump->machine->functions[nr - 1] = kept->function;
+		}
+	}
+	dump->machine->nr = nr;
+	free(sorted);
+}
+
+/* Bytes under a title that names another function are left out, and so is a part of a header. */
+static void check_bytes(struct dump *dump, struct entry *entry)
+{
+	struct function *function = entry->function;
+
+	if (!function->config_size)
+		return;
+	if (!text_agrees(function, entry->title))
+		machine_odd(dump->machine, "line %u: %s: bytes of another function are left out",
+			    entry->line, function->bdf);
+	else if (function->config_size < HEADER_SIZE)
+		machine_odd(dump->machine, "line %u: %s: too few bytes are left out", entry->line,
+			    function->bdf);
+	else
+		return;
+	memset(function->config, 0, function->config_size);
+	function->config_size = 0;
+}
+
+static unsigned int read_entries(struct dump *dump)
+{
+	unsigned int i, useful = 0;
+	struct entry *entry;
+
+	for (i = 0; i < dump->nr; i++) {
+		entry = &dump->entries[i];
+		check_bytes(dump, entry);
+		useful += has_body(entry);
+	}
+	drop_lists(dump);
+	for (i = 0; i < dump->nr; i++) {
+		entry = &dump->entries[i];
+		text_read(dump->machine, entry->function, entry->title,
+			  entry->body ? entry->body : "", entry->ended);
+		free(entry->title);
+		free(entry->body);
+	}
+	free(dump->entries);
+	return useful;
+}
+
+/* Does an empty line follow every line? */
+static bool is_spaced(const char *text)
+{
+	unsigned int full = 0, empty = 0;
+	const char *end;
+
+	for (; *text; text = *end ? end + 1 : end) {
+		end = text + strcspn(text, "\n");
+		if (text[strspn(text, " \t\r>")] == '\n')
+			empty++;
+		else
+			full++;
+	}
+	return full > 4 && empty + 1 >= full;
+}
+
+static unsigned int read_lines(struct dump *dump, char *text)
+{
+	char *line, *end;
+
+	dump->spaced = is_spaced(text);
+	for (line = text; line; line = end) {
+		end = strchr(line, '\n');
+		if (end)
+			*end++ = '\0';
+		dump->line++;
+		/* The last line of a text has no newline if somebody has cut the text. */
+		if (end || *line)
+			dump_line(dump, normal_line(line));
+	}
+	return read_entries(dump);
+}
+
 /**
  * dump_load - read a machine from the output of lspci
  * @machine: machine to fill in; @machine->dump is the name of the file
  *
- * Ends the command if the file cannot be read or has no function.
+ * Ends the command if the file cannot be read, has no function, or has two machines.
  */
 void dump_load(struct machine *machine)
 {
-	char *text = read_text(machine->dump, DUMP_LIMIT), *line, *end;
-	struct function *current = NULL;
-	unsigned int i, number = 1, empty = 0;
+	char *text = read_input(machine->dump), *at;
+	const char *end = text + strlen(text);
+	struct dump dump = { .machine = machine };
+	unsigned int i, value, empty = 0;
 
-	if (!text)
-		fail(STATUS_USAGE, "%s: %m", machine->dump);
-	for (line = text; line; line = end, number++) {
-		end = strchr(line, '\n');
-		if (end)
-			*end++ = '\0';
-		dump_line(machine, line, number, &current);
+	if (!read_lines(&dump, text)) {
+		/* A line ends in a zero byte now. */
+		for (at = text; (at = memchr(at, '\0', end - at));)
+			*at = '\n';
+		text_refuse(machine->dump, text, machine->nr);
 	}
 	free(text);
-	if (!machine->nr)
-		fail(STATUS_UNKNOWN, "%s: no PCI function; is it the output of lspci -xxxx?",
-		     machine->dump);
 	for (i = 0; i < machine->nr; i++) {
 		dump_ids(machine->functions[i]);
 		dump_bars(machine->functions[i]);
-		empty += !machine->functions[i]->config_size;
+		empty += !config_read(machine->functions[i], PCI_STATUS, 2, &value);
 	}
 	if (empty)
-		machine_odd(machine, "%u of %u functions lack the bytes that lspci -xxxx shows",
+		machine_odd(machine, "%u of %u functions lack what lspci -xxxx shows",
 			    empty, machine->nr);
+	text_compare(machine);
 	machine_link(machine);
 	for (i = 0; i < machine->nr; i++)
 		dump_virtual(machine, machine->functions[i]);

@@ -287,8 +287,18 @@ static void link_hosts(struct machine *machine)
 	for (i = 0; i < machine->nr; i++) {
 		function = machine->functions[i];
 		host = function->host;
-		if (!function->up && !function->physfn && !host->first)
-			host->first = function;
+		if (function->up || function->physfn || host->first)
+			continue;
+		host->first = function;
+		/* Only links of sysfs show that no function comes before. */
+		host->unsure = !function->placed && !ground_first(function);
+	}
+	for (i = 0; i < machine->nr_hosts; i++) {
+		host = machine->hosts[i];
+		if (!host->first || host->first->vendor)
+			continue;
+		host->first = NULL;
+		host->unsure = true;
 	}
 }
 
@@ -386,6 +396,7 @@ void machine_link(struct machine *machine)
 	qsort(machine->hosts, machine->nr_hosts, sizeof(*machine->hosts), compare_hosts);
 	for (i = 0; i < machine->nr_hosts; i++)
 		machine->hosts[i]->index = i;
+	ground_hosts(machine);
 	for (i = 0; i < machine->nr; i++)
 		if (machine->sysfs)
 			find_translation(machine->functions[i]);
@@ -558,6 +569,8 @@ const char *function_title(const struct machine *machine, const struct function 
 {
 	char words[160];
 
+	if (!function->vendor && function->title)
+		return function->title;
 	if (machine->numeric)
 		return keep_format("%04x:%04x", function->vendor, function->device);
 	return keep_text(pci_lookup_name(id_database(), words, sizeof(words),

@@ -205,8 +205,7 @@ static void mark_ports(const struct verdict *verdict, bool *ports)
 			ports[verdict->ports[i].function->index] = true;
 }
 
-static json_object *make_cell(const struct function *client, const struct function *provider,
-			      const struct verdict *verdict)
+static json_object *make_cell(const struct verdict *verdict, const char *sockets)
 {
 	json_object *cell = json_object_new_object();
 
@@ -217,8 +216,65 @@ static json_object *make_cell(const struct function *client, const struct functi
 		add_text(cell, "distance", NULL);
 	add_text(cell, "reason", verdict->reason);
 	add_text(cell, "source", verdict->kernel ? "kernel" : "computed");
-	add_text(cell, "sockets", sockets_word(client, provider));
+	add_text(cell, "sockets", sockets);
 	return cell;
+}
+
+/**
+ * struct shared_cell - a cell that all pairs with the same verdict share
+ * @answer: as in &struct verdict
+ * @distance: as in &struct verdict
+ * @kernel: as in &struct verdict
+ * @reason: as in &struct verdict
+ * @sockets: see sockets_word()
+ * @cell: the cell
+ */
+struct shared_cell {
+	enum answer answer;
+	int distance;
+	bool kernel;
+	char reason[32];
+	const char *sockets;
+	json_object *cell;
+};
+
+#define SHARED_CELLS	64
+
+static bool is_shared(const struct shared_cell *shared, const struct verdict *verdict,
+		      const char *sockets)
+{
+	return shared->cell && shared->answer == verdict->answer &&
+	       shared->distance == verdict->distance && shared->kernel == verdict->kernel &&
+	       shared->sockets == sockets && !strcmp(shared->reason, verdict->reason);
+}
+
+/* A big matrix has a million cells, but few different ones. */
+static json_object *share_cell(const struct function *client, const struct function *provider,
+			       const struct verdict *verdict)
+{
+	const char *sockets = sockets_word(client, provider);
+	static struct shared_cell cells[SHARED_CELLS];
+	static unsigned int next, last;
+	unsigned int i, at;
+
+	for (i = 0; i < SHARED_CELLS; i++) {
+		at = (last + i) % SHARED_CELLS;
+		if (!is_shared(&cells[at], verdict, sockets))
+			continue;
+		last = at;
+		return json_object_get(cells[at].cell);
+	}
+	last = next++ % SHARED_CELLS;
+	json_object_put(cells[last].cell);
+	cells[last] = (struct shared_cell) {
+		.answer = verdict->answer,
+		.distance = verdict->distance,
+		.kernel = verdict->kernel,
+		.sockets = sockets,
+		.cell = make_cell(verdict, sockets),
+	};
+	memcpy(cells[last].reason, verdict->reason, sizeof(verdict->reason));
+	return json_object_get(cells[last].cell);
 }
 
 /**
@@ -241,7 +297,7 @@ static json_object *make_row(struct request *request, enum rules chosen, struct 
 
 	for (i = 0; i < nr; i++) {
 		verdict_under(request, chosen, client, providers[i], &verdict);
-		add_item(row, make_cell(client, providers[i], &verdict));
+		add_item(row, share_cell(client, providers[i], &verdict));
 		if (client != providers[i] && chosen == RULES_OURS)
 			mark_ports(&verdict, redirecting->ours);
 	}

@@ -69,7 +69,7 @@ static void print_overview(void)
 	puts("\nA device is an address or a name: 0000:03:00.0, 03:00.0, nvme0, nvme0n1,\n"
 	     "/dev/nvme0n1, eth0, mlx5_0, card0, renderD128.\n\n"
 	     "  -s, --sysfs DIR   look at a copy of /sys rather than at this machine\n"
-	     "  -l, --lspci FILE  look at the output of lspci -xxxx\n"
+	     "  -l, --lspci FILE  look at the output of lspci -xxxx or -vvv (-: from a pipe)\n"
 	     "  -c, --cpu KIND    whose processor is amd-zen (family 17h or later) or other\n"
 	     "      --iommu WORD  whose IOMMU is on or off for the client\n"
 	     "  -C, --computed    compute verdicts also where the kernel has them\n"

@@ -476,6 +476,9 @@ static void be_able_to_say(json_object *to, const struct machine *machine,
 			   NULL);
 	else if (!strcmp(verdict->reason, "iommu-unknown"))
 		add_remedy(to, "knowledge", "say with --iommu whether an IOMMU translates", NULL);
+	else if (!strcmp(verdict->reason, "incomplete"))
+		add_remedy(to, "knowledge",
+			   "dump the whole machine, as root: sudo lspci -D -xxxx", NULL);
 	else if (!strcmp(verdict->reason, "needs-root"))
 		add_remedy(to, "knowledge", machine->live ? "run it as root" : what, NULL);
 }

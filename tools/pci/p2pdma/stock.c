@@ -140,7 +140,8 @@ static bool ask_host(const struct machine *machine, const struct host *host, boo
 		return false;
 	}
 	if (!strcmp(capability, "unknown")) {
-		set_answer(verdict, ANSWER_UNKNOWN, "processor-unknown");
+		set_answer(verdict, ANSWER_UNKNOWN,
+			   host->unsure ? "incomplete" : "processor-unknown");
 		return false;
 	}
 	set_answer(verdict, ANSWER_HOST, strcmp(capability, "cpu") ? "listed" : "cpu");
@@ -179,6 +180,8 @@ void stock_compute(const struct machine *machine, const struct function *client,
 		count_ports(verdict, client, meeting);
 	}
 	verdict->redirected = verdict->nr_ports;
+	if (verdict_ground(machine, client, provider, verdict))
+		return;
 	if (!meeting || verdict->redirected) {
 		verdict->nr_unread = 0;
 		ask_hosts(machine, client, provider, verdict);

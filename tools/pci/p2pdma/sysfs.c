@@ -92,6 +92,7 @@ static void place_function(struct machine *machine, const struct place *place)
 	if (!end)
 		return;
 	place->function->host = machine_host(machine, domain, bus);
+	place->function->placed = true;
 	if (!place->function->host->path)
 		place->function->host->path =
 			keep_format("%s/%.*s", machine->sysfs,
@@ -102,7 +103,7 @@ static void place_function(struct machine *machine, const struct place *place)
 		return;
 	*strrchr(above, '/') = '\0';
 	if (last_address(above, &up))
-		place->function->up = machine_find(machine, up);
+		place->function->orphan = !(place->function->up = machine_find(machine, up));
 	/* The link of a manipulated copy may name the function twice. */
 	if (place->function->up == place->function)
 		place->function->up = NULL;

@@ -7,7 +7,8 @@
  *	verdict.c stock.c		verdicts of the kernel, from its rules, of stock Linux
  *	remedy.c note.c guess.c		remedies; other causes; processor and hypervisor
  *	machine.c config.c		PCI functions and the hierarchy; configuration space
- *	sysfs.c dump.c			sources of a machine
+ *	sysfs.c dump.c text.c input.c	sources of a machine
+ *	ground.c			is enough of a machine known for a verdict?
  *	report.c util.c			JSON and text; memory, files and messages
  *
  * A subcommand fills a JSON report. The text output is printed from the same report as the JSON
@@ -125,6 +126,7 @@ struct address {
  * @capability: content of p2pdma/capability, or NULL
  * @policy: policy in effect
  * @translates: bus addresses differ from CPU addresses
+ * @unsure: the input may lack the function that identifies the host bridge
  */
 struct host {
 	char name[ADDRESS_SIZE];
@@ -136,6 +138,7 @@ struct host {
 	char *capability;
 	enum policy policy;
 	bool translates;
+	bool unsure;
 };
 
 /**
@@ -186,8 +189,12 @@ struct bar {
  * @class: class code, 24 bits
  * @header: header type without the multi-function bit
  * @config: known part of configuration space, or NULL
- * @config_size: number of known bytes in @config
+ * @config_size: number of bytes in @config
+ * @known: which bytes of @config are known; NULL if all bytes are known
  * @extended_known: capabilities beyond @config_size do not exist, rather than are unknown
+ * @title: vendor and device as the input names the function, or NULL
+ * @placed: a link in sysfs tells the position in the hierarchy, rather than bus numbers
+ * @orphan: a link in sysfs names a bridge above that is not in the input
  * @path: directory in sysfs, or NULL
  * @driver: name of the bound driver, or NULL
  * @names: names of devices on the function, such as nvme0 or eth0
@@ -216,7 +223,11 @@ struct function {
 	unsigned char header;
 	unsigned char *config;
 	unsigned int config_size;
+	bool *known;
 	bool extended_known;
+	char *title;
+	bool placed;
+	bool orphan;
 	char *path;
 	char *driver;
 	char **names;
@@ -328,7 +339,7 @@ struct function *find_device(const struct machine *machine, const char *name);
 struct function *resolve(struct machine *machine, const char *name);
 struct resolved resolve_bridge(struct machine *machine, const char *name);
 
-/* sysfs.c, dump.c */
+/* sysfs.c, dump.c, input.c, text.c, ground.c */
 
 void sysfs_load(struct machine *machine);
 void sysfs_load_memory(struct function *function);
@@ -337,6 +348,17 @@ void sysfs_cpu(struct machine *machine);
 char *sysfs_parameter(const struct machine *machine, const char *name);
 const char *sysfs_peers(struct function *client);
 void dump_load(struct machine *machine);
+char *read_input(const char *name);
+char *normal_line(char *line);
+void text_read(struct machine *machine, struct function *function, const char *title,
+	       const char *body, bool ended);
+void text_compare(struct machine *machine);
+bool text_agrees(struct function *function, const char *title);
+void __noreturn text_refuse(const char *name, const char *text, bool functions);
+bool ground_first(const struct function *function);
+void ground_hosts(struct machine *machine);
+const char *ground_missing(const struct machine *machine, const struct function *function,
+			   const struct function **culprit);
 
 /* guess.c */
 
@@ -399,6 +421,7 @@ struct port {
  * @nr_ports: length of @ports
  * @unread: functions with unknown access control on the route, if @answer is unknown
  * @nr_unread: length of @unread
+ * @missing: sentence about a missing part of the input, or NULL
  */
 struct verdict {
 	enum answer answer;
@@ -412,8 +435,11 @@ struct verdict {
 	unsigned int nr_ports;
 	const struct function *unread[MAX_PORTS];
 	unsigned int nr_unread;
+	const char *missing;
 };
 
+bool verdict_ground(const struct machine *machine, const struct function *client,
+		    const struct function *provider, struct verdict *verdict);
 void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict);
 void verdict_get(struct machine *machine, struct function *client, struct function *provider,

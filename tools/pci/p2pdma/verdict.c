@@ -7,8 +7,10 @@
  *
  * Without root, the access control of a function may be unknown. The rules run three times: all
  * such functions have no access control, block, or only forward upstream. The rules run once more
- * for each of two other unknowns, whether the processor routes and whether an IOMMU translates. A
- * verdict is known if all these runs agree. Unknowns are varied one at a time, not in combination.
+ * for each of three other unknowns: whether the processor routes, whether an IOMMU translates, and
+ * which host bridge an incomplete input has. A verdict is known if all these runs agree. Unknowns
+ * are varied one at a time, not in combination. Without a whole way to the root there is no
+ * verdict, see ground.c.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -42,11 +44,19 @@ enum supposition {
  * @pdev: the structure for the rules
  * @function: the function
  * @unread: access control of the function is unknown
+ * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
+ * @asked: @missing and @culprit are filled in
+ * @missing: sentence about a missing part of the input, or NULL
+ * @culprit: function that @missing is about
  */
 struct shadow {
 	struct pci_dev pdev;
 	const struct function *function;
 	bool unread;
+	u16 quirks;
+	bool asked;
+	const char *missing;
+	const struct function *culprit;
 };
 
 /**
@@ -70,6 +80,8 @@ static const struct machine *shadowed;
 static enum supposition supposition;
 static bool cpu_supposed;
 static bool iommu_supposed;
+static bool host_supposed;
+static bool gap_found;
 static struct verdict *collecting;
 
 /* Callbacks of the rules, up to p2pdma_host_capability(). */
@@ -96,8 +108,14 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 		return supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
 							   PCIBIOS_DEVICE_NOT_FOUND;
 	}
-	return config_read(shadow->function, where, size, value) ? PCIBIOS_SUCCESSFUL :
-								   PCIBIOS_DEVICE_NOT_FOUND;
+	if (config_read(shadow->function, where, size, value))
+		return PCIBIOS_SUCCESSFUL;
+	/* The input lacks the register; the function may well have it. */
+	if (!shadow->function->extended_known) {
+		note_unread(shadow->function);
+		gap_found = true;
+	}
+	return PCIBIOS_DEVICE_NOT_FOUND;
 }
 
 enum p2pdma_policy p2pdma_policy(struct device *bridge)
@@ -133,16 +151,22 @@ static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 			return capability;
 	if (cpu)
 		return P2PDMA_CPU;
+	if (host->unsure && host_supposed)
+		return P2PDMA_LISTED;
 	if (!host->first || !p2pdma_identifies_host(host->first->address.devfn,
 						    first_type(host->first)))
 		return P2PDMA_UNLISTED;
 	return p2pdma_known_host(host->first->vendor, host->first->device);
 }
 
-/* Only unconditional quirks: user space cannot check a condition, see quirk_is_open(). */
 u16 p2pdma_quirks(struct pci_dev *pdev)
 {
-	const struct function *function = container_of(pdev, struct shadow, pdev)->function;
+	return container_of(pdev, struct shadow, pdev)->quirks;
+}
+
+/* Only unconditional quirks: user space cannot check a condition, see quirk_is_open(). */
+static u16 known_quirks(const struct function *function)
+{
 	const struct p2pdma_quirk *quirk;
 
 	quirk = p2pdma_known_quirk(function->vendor, function->device,
@@ -246,6 +270,8 @@ const char *host_capability(const struct machine *machine, const struct host *ho
 	bool may = machine->cpu != CPU_OTHER, must = machine->cpu == CPU_ROUTES;
 	enum p2pdma_capability capability = capability_of(host, must);
 
+	if (host->unsure && capability == P2PDMA_UNLISTED)
+		return "unknown";
 	return capability == capability_of(host, may) || capability == P2PDMA_LISTED ?
 	       p2pdma_capability_word(capability) : "unknown";
 }
@@ -275,6 +301,14 @@ static void shadow_host(struct shadow_host *shadow, struct host *host)
 	windows->prev = &shadow->translated.node;
 }
 
+/* The capability is there, but the input lacks its registers. */
+static bool lacks_acs(const struct function *function)
+{
+	unsigned int capability, control;
+
+	return config_acs(function, &capability, &control) == KNOWN_NOT && !config_dead(function);
+}
+
 static void shadow_function(struct shadow *shadow, struct function *function)
 {
 	struct pci_dev *pdev = &shadow->pdev;
@@ -290,9 +324,11 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 		pdev->pcie_cap = where;
 		pdev->pcie_type = config_pcie_type(function);
 	}
+	shadow->quirks = known_quirks(function);
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
-	pdev->acs_cap = acs == KNOWN_YES ? where : 0;
-	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function));
+	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function)) ||
+			 (acs == KNOWN_YES && lacks_acs(function));
+	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
 	pdev->ari_enabled = config_ari(function);
 	pdev->ats_enabled = config_uses_ats(function);
 }
@@ -345,16 +381,30 @@ static void make_shadows(const struct machine *machine)
 		link_shadow(&shadows[i]);
 }
 
-static void suppose(enum supposition which)
+/* Only functions on the way to the root decide. Returns false if all of them are readable. */
+static bool suppose_path(enum supposition which, const struct function *function)
 {
-	unsigned int i;
+	bool unread = false;
+	struct shadow *shadow;
 
-	if (supposition == which)
-		return;
+	for (; function; function = function->up) {
+		shadow = shadow_of(function);
+		if (!shadow->unread)
+			continue;
+		shadow->pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+		unread = true;
+	}
+	return unread;
+}
+
+static bool suppose(enum supposition which, const struct shadow *client,
+		    const struct shadow *provider)
+{
+	bool unread;
+
 	supposition = which;
-	for (i = 0; i < shadowed->nr; i++)
-		if (shadows[i].unread)
-			shadows[i].pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+	unread = suppose_path(which, client->function);
+	return suppose_path(which, provider->function) || unread;
 }
 
 /**
@@ -412,24 +462,96 @@ static void ask_rules(struct shadow *client, struct shadow *provider, struct ver
 					 NULL;
 }
 
+static void make_unknown(struct verdict *verdict, const char *reason)
+{
+	verdict->answer = ANSWER_UNKNOWN;
+	set_reason(verdict, reason);
+	verdict->redirected = false;
+	verdict->nr_ports = 0;
+}
+
+static const char *unread_reason(void)
+{
+	return geteuid() || !shadowed->live ? "needs-root" : "unreadable";
+}
+
 static void suppose_all(struct shadow *client, struct shadow *provider, struct verdict *verdict)
 {
 	static struct verdict other;
 	enum supposition which;
-	const char *reason = geteuid() || !shadowed->live ? "needs-root" : "unreadable";
 
 	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++) {
-		suppose(which);
+		if (!suppose(which, client, provider))
+			break;
 		ask_rules(client, provider, &other);
 		if (other.answer == verdict->answer)
 			continue;
-		verdict->answer = ANSWER_UNKNOWN;
-		set_reason(verdict, reason);
-		verdict->redirected = false;
-		verdict->nr_ports = 0;
+		make_unknown(verdict, unread_reason());
 		break;
 	}
-	suppose(SUPPOSE_NONE);
+	suppose(SUPPOSE_NONE, client, provider);
+}
+
+static struct shadow *ask_ground(const struct function *function)
+{
+	struct shadow *shadow = shadow_of(function);
+
+	if (!shadow->asked)
+		shadow->missing = ground_missing(shadowed, function, &shadow->culprit);
+	shadow->asked = true;
+	return shadow;
+}
+
+static void require_ground(const struct function *function, struct verdict *verdict)
+{
+	struct shadow *shadow = ask_ground(function);
+
+	if (!shadow->missing || verdict->missing)
+		return;
+	verdict->missing = shadow->missing;
+	make_unknown(verdict, config_dead(shadow->culprit) ? "unreadable" : "incomplete");
+	verdict->unread[0] = shadow->culprit;
+	verdict->nr_unread = 1;
+}
+
+/* Does the verdict change with a listed host bridge, and with what is known of the IOMMU? */
+static bool host_matters(struct shadow *client, struct shadow *provider,
+			 const struct verdict *verdict)
+{
+	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
+	static struct verdict other;
+	bool differs = false;
+
+	host_supposed = true;
+	if (iommu != KNOWN_YES) {
+		ask_rules(client, provider, &other);
+		differs |= other.answer != verdict->answer;
+	}
+	if (iommu != KNOWN_NO) {
+		iommu_supposed = true;
+		ask_rules(client, provider, &other);
+		iommu_supposed = false;
+		differs |= other.answer != verdict->answer;
+	}
+	host_supposed = false;
+	return differs;
+}
+
+/* The host bridge may be any: the function that identifies the host bridge is not there. */
+static void suppose_host(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	const struct host *from = client->function->host, *to = provider->function->host;
+	const struct host *host = from->unsure ? from : to;
+
+	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure ||
+	    !host_matters(client, provider, verdict))
+		return;
+	make_unknown(verdict, "incomplete");
+	verdict->missing = host->first ?
+		keep_format("the function that identifies %s may be missing: the first is %s",
+			    host->name, host->first->bdf) :
+		keep_format("the IDs that identify %s are not in the input; lspci -nn shows them",
+			    host->name);
 }
 
 /* Without an answer from --iommu or sysfs, both cases have to give the same verdict. */
@@ -472,6 +594,30 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 }
 
 /**
+ * verdict_ground - make a verdict unknown if the input lacks a part that the verdict needs
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: the verdict
+ *
+ * Return: true if a part is missing.
+ */
+bool verdict_ground(const struct machine *machine, const struct function *client,
+		    const struct function *provider, struct verdict *verdict)
+{
+	unsigned int status;
+
+	if (shadowed != machine)
+		make_shadows(machine);
+	verdict->missing = NULL;
+	if (client == provider && config_read(client, PCI_STATUS, 2, &status))
+		return false;
+	require_ground(client, verdict);
+	require_ground(provider, verdict);
+	return verdict->missing;
+}
+
+/**
  * verdict_compute - compute a verdict with the rules of the kernel
  * @machine: the machine
  * @client: function that masters DMA
@@ -487,6 +633,8 @@ void verdict_compute(struct machine *machine, const struct function *client,
 		make_shadows(machine);
 	verdict->nr_unread = 0;
 	verdict->kernel = false;
+	verdict->missing = NULL;
+	gap_found = false;
 	collecting = verdict;
 	cpu_supposed = machine->cpu == CPU_ROUTES;
 	from = shadow_of(client);
@@ -495,6 +643,10 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	suppose_all(from, to, verdict);
 	suppose_cpu(from, to, verdict);
 	suppose_iommu(from, to, verdict);
+	if (gap_found && verdict->answer != ANSWER_UNKNOWN)
+		make_unknown(verdict, unread_reason());
+	verdict_ground(machine, client, provider, verdict);
+	suppose_host(from, to, verdict);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
 }
@@ -631,6 +783,7 @@ void verdict_get(struct machine *machine, struct function *client, struct functi
 	verdict->nr_unread = 0;
 	verdict->redirected = false;
 	verdict->iommu = false;
+	verdict->missing = NULL;
 	if (line && parse_line(machine, line, verdict))
 		return;
 	if (line)
@@ -693,11 +846,14 @@ const char *verdict_meaning(const struct verdict *verdict)
 		{ "disconnected", "one of the two is being unplugged" },
 		{ "needs-root",
 		  "access control decides, and without root it cannot be read" },
+		{ "incomplete", "the input lacks a part of the machine" },
 		{ "processor-unknown",
 		  "the processor decides, and it is not known which one it is" },
 	};
 	unsigned int i;
 
+	if (verdict->missing)
+		return verdict->missing;
 	if (!strcmp(verdict->reason, "policy") && verdict->answer == ANSWER_NONE)
 		return "the administrator denies it";
 	for (i = 0; i < COUNT_OF(meanings); i++)

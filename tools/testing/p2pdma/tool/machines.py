@@ -243,9 +243,10 @@ MACHINES = {"server": server, "desktop": desktop, "workstation": workstation,
 def dump(name, length=4096):
     """The output of lspci -xxxx (or, with fewer bytes, -xxx and -x) of a machine."""
     return "".join(function.dump(length) for function in
-                   sorted(MACHINES[name](), key=lambda each: _order(each.address)))
+                   sorted(MACHINES[name](), key=lambda each: order(each.address)))
 
 
-def _order(address):
+def order(address):
+    """Return the key by which lspci sorts."""
     domain, bus, rest = ("0000:" + address).split(":")[-3:]
     return int(domain, 16), int(bus, 16), rest

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma: reading a file as people send it
+ *
+ * A file may come through a pipe, may be packed by gzip or xz, and may have the byte order marks
+ * of an editor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <lzma.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "tool.h"
+
+/* Limit for broken input, far above the dump of any machine. */
+#define INPUT_LIMIT	(256U << 20)
+
+/**
+ * struct bytes - content of a file
+ * @data: the bytes, followed by a zero byte
+ * @size: number of bytes
+ */
+struct bytes {
+	char *data;
+	size_t size;
+};
+
+static int open_input(const char *name)
+{
+	struct stat stat;
+	int fd;
+
+	if (!strcmp(name, "-"))
+		return STDIN_FILENO;
+	fd = open(name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &stat))
+		fail(STATUS_USAGE, "%s: %m", name);
+	if (S_ISDIR(stat.st_mode))
+		fail(STATUS_USAGE, "%s: is a directory; a copy of /sys is read with --sysfs", name);
+	if (S_ISBLK(stat.st_mode))
+		fail(STATUS_USAGE, "%s: is a block device", name);
+	return fd;
+}
+
+/* Makes room for @more bytes and a zero byte. */
+static void reserve(const char *name, struct bytes *bytes, size_t *room, size_t more)
+{
+	if (bytes->size + more > INPUT_LIMIT)
+		fail(STATUS_UNKNOWN, "%s: larger than %u MiB", name, INPUT_LIMIT >> 20);
+	if (bytes->size + more < *room)
+		return;
+	*room = 2 * (bytes->size + more) + 1;
+	bytes->data = realloc(bytes->data, *room);
+	if (!bytes->data)
+		fail(STATUS_UNKNOWN, "out of memory");
+}
+
+static struct bytes read_all(const char *name)
+{
+	struct bytes bytes = {};
+	int fd = open_input(name);
+	size_t room = 0;
+	ssize_t got;
+
+	do {
+		reserve(name, &bytes, &room, 65536);
+		got = read(fd, bytes.data + bytes.size, 65536);
+		if (got > 0)
+			bytes.size += got;
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	if (got < 0)
+		fail(STATUS_USAGE, "%s: %m", name);
+	if (fd != STDIN_FILENO)
+		close(fd);
+	bytes.data[bytes.size] = '\0';
+	return bytes;
+}
+
+/* A damaged archive gives the bytes before the damage. */
+static struct bytes unpack_gzip(const char *name, struct bytes packed)
+{
+	z_stream stream = { .next_in = (void *)packed.data, .avail_in = packed.size };
+	struct bytes bytes = {};
+	size_t room = 0;
+	int result;
+
+	if (inflateInit2(&stream, 15 + 16) != Z_OK)
+		fail(STATUS_UNKNOWN, "out of memory");
+	do {
+		reserve(name, &bytes, &room, 65536);
+		stream.next_out = (void *)bytes.data + bytes.size;
+		stream.avail_out = 65536;
+		result = inflate(&stream, Z_NO_FLUSH);
+		bytes.size += 65536 - stream.avail_out;
+		/* A file of gzip may have several parts. */
+		if (result == Z_STREAM_END && stream.avail_in)
+			result = inflateReset(&stream);
+	} while (result == Z_OK);
+	inflateEnd(&stream);
+	if (result != Z_STREAM_END)
+		complain("%s: the packed file is damaged or cut off", name);
+	bytes.data[bytes.size] = '\0';
+	return bytes;
+}
+
+static struct bytes unpack_xz(const char *name, struct bytes packed)
+{
+	lzma_stream stream = LZMA_STREAM_INIT;
+	struct bytes bytes = {};
+	size_t room = 0;
+	lzma_ret result;
+
+	if (lzma_stream_decoder(&stream, 1U << 30, LZMA_CONCATENATED) != LZMA_OK)
+		fail(STATUS_UNKNOWN, "out of memory");
+	stream.next_in = (const uint8_t *)packed.data;
+	stream.avail_in = packed.size;
+	do {
+		reserve(name, &bytes, &room, 65536);
+		stream.next_out = (uint8_t *)bytes.data + bytes.size;
+		stream.avail_out = 65536;
+		result = lzma_code(&stream, LZMA_FINISH);
+		bytes.size += 65536 - stream.avail_out;
+	} while (result == LZMA_OK);
+	lzma_end(&stream);
+	if (result != LZMA_STREAM_END)
+		complain("%s: the packed file is damaged or cut off", name);
+	bytes.data[bytes.size] = '\0';
+	return bytes;
+}
+
+static bool starts(struct bytes bytes, const char *mark, size_t size)
+{
+	return bytes.size >= size && !memcmp(bytes.data, mark, size);
+}
+
+static struct bytes unpack(const char *name, struct bytes bytes)
+{
+	struct bytes plain;
+
+	if (starts(bytes, "\x1f\x8b", 2))
+		plain = unpack_gzip(name, bytes);
+	else if (starts(bytes, "\3757zXZ", 6))
+		plain = unpack_xz(name, bytes);
+	else if (starts(bytes, "BZh", 3))
+		fail(STATUS_UNKNOWN, "%s: packed: bzcat FILE | p2pdma -l - ...", name);
+	else if (starts(bytes, "\x28\xb5\x2f\xfd", 4))
+		fail(STATUS_UNKNOWN, "%s: packed: zstdcat FILE | p2pdma -l - ...", name);
+	else if (starts(bytes, "PK\3\4", 4))
+		fail(STATUS_UNKNOWN, "%s: packed: unzip -p FILE | p2pdma -l - ...", name);
+	else
+		return bytes;
+	free(bytes.data);
+	if (plain.size > 262 && !memcmp(plain.data + 257, "ustar", 5))
+		fail(STATUS_UNKNOWN, "%s: an archive of files; --sysfs reads a copy of /sys", name);
+	return plain;
+}
+
+/* Text in UTF-16 becomes ASCII, with "?" for everything else. */
+static void narrow(struct bytes *bytes, unsigned int high)
+{
+	size_t i, nr = 0;
+
+	for (i = 2; i + 1 < bytes->size; i += 2)
+		bytes->data[nr++] = bytes->data[i + high] ? '?' : bytes->data[i + !high];
+	bytes->size = nr;
+	bytes->data[nr] = '\0';
+}
+
+/**
+ * read_input - read a text file, a pipe, or a packed file
+ * @name: name of the file, or "-" for standard input
+ *
+ * Ends the command if the file cannot be read.
+ *
+ * Return: the text, without zero bytes.
+ */
+char *read_input(const char *name)
+{
+	struct bytes bytes = unpack(name, read_all(name));
+	size_t i;
+
+	if (starts(bytes, "\xff\xfe", 2))
+		narrow(&bytes, 1);
+	else if (starts(bytes, "\xfe\xff", 2))
+		narrow(&bytes, 0);
+	for (i = 0; i < bytes.size; i++)
+		if (!bytes.data[i])
+			bytes.data[i] = '?';
+	if (starts(bytes, "\xef\xbb\xbf", 3))
+		memset(bytes.data, ' ', 3);
+	return bytes.data;
+}
