@@ -60,6 +60,7 @@ struct crew {
 	struct worker worker[CREW_PROCESSES * CREW_THREADS];
 	unsigned long seen[CREW_PROCESSES * CREW_THREADS];
 	double moved[CREW_PROCESSES * CREW_THREADS];
+	double patience;	/* seconds; fork and exit take longer with larger page tables */
 	unsigned int kills;
 	unsigned int hung;
 	__u64 random;
@@ -191,6 +192,7 @@ static inline struct crew *crew_new(unsigned int processes, unsigned int threads
 	crew->processes = processes;
 	crew->threads = threads;
 	crew->work = work;
+	crew->patience = CREW_PATIENCE;
 	crew->random = 0x9e3779b97f4a7c15ULL * (crew_number("P2PMEM_SEED", 1) + 1);
 	for (i = 0; i < processes * threads; i++) {
 		crew->worker[i].crew = crew;
@@ -317,7 +319,7 @@ static inline int crew_kill(struct crew *crew, unsigned int process)
 	crew->pid[process] = 0;
 	kill(-pid, SIGKILL);
 	kill(pid, SIGKILL);
-	if (!crew_reap(pid, CREW_PATIENCE))
+	if (!crew_reap(pid, crew->patience))
 		return 1;
 	crew->hung++;
 	snprintf(crew->why, sizeof(crew->why), "process %d survives SIGKILL", pid);
@@ -345,7 +347,7 @@ static inline int crew_alive(struct crew *crew, unsigned int process)
 	return 0;
 }
 
-/* Return false if a thread has made no progress for CREW_PATIENCE seconds. */
+/* Return false if a thread has made no progress for too long. */
 static inline int crew_moves(struct crew *crew)
 {
 	double now = crew_now();
@@ -355,7 +357,7 @@ static inline int crew_moves(struct crew *crew)
 		if (crew->worker[i].ticks != crew->seen[i]) {
 			crew->seen[i] = crew->worker[i].ticks;
 			crew->moved[i] = now;
-		} else if (now > crew->moved[i] + CREW_PATIENCE) {
+		} else if (now > crew->moved[i] + crew->patience) {
 			crew->hung++;
 			snprintf(crew->why, sizeof(crew->why),
 				 "thread %d of process %d makes no progress", crew->worker[i].tid,

@@ -198,6 +198,8 @@ static void storm(unsigned int processes, unsigned int threads, double seconds)
 	struct crew *crew = crew_new(processes, threads, work);
 	unsigned long known = 0;
 
+	/* A debug kernel in an emulated machine takes a minute for the page table of 4 GiB. */
+	crew->patience += shared_pages / 4096;
 	if (crew_run(crew, seconds))
 		known = final_check(crew);
 	ksft_print_msg("%lu transfers and checks, %u kills, %lu pages known at last\n",
