@@ -72,6 +72,21 @@ static bool is_bare(const struct function *function)
 	       !config_read(function, PCI_HEADER_TYPE, 1, &value);
 }
 
+/* In a text that is cut off, or made for an ordinary user, a port looks like any bridge. */
+static bool lacks_type(const struct function *function)
+{
+	unsigned int where;
+
+	switch (config_pcie(function, &where)) {
+	case KNOWN_NOT:
+		return function->known;
+	case KNOWN_YES:
+		return !function->placed && config_pcie_type(function) < 0;
+	default:
+		return false;
+	}
+}
+
 /* Finds a function without an answer, or without bytes, on a bus. */
 static const struct function *find_silent(const struct machine *machine, unsigned int domain,
 					  unsigned int bus)
@@ -199,7 +214,6 @@ const char *ground_missing(const struct machine *machine, const struct function 
 {
 	const struct function *at;
 	const char *missing;
-	unsigned int where;
 
 	for (at = function; at; at = at->up) {
 		*culprit = at;
@@ -210,8 +224,8 @@ const char *ground_missing(const struct machine *machine, const struct function 
 			return missing;
 		if (!at->placed && is_bare(at))
 			return silence(at);
-		if (at->known && config_pcie(at, &where) == KNOWN_NOT)
-			return keep_format("the text of %s lacks capabilities, which root sees",
+		if (lacks_type(at))
+			return keep_format("the input lacks capabilities of %s, which root sees",
 					   at->bdf);
 		if (at->vendor == 0xffff && !at->physfn)
 			return keep_format("the physical function of %s is not in the input",

@@ -315,10 +315,11 @@ static const struct {
 static void read_express_flags(struct text *text, unsigned int where, const char *at)
 {
 	unsigned int version = 1, i;
+	int length = 0;
 	char slot;
 
-	if (sscanf(at, " (v%1u)", &version) == 1)
-		at = strchr(at, ')') + 1;
+	if (sscanf(at, " (v%1u)%n", &version, &length) == 1 && length)
+		at += length;
 	at += *at == ' ';
 	for (i = 0; i < COUNT_OF(types); i++) {
 		if (strncmp(at, types[i].name, strlen(types[i].name)))
@@ -668,9 +669,13 @@ static void read_regions(struct text *text)
 	unsigned int index;
 	int length;
 
-	for (at = find(text, "Region "); at; at = find_word(at, NULL, "Region "))
-		if (sscanf(at, "%1u: Memory at %n", &index, &length) == 1 && index < BARS)
+	for (at = find(text, "Region "); at; at = find_word(at, NULL, "Region ")) {
+		/* The length stays zero if the text after the number differs. */
+		length = 0;
+		if (sscanf(at, "%1u: Memory at %n", &index, &length) == 1 && length &&
+		    index < BARS)
 			read_region(text->function, index, at + length);
+	}
 }
 
 static char *copy_word(const char *at)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Inputs that nobody meant: mutated dumps and sysfs trees, from a seed."""
+"""Inputs that nobody meant: mutated dumps, texts, archives and sysfs trees, from a seed."""
+import gzip
+import lzma
 import os
+import pathlib
 import shutil
 
 import machines
@@ -47,14 +50,36 @@ def _config(chance, text):
     return ("\n".join(lines) + "\n").encode()
 
 
+def _pack(chance, data):
+    """Pack a dump now and then, and damage the archive."""
+    if chance.randrange(6):
+        return data
+    packed = gzip.compress(data, 1) if chance.randrange(2) else lzma.compress(data, preset=0)
+    return _bytes(chance, packed) if chance.randrange(3) else packed
+
+
+def _text(chance, folder):
+    """Write the text of lspci, with words of it where no such words belong."""
+    texts = sorted(folder.glob("*.text")) + [pathlib.Path(__file__).parent / "cases/vvv-text"]
+    data = chance.choice(texts).read_bytes()
+    words = data.split(b" ")
+    for _ in range(chance.choice([0, 1, 5, 40])):
+        words[chance.randrange(len(words))] = chance.choice(words)
+    path = folder / "fuzz.dump"
+    path.write_bytes(_pack(chance, _bytes(chance, b" ".join(words))))
+    return ["--lspci", path]
+
+
 def _dump(chance, folder):
     """Write a dump."""
+    if not chance.randrange(3):
+        return _text(chance, folder)
     name = chance.choice(sorted(machines.MACHINES))
     length = chance.choice([64, 256, 320, 4096])
     text = machines.dump(name, length)
     data = _config(chance, text) if chance.randrange(2) else _bytes(chance, text.encode())
     path = folder / "fuzz.dump"
-    path.write_bytes(data)
+    path.write_bytes(_pack(chance, data))
     return ["--lspci", path]
 
 

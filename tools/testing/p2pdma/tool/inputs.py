@@ -110,6 +110,14 @@ def _text(stage, name, *options):
                           capture_output=True).stdout
 
 
+def write_texts(stage):
+    """Write the texts of lspci that the fuzzer spoils."""
+    for name in machines.MACHINES:
+        for options in (["-nn", "-vvv"], ["-vvx"]):
+            path = stage.folder / f"{name}{''.join(options)}.text"
+            path.write_text(_text(stage, name, *options))
+
+
 def given(stage):
     """The inputs of cases/ get the answers that a person found right."""
     for name, words, wanted, there, absent in GIVEN:
@@ -179,6 +187,21 @@ def verbose(stage):
             few = "n" not in "".join(options) or "vv" not in "".join(options)
             if not few and same < len(full) / 2:
                 raise ktap.Failure(f"{name} {options}: only {same} of {len(full)} are the same")
+
+
+def odd_lines(stage):
+    """A line with another end than most is read up to where it differs."""
+    text = (CASES / "vvv-text").read_text(encoding="utf-8")
+    changed = text.replace("\tLatency: 0\n", "\tLatency: 0\n"
+                           "\tRegion 0: I/O ports at 3000 [size=32]\n"
+                           "\tRegion 1: Memory at <unassigned> (64-bit, prefetchable)\n"
+                           "\tRegion 3: Memory\n")
+    _write(stage.folder / "odd-lines", changed)
+    _write(stage.folder / "no-end", text.replace("Express (v2)", "Express (v2"))
+    words = ["-c", "other", "check", "02:00.0", "02:00.1"]
+    if stage.call("odd-lines", *words)[0] or stage.call("no-end", *words)[0] != 3:
+        raise ktap.Failure("odd-lines: " + "".join(stage.call("odd-lines", *words)[1:])
+                           + "no-end: " + "".join(stage.call("no-end", *words)[1:]))
 
 
 def egress_is_not_shown(stage):
@@ -280,5 +303,6 @@ def cuttings(stage, count, seed):
         for pair, verdict in stage.pairs(json.loads(said)).items():
             # A function reaches itself, also where it is a bridge that the matrix leaves out.
             if verdict not in ("unknown", whole[at][bool(rules)].get(pair)) and pair[0] != pair[1]:
-                raise ktap.Failure(f"seed {seed}, turn {turn}, text {at}, {way}: {pair}: {verdict},"
-                                   f" {rules} with all of it {whole[at][bool(rules)].get(pair)}\n{messages}")
+                was = whole[at][bool(rules)].get(pair)
+                raise ktap.Failure(f"seed {seed}, turn {turn}, text {at}, {way}, {rules}: {pair}: "
+                                   f"{verdict}, with all of it {was}\n{messages}")
