@@ -522,7 +522,6 @@ static bool host_matters(struct shadow *client, struct shadow *provider,
 	static struct verdict other;
 	bool differs = false;
 
-	host_supposed = true;
 	if (iommu != KNOWN_YES) {
 		ask_rules(client, provider, &other);
 		differs |= other.answer != verdict->answer;
@@ -533,6 +532,21 @@ static bool host_matters(struct shadow *client, struct shadow *provider,
 		iommu_supposed = false;
 		differs |= other.answer != verdict->answer;
 	}
+	return differs;
+}
+
+/* Together with access control that is unknown. */
+static bool host_decides(struct shadow *client, struct shadow *provider,
+			 const struct verdict *verdict)
+{
+	enum supposition which;
+	bool differs = false;
+
+	host_supposed = true;
+	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++)
+		if (suppose(which, client, provider) || which == SUPPOSE_NONE)
+			differs |= host_matters(client, provider, verdict);
+	suppose(SUPPOSE_NONE, client, provider);
 	host_supposed = false;
 	return differs;
 }
@@ -544,7 +558,7 @@ static void suppose_host(struct shadow *client, struct shadow *provider, struct 
 	const struct host *host = from->unsure ? from : to;
 
 	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure ||
-	    !host_matters(client, provider, verdict))
+	    !host_decides(client, provider, verdict))
 		return;
 	make_unknown(verdict, "incomplete");
 	verdict->missing = host->first ?
