@@ -111,18 +111,21 @@ static const char *silence(const struct function *function)
 	return keep_format("the input has no configuration space of %s", function->bdf);
 }
 
-/* A bridge leads to a single bus. Does @function->up lead to another bus than the function's? */
+/*
+ * A bridge leads to a single bus. Does @function->up lead to another bus than the function's? A
+ * virtual function may have a bus number of its own, so the physical function decides.
+ */
 static const char *missing_between(const struct machine *machine,
 				   const struct function *function,
 				   const struct function **culprit)
 {
 	const struct function *up = function->up;
+	const struct function *real = function->physfn ? function->physfn : function;
 	unsigned int secondary;
 
-	if (function->placed || function->physfn)
+	if (function->placed)
 		return NULL;
-	if (!config_read(up, PCI_SECONDARY_BUS, 1, &secondary) ||
-	    secondary == function->address.bus)
+	if (!config_read(up, PCI_SECONDARY_BUS, 1, &secondary) || secondary == real->address.bus)
 		return NULL;
 	*culprit = find_silent(machine, up->address.domain, secondary);
 	if (*culprit)
