@@ -5,7 +5,7 @@
 
 TOOLS	 := tools/testing/p2pdma
 PACKAGES := $(TOOLS)/install-packages
-BUILD	 := $(TOOLS)/build $(if $(KDIR),--kdir "$(KDIR)")
+BUILD	 := $(TOOLS)/rig build $(if $(KDIR),--kdir "$(KDIR)")
 
 # Debian's kernel source is needed only where no other one is named or there
 SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
@@ -26,13 +26,13 @@ demo: ## drive to drive, and a shared drive, through peer memory, with the evide
 
 test: ## everything; ends with "N passed, N failed, N skipped"
 	@$(PACKAGES) build rig check integrate tool model $(SOURCE)
-	@$(TOOLS)/run-tests $(if $(KDIR),--kdir "$(KDIR)")
+	@$(TOOLS)/rig all $(if $(KDIR),--kdir "$(KDIR)")
 
 soak: ## storms on user mappings, and faults below NVMe over RDMA, ROUNDS=20 of each
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel
 	@$(BUILD) kernel-debug
-	@$(TOOLS)/rig test --kernel build/kernel --kernel build/kernel-debug \
+	@$(TOOLS)/rig guest --kernel build/kernel --kernel build/kernel-debug \
 		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults
 
 kunit: ## only the KUnit suites, on the debug kernel
@@ -42,23 +42,23 @@ kunit: ## only the KUnit suites, on the debug kernel
 
 model: ## only the protocol of the page allocator, for all orders of steps (Spin)
 	@$(PACKAGES) model
-	@$(MAKE) --no-print-directory -s -C $(TOOLS)/pool spin
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/pool spin
 
 fuzz: ## rules and allocator against models, and the command: N=100000, SECONDS=60 each, SEED=
 	@$(PACKAGES) build fuzz tool
-	@$(MAKE) --no-print-directory -s -C $(TOOLS)/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
-	@$(MAKE) --no-print-directory -s -C $(TOOLS)/pool fuzz $(if $(SEED),SEED=$(SEED))
-	@$(TOOLS)/tool/run --fuzz $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
+	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/pool fuzz $(if $(SEED),SEED=$(SEED))
+	@$(TOOLS)/unit/tool/run --fuzz $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 bench: ## instructions it costs, beside the kernel's own: table, JSON and picture
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel kernel-stock
-	@$(TOOLS)/bench/bench $(if $(ENFORCE),--enforce)
+	@$(TOOLS)/rig bench $(if $(ENFORCE),--enforce)
 
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
 	@$(BUILD) linux
-	@$(TOOLS)/check
+	@$(TOOLS)/rig check
 
 ##
 ## Build kernels (source: Debian's linux-source-6.12, or KDIR=DIR for any 6.12.y tree):

@@ -9,11 +9,11 @@
  * DOC: Peers
  *
  * The file p2pdma/peers is a kernfs node of its own, because no attribute of
- * sysfs can hold the table. A text attribute ends at a page, and the table has a
- * line for each of up to thousands of functions. A binary attribute has no open
- * and no release, so nothing keeps the table between two reads: the offset of a
- * line would move with every verdict that changes, and a reader in pieces of a
- * page would have the kernel decide the first lines again for each piece.
+ * sysfs can hold the table. A text attribute ends at a page, and the table has
+ * a line for each of up to thousands of functions. A binary attribute has no
+ * open and no release, so nothing keeps the table between two reads: the offset
+ * of a line would move with every verdict that changes, and a reader in pieces
+ * of a page would have the kernel decide the first lines again for each piece.
  *
  * A reference keeps a struct pci_dev, but not the means to read configuration
  * space: VMD, for instance, frees the means after deleting the functions. So a

@@ -22,8 +22,9 @@
  * and a reservation is a right to pages: the owner scans the bits until all
  * pages are found. The counter alone decides that an allocation fails. All this
  * needs is the order of the two steps, which the successful exchange in the
- * first step guarantees (tools/testing/p2pdma/pool has a model). A contiguous
- * run is no right: a search reserves the pages of a run when the run is found.
+ * first step guarantees; tools/testing/p2pdma/unit/pool has a model. A
+ * contiguous run is no right: a search reserves the pages of a run when the run
+ * is found.
  *
  * Hints: p2pdma_chunk.maybe lets a scan skip 64 used words by one test. A free
  * sets the bit, a scan that finds an empty word clears the bit, and a scan

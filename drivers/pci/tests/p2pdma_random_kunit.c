@@ -2,8 +2,8 @@
 /*
  * Random hierarchies: p2pdma_route() against the model of the route rules
  *
- * tools/testing/p2pdma/route compares p2pdma_route() with the model in user
- * space, on structures of the test. Here the PCI core enumerates every
+ * tools/testing/p2pdma/unit/route compares p2pdma_route() with the model in
+ * user space, on structures of the test. Here the PCI core enumerates every
  * hierarchy, so paths, virtual functions, ARI ports, host bridges, policies and
  * capabilities come from the kernel. Enumeration takes most of the time. The
  * suite therefore has fewer hierarchies, and changes the access control of
