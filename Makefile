@@ -35,10 +35,10 @@ soak: ## storms on user mappings, and faults below NVMe over RDMA, ROUNDS=20 of 
 	@$(TOOLS)/rig guest --kernel build/kernel --kernel build/kernel-debug \
 		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults
 
-kunit: ## only the KUnit suites, on the debug kernel
+kunit: ## only the KUnit suites, on the debug kernel; GLOB=p2pdma_route for one suite
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel-debug
-	@$(TOOLS)/rig kunit
+	@$(TOOLS)/rig kunit $(GLOB)
 
 model: ## only the protocol of the page allocator, for all orders of steps (Spin)
 	@$(PACKAGES) model

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: the only cache of routes
+ * The only cache of routes between PCI functions
  */
 
 /**

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: DMA mapping
+ * DMA mapping of PCI peer memory
  */
 
 /**

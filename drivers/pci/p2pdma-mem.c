@@ -342,7 +342,7 @@ static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
 	for (;; sg++) {
 		page = sg_page(sg) - start;
 		nr = p2pdma_pool_pages(sg->length);
-		if (likely(p2pdma_in_word(chunk, page, nr))) {
+		if (likely(!sg->offset && p2pdma_in_word(chunk, page, nr))) {
 			bits = p2pdma_bits(page % BITS_PER_LONG, nr);
 			page /= BITS_PER_LONG;
 			if (page != w || bits & mask) {
@@ -352,7 +352,7 @@ static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
 				mask = 0;
 			}
 			mask |= bits;
-		} else if (page >= chunk->nr_pages ||
+		} else if (sg->offset || page >= chunk->nr_pages ||
 			   nr > chunk->nr_pages - page ||
 			   !p2pdma_pool_free_pages(chunk, page, page + nr)) {
 			p2pmem_free_slow(provider, sg_virt(sg), sg->length,

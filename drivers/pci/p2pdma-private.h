@@ -35,8 +35,8 @@
  * A function becomes a provider with the first region and stops being a
  * provider with the last. The state hangs off pdev->p2pdma, an RCU pointer that
  * is opaque to all other code. Readers hold rcu_read_lock(). Registration and
- * teardown are serialised by p2pdma_mutex, and for one function also by the
- * device lock.
+ * teardown are serialised by p2pdma_mutex. The driver of a function does not
+ * register ranges of the function at the same time in several tasks.
  *
  * A region is one registered range of a BAR and one dev_pagemap. An allocation
  * pins the region and the provider. The pages of a region that the driver of
@@ -84,7 +84,8 @@
  *
  * From the outermost lock to the innermost lock:
  *
- * 1. the device lock of the provider, around registration and teardown;
+ * 1. locks of the provider's driver, around registration; the device lock of
+ *    the provider, around teardown;
  * 2. p2pdma_mutex, not held during the wait of step 3 of a teardown;
  * 3. mmap_lock, around mmap(), and i_mmap_rwsem, around zapping;
  * 4. locks inside kernfs, and references of kernfs to files in use: removing

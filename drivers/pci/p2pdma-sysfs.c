@@ -224,8 +224,9 @@ static unsigned long allocate_insert(struct vm_area_struct *vma,
 				     unsigned long start, void *addr,
 				     unsigned long nr)
 {
-	unsigned long i;
+	void *cleared = NULL;
 	struct page *page;
+	unsigned long i;
 
 	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
 		if (!(i % P2PMEM_CLEAR_STEP)) {
@@ -235,28 +236,38 @@ static unsigned long allocate_insert(struct vm_area_struct *vma,
 		}
 		page = virt_to_page(addr);
 		allocate_clear_page(addr);
+		cleared = addr;
 		if (vm_insert_page(vma, start + (i << PAGE_SHIFT), page))
 			break;
 		/* From here on, the count is that of page tables and pins. */
 		put_page(page);
 	}
-	if (i)
-		allocate_flush_clears(addr - PAGE_SIZE);
+	/* A page that was cleared in vain is freed, too. */
+	if (cleared)
+		allocate_flush_clears(cleared);
 	return i;
 }
+
+/* Pages that are taken or freed at a time, without a chance to reschedule. */
+#define ALLOCATE_PART	16384UL
 
 /* Fill a mapping with reserved pages. Return the number of pages. */
 static unsigned long allocate_fill(struct pci_p2pdma *p2pdma,
 				   struct vm_area_struct *vma)
 {
-	unsigned long start = vma->vm_start, nr = vma_pages(vma), done;
+	unsigned long start = vma->vm_start, nr = vma_pages(vma), part, done;
 	struct p2pdma_run runs[P2PDMA_RUNS] __uninitialized, *run;
 	unsigned int n;
 
 	while (nr) {
-		n = p2pdma_take(p2pdma, &nr, runs);
-		if (!n)
+		part = min(nr, ALLOCATE_PART);
+		nr -= part;
+		n = p2pdma_take(p2pdma, &part, runs);
+		if (!n) {
+			p2pdma_pool_unreserve(p2pdma->pool, nr);
 			break;
+		}
+		nr += part;
 		for (run = runs; run < runs + n; run++) {
 			done = allocate_insert(vma, start, (void *)run->addr,
 					       run->nr);

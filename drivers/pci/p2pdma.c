@@ -670,7 +670,8 @@ static int p2pdma_register(struct pci_dev *pdev, int bar, size_t size,
  * when the driver is unbound, after all memory is free again. Until
  * pci_p2pmem_publish(), only the provider itself and user space use the memory.
  *
- * Context: May sleep. The driver stays bound to @pdev, as in probe.
+ * Context: May sleep. The driver stays bound to @pdev, as in probe, and does
+ * not register two ranges of @pdev at the same time.
  * Return: 0; -EINVAL for a BAR or a range that cannot be peer memory; -EBUSY if
  * part of the range has been registered already; -ENOMEM. On error, nothing is
  * registered, and earlier registrations are as before.

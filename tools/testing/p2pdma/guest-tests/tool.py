@@ -276,8 +276,9 @@ def tool_copy(test):
         transfer.put(alpha, struct.pack("Q", at) + data[8:], at)
     blank(beta)
     free = peer.function.available()
+    # The search for contents of the destination would read into RAM.
     with transfer.evidence(test, peer.function) as seen:
-        status, report = ask(test, "copy", alpha.path, beta.disk)
+        status, report = ask(test, "copy", "--wipe", alpha.path, beta.disk)
     test.equal((status, report["copied"], report["stopped"]), (0, size, None), "the report")
     test.equal((report["through"], report["provider"]["bdf"]), ("peer-memory", peer.bdf), "the way")
     test.equal((seen.peer, seen.ram), (2 * size, 0), "bytes in the peer's BAR and in RAM")
