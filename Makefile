@@ -14,7 +14,7 @@ SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
 
 help: ## this list
 	@awk -F ' ## ' '/^##/{sub(/^## ?/, ""); print} \
-		/^[a-z-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2}' \
+		/^[a-z_-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-16s %s\n", $$1, $$2}' \
 		$(firstword $(MAKEFILE_LIST))
 
 ## See it work, and test it (in an emulated machine; nothing here touches your devices):
@@ -60,6 +60,13 @@ check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(BUILD) linux
 	@$(TOOLS)/rig check
 
+presubmit: ## a minute: checks of texts and scripts, the route rules, the command
+	@$(PACKAGES) build check integrate tool $(SOURCE)
+	@$(BUILD) linux
+	@$(TOOLS)/rig check shellcheck python functions help_target hygiene gates prose rulers \
+		columns locks
+	@$(TOOLS)/rig all route build-tool tool
+
 ##
 ## Build kernels (source: Debian's linux-source-6.12, or KDIR=DIR for any 6.12.y tree):
 ##
@@ -74,6 +81,9 @@ kernel-debug: ## build/kernel-debug, with KASAN, lockdep, kmemleak and others
 kernel-stock: ## build/kernel-stock, plain, with the kernel's own p2pdma for comparison
 	@$(PACKAGES) build $(SOURCE)
 	@$(BUILD) $@
+
+compile_commands: kernel ## build/kernel/compile_commands.json, for editors and clangd
+	@cd build/kernel && ../linux/scripts/clang-tools/gen_compile_commands.py
 
 ##
 ## Use it in a kernel tree of yours:
@@ -107,5 +117,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak kunit model fuzz bench check kernel kernel-debug kernel-stock install \
-	uninstall tool install-tool clean
+.PHONY: help demo test soak kunit model fuzz bench check presubmit kernel kernel-debug kernel-stock \
+	compile_commands install uninstall tool install-tool clean
