@@ -149,7 +149,7 @@ def memory_shared_with_queues(test):
 def python_program(test):
     """A short program without special libraries copies through peer memory."""
     alpha, beta, peer = Drive("alpha"), Drive("beta"), provider()
-    program = os.path.join(os.path.dirname(os.path.dirname(__file__)), "guest/p2pcopy.py")
+    program = os.path.join(os.path.dirname(__file__), "guest/p2pcopy.py")
     wanted = transfer.contents(alpha, 2 << 20)
     done = subprocess.run([sys.executable, program, alpha.path, beta.path,
                            peer.function.allocate(), str(2 << 20)],
