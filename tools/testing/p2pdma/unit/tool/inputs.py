@@ -193,6 +193,33 @@ def verbose(stage):
                 raise ktap.Failure(f"{name} {options}: only {same} of {len(full)} are the same")
 
 
+def classes(stage):
+    """A text tells the class of every function, as the bytes do, and what the class tells."""
+    for name in machines.MACHINES:
+        _write(stage.folder / "bytes", machines.dump(name))
+        known = json.loads(stage.call("bytes", "-j", "matrix", "--all", "--vfs")[1])
+        wanted = {each["bdf"]: each["class"] for each in known["functions"]}
+        for options in (["-nn", "-vvv"], ["-n", "-vv"], ["-vvv"]):
+            _write(stage.folder / "text", _text(stage, name, "-D", *options))
+            status, said, messages = stage.call("text", "-j", "matrix", "--all", "--vfs")
+            if status:
+                raise ktap.Failure(f"{name} {options}: status {status}: {messages}")
+            report = json.loads(said)
+            # The vendor makes a function an FPGA.
+            wrong = {each["bdf"]: each["class"] for each in report["functions"]
+                     if each["class"] != wanted[each["bdf"]] and
+                     ("-n" in options[0] or wanted[each["bdf"]] != "fpga")}
+            if wrong:
+                raise ktap.Failure(f"{name} {options}: {wrong}")
+            machine = report["machine"]
+            if "-nn" in options and any(machine[each] != known["machine"][each]
+                                        for each in ("cpu", "virtual")):
+                raise ktap.Failure(f"{options}: {machine}, not {known['machine']}")
+    status, said, messages = stage.run("-l", CASES / "vvv-text", "matrix")
+    if status or "02:00.1" not in said:
+        raise ktap.Failure(f"matrix: status {status}: {said}{messages}")
+
+
 def odd_lines(stage):
     """A line with another end than most is read up to where it differs."""
     text = (CASES / "vvv-text").read_text(encoding="utf-8")
