@@ -813,10 +813,13 @@ static bool has_acs(const struct function *function)
 	return config_extended(function, PCI_EXT_CAP_ID_ACS, &where) == KNOWN_YES;
 }
 
-static bool same_kind(const struct function *a, const struct function *b)
+static int compare_kinds(const void *a, const void *b)
 {
-	return a->title && b->title && !strcmp(a->title, b->title) &&
-	       config_pcie_type(a) == config_pcie_type(b);
+	const struct function *p = *(struct function * const *)a;
+	const struct function *q = *(struct function * const *)b;
+	int order = strcmp(p->title, q->title);
+
+	return order ? order : config_pcie_type(p) - config_pcie_type(q);
 }
 
 /**
@@ -828,21 +831,21 @@ static bool same_kind(const struct function *a, const struct function *b)
  */
 void text_compare(struct machine *machine)
 {
-	struct function *function;
-	unsigned int i, j;
+	struct function **shown = keep((machine->nr + 1) * sizeof(*shown)), *function;
+	unsigned int i, nr = 0;
 
+	for (i = 0; i < machine->nr; i++)
+		if (machine->functions[i]->title && has_acs(machine->functions[i]))
+			shown[nr++] = machine->functions[i];
+	qsort(shown, nr, sizeof(*shown), compare_kinds);
 	for (i = 0; i < machine->nr; i++) {
 		function = machine->functions[i];
-		if (!function->known || config_pcie_type(function) < 0 || has_acs(function))
-			continue;
-		for (j = 0; j < machine->nr; j++) {
-			if (!same_kind(machine->functions[j], function) ||
-			    !has_acs(machine->functions[j]))
-				continue;
+		if (function->known && function->title && config_pcie_type(function) >= 0 &&
+		    !has_acs(function) &&
+		    bsearch(&function, shown, nr, sizeof(*shown), compare_kinds))
 			memset(function->known + 0x100, false, CONFIG_SIZE - 0x100);
-			break;
-		}
 	}
+	free(shown);
 }
 
 /**

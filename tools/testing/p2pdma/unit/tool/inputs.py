@@ -220,6 +220,19 @@ def classes(stage):
         raise ktap.Failure(f"matrix: status {status}: {said}{messages}")
 
 
+def many_alike(stage):
+    """A text of as many functions as a machine may have is read in seconds."""
+    body = ("\tControl: I/O- Mem+ BusMaster+\n\tStatus: Cap+\n"
+            "\tCapabilities: [60] Express (v1) Endpoint, MSI 00\n\t\tDevCap: x\n\t\tDevCtl: x\n"
+            "\t\tDevSta: x\n\t\tLnkCap: Port #1\n\t\tLnkCtl: x\n\t\tLnkSta: y\n\n")
+    _write(stage.folder / "alike", "".join(
+        f"{bus:02x}:{slot >> 3:02x}.{slot & 7} Ethernet controller [0200]: Like [15b3:101e]\n{body}"
+        for bus in range(1, 64) for slot in range(256)))
+    status, said, messages = stage.call("alike", "-c", "other", "check", "01:00.0", "02:00.0")
+    if status != 3:
+        raise ktap.Failure(f"status {status}: {said}{messages}")
+
+
 def odd_lines(stage):
     """A line with another end than most is read up to where it differs."""
     text = (CASES / "vvv-text").read_text(encoding="utf-8")
