@@ -8,12 +8,13 @@
  *
  * The text has no pointers between capabilities, and a part that somebody has cut out leaves no
  * gap. A list of capabilities ends only where the text shows all the signs of being complete: a
- * blank line after the function, every line of the PCI Express capability, no line without the
- * capability of the line.
+ * blank line after the function or the driver at the end, the lines that every function has, every
+ * line of the PCI Express capability, no line without the capability of the line.
  */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <pci/pci.h>
 
 #include "tool.h"
@@ -611,6 +612,25 @@ static bool express_is_whole(const struct text *text)
 	return true;
 }
 
+/* lspci prints these lines of every function. A filter may have left only some lines. */
+static bool is_listing(const struct text *text)
+{
+	if (text->detailed)
+		return find(text, "Control: I/O") && find(text, "Status: Cap");
+	return find(text, "Flags: ");
+}
+
+/* lspci prints driver and modules last, so all the capabilities are there. */
+static bool ends_itself(const struct text *text)
+{
+	const char *driver = find(text, "Kernel driver in use: ");
+	const char *at = driver ? driver : text->body;
+	const char *modules = find_word(at, NULL, "Kernel modules: ");
+
+	at = modules ? modules : driver;
+	return at && !strchr(at, ':');
+}
+
 static bool is_complete(const struct text *text, bool ended)
 {
 	static const char * const single[] = {
@@ -619,7 +639,7 @@ static bool is_complete(const struct text *text, bool ended)
 	};
 	unsigned int i;
 
-	if (!ended || strstr(text->body, "Capabilities: <"))
+	if (!ended || !is_listing(text) || strstr(text->body, "Capabilities: <"))
 		return false;
 	for (i = 0; i < COUNT_OF(single); i++)
 		if (is_double(text, single[i]))
@@ -773,6 +793,7 @@ void text_read(struct machine *machine, struct function *function, const char *t
 	make_map(function);
 	text.detailed = find(&text, "Control: I/O") || find(&text, "DevCap:") ||
 			find(&text, "ACSCap:");
+	ended |= ends_itself(&text);
 	text.complete = is_complete(&text, ended) && *body;
 	if (*body && !ended)
 		machine_odd(machine, "%s: no blank line ends its text, so the rest may be missing",
@@ -848,12 +869,26 @@ void text_compare(struct machine *machine)
 	free(shown);
 }
 
+static bool is_fence(const char *line)
+{
+	static const char * const ends[] = {
+		"[/code]", "[/quote]", "[/pre]", "</code>", "</pre>", "</code></pre>",
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(ends); i++)
+		if (!strcasecmp(line, ends[i]))
+			return true;
+	return !strncmp(line, "```", 3) || !strncmp(line, "~~~", 3);
+}
+
 /**
  * normal_line - prepare a line for reading
  * @line: the line, changed in place
  *
- * Removes quoting marks, indentation and spaces at the end. A fence of Markdown becomes an empty
- * line, and a space that does not break becomes a space.
+ * Removes quoting marks, indentation and spaces at the end. A fence of Markdown and the end of a
+ * quotation in HTML or BBCode become an empty line, and a space that does not break becomes a
+ * space.
  *
  * Return: the line without the removed parts.
  */
@@ -876,7 +911,7 @@ char *normal_line(char *line)
 	length = strlen(line);
 	while (length && isspace((unsigned char)line[length - 1]))
 		line[--length] = '\0';
-	if (!strncmp(line, "```", 3) || !strncmp(line, "~~~", 3))
+	if (is_fence(line))
 		*line = '\0';
 	return line;
 }

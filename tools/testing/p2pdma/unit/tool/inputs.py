@@ -5,6 +5,7 @@ import json
 import lzma
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import textwrap
@@ -280,6 +281,46 @@ def refused(stage):
         status, said, messages = stage.call("other", "matrix")
         if status != 3 or said or words not in messages or "lspci -D -xxxx" not in messages:
             raise ktap.Failure(f"{text!r}: status {status}: {said}{messages}")
+
+
+def filtered(stage):
+    """A text of which a filter left some kinds of lines says what the whole text says, or less."""
+    wrong = []
+    for name, options in (("server", ["-nn", "-vvv"]), ("server", ["-nn", "-v"]),
+                          ("desktop", ["-nn", "-vvv"])):
+        whole = _text(stage, name, *options)
+        _write(stage.folder / "text", whole)
+        full = stage.verdicts("text")
+        for kept in ("Bus:|Express", "Bus:|Capabilities", "Bus:|Express|Control:",
+                     "Bus:|Express|Status:", "Bus:|Express|Kernel", "Bus:|Express|LnkCap:|LnkSta:",
+                     "Bus:|Dev|Lnk|Express", "Bus:"):
+            chosen = re.compile(f"^[0-9a-f]|^$|{kept}")
+            _write(stage.folder / "part", "".join(
+                f"{line}\n" for line in whole.splitlines() if chosen.search(line)))
+            wrong += [f"{name} {options}: {kept}: {pair}: {verdict}, not {full[pair]}"
+                      for pair, verdict in stage.verdicts("part").items()
+                      if verdict not in ("unknown", full[pair])]
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
+
+
+def ends(stage):
+    """The last function is whole if something shows its end, and unknown otherwise."""
+    text = (CASES / "vvv-text").read_text(encoding="utf-8").rstrip("\n")
+    driver = "\tKernel driver in use: tg3"
+    wrong = []
+    for end, wanted in (("", 3), ("\n", 3), ("\n\n", 0), (f"\n{driver}", 0), (f"\n{driver}\n", 0),
+                        (f"\n{driver}\n\tKernel modules: tg3, x\n", 0),
+                        ("\n\tKernel modules: tg3", 0), (f"\n{driver}\n[/CODE]\n", 0),
+                        (f"\n{driver}[/CODE]", 0), ("\n[/CODE]", 0), ("\n[/code]\n", 0),
+                        ("\n</pre>\n", 0), ("\n\tKernel driv", 3), ("[/CODE]", 3),
+                        (f"\n{driver}\n\tCapabilities: [90] MSI", 3)):
+        _write(stage.folder / "end", text + end)
+        status, said, _ = stage.call("end", "-c", "other", "check", "02:00.0", "02:00.1")
+        if status != wanted:
+            wrong.append(f"{end!r}: status {status}, not {wanted}: {said}")
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
 
 
 def _blocks(lines):
