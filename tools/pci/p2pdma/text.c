@@ -10,6 +10,9 @@
  * gap. A list of capabilities ends only where the text shows all the signs of being complete: a
  * blank line after the function or the driver at the end, the lines that every function has, every
  * line of the PCI Express capability, no line without the capability of the line.
+ *
+ * Access control is a capability of three lines, and decides. So a text proves that a root port
+ * or a downstream port has access control, and never that such a port has none.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -430,12 +433,29 @@ static void read_sriov(struct text *text, unsigned int where)
 			put(text->function, where + numbers[i].offset, 2, value);
 }
 
+/* An old lspci knows no name of the capability, and shows none of its registers. */
+static bool is_nameless_acs(const char *name)
+{
+	static const char * const numbers[] = { "#0d", "Extended Capability ID 0xd" };
+	unsigned int i;
+	size_t length;
+
+	for (i = 0; i < COUNT_OF(numbers); i++) {
+		length = strlen(numbers[i]);
+		if (!strncmp(name, numbers[i], length) && !isalnum((unsigned char)name[length]))
+			return true;
+	}
+	return false;
+}
+
 static unsigned int read_extended(struct text *text, unsigned int where, const char *name)
 {
 	if (!strncmp(name, "Access Control Services", 23)) {
 		read_acs(text, where);
 		return PCI_EXT_CAP_ID_ACS;
 	}
+	if (is_nameless_acs(name))
+		return PCI_EXT_CAP_ID_ACS;
 	if (!strncmp(name, "Address Translation Service", 27)) {
 		read_ats(text, where);
 		return PCI_EXT_CAP_ID_ATS;
@@ -457,12 +477,14 @@ static unsigned int read_extended(struct text *text, unsigned int where, const c
  * struct chain - the list of capabilities built so far
  * @next: offset of the pointer to the next capability
  * @express: there is a PCI Express capability
+ * @acs: there is access control
  * @extended: offset of the last extended capability, 0 if none
  * @extended_id: header of the last extended capability, without the pointer
  */
 struct chain {
 	unsigned int next;
 	bool express;
+	bool acs;
 	unsigned int extended;
 	unsigned int extended_id;
 };
@@ -492,6 +514,14 @@ static void add_extended(struct text *text, struct chain *chain, unsigned int wh
 		put(text->function, 0x100, 4, OTHER_EXT_CAP | 1 << 16 | where << 20);
 	chain->extended = where;
 	chain->extended_id = read_extended(text, where, name) | 1 << 16;
+	chain->acs |= (chain->extended_id & 0xffff) == PCI_EXT_CAP_ID_ACS;
+}
+
+static bool is_root_or_downstream(const struct function *function)
+{
+	int type = config_pcie_type(function);
+
+	return type == PCI_EXP_TYPE_ROOT_PORT || type == PCI_EXP_TYPE_DOWNSTREAM;
 }
 
 /* The capabilities in the order of the text. */
@@ -522,6 +552,9 @@ static void read_capabilities(struct text *text)
 	if (!text->complete)
 		return;
 	put(text->function, chain.next, 1, 0);
+	/* A text without the lines of access control may have lost the lines, see above. */
+	if (!chain.acs && is_root_or_downstream(text->function))
+		return;
 	if (chain.extended)
 		put(text->function, chain.extended, 4, chain.extended_id);
 	else

@@ -626,7 +626,15 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 	set_reason(verdict, "processor-unknown");
 }
 
-/* Are IDs missing, rather than registers that only root reads? */
+/* A port of a known type in a text: root has made the text. */
+static const char *lacks_lines(const struct function *function)
+{
+	if (!function->known || config_pcie_type(function) < 0 || !lacks_acs(function))
+		return NULL;
+	return "a text cannot prove that a port has no access control; lspci -D -xxxx can";
+}
+
+/* Is something else missing than registers that only root reads? */
 static void explain_unread(struct verdict *verdict)
 {
 	unsigned int i;
@@ -635,6 +643,8 @@ static void explain_unread(struct verdict *verdict)
 		return;
 	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
 		verdict->missing = shadow_of(verdict->unread[i])->nameless;
+	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
+		verdict->missing = lacks_lines(verdict->unread[i]);
 	if (verdict->missing)
 		set_reason(verdict, "incomplete");
 }

@@ -350,6 +350,35 @@ def filtered(stage):
         raise ktap.Failure("\n".join(wrong))
 
 
+def _without_control(text):
+    """Return texts that lack lines of access control."""
+    lines = text.splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        if "Access Control Services" in line:
+            yield "".join(lines[:at] + lines[at + 3:])
+    yield "".join(line for line in lines if not re.search("Access Control|ACSC", line))
+    rest = "".join(line for line in lines if "ACSC" not in line)
+    for number in ("#0d", "Extended Capability ID 0xd"):
+        yield rest.replace("Access Control Services", number)
+
+
+def control_cut(stage):
+    """Without the lines of access control a verdict is unknown, or as with these lines."""
+    wrong = []
+    for name in machines.MACHINES:
+        whole = _text(stage, name, "-nn", "-vvv")
+        _write(stage.folder / "text", whole)
+        for rules in ([], ["--kernel", "stock"]):
+            full = stage.verdicts("text", *rules)
+            for turn, text in enumerate(_without_control(whole)):
+                _write(stage.folder / "part", text)
+                wrong += [f"{name}, {turn}, {rules}: {pair}: {verdict}, not {full[pair]}"
+                          for pair, verdict in stage.verdicts("part", *rules).items()
+                          if verdict not in ("unknown", full[pair]) and pair[0] != pair[1]]
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
+
+
 def ends(stage):
     """The last function is whole if something shows its end, and unknown otherwise."""
     text = (CASES / "vvv-text").read_text(encoding="utf-8").rstrip("\n")
