@@ -51,7 +51,7 @@ bool config_dead(const struct function *function)
 
 	/* A virtual function has a vendor and device ID of all ones, but a valid class. */
 	return config_read(function, PCI_VENDOR_ID, 4, &ids) && ids == 0xffffffff &&
-	       config_read(function, PCI_CLASS_REVISION, 4, &class) && class == 0xffffffff;
+	       config_read(function, PCI_CLASS_DEVICE, 2, &class) && class == 0xffff;
 }
 
 static enum known config_capability(const struct function *function, unsigned int id,

@@ -224,8 +224,11 @@ static void dump_ids(struct function *function)
 		function->vendor = value;
 	if (config_read(function, PCI_DEVICE_ID, 2, &value))
 		function->device = value;
-	if (config_read(function, PCI_CLASS_REVISION, 4, &value))
-		function->class = value >> 8;
+	/* A text has no programming interface. */
+	if (config_read(function, PCI_CLASS_DEVICE, 2, &value))
+		function->class = value << 8;
+	if (config_read(function, PCI_CLASS_PROG, 1, &value))
+		function->class |= value;
 	if (!config_dead(function) && config_read(function, PCI_HEADER_TYPE, 1, &value))
 		function->header = value & 0x7f;
 }

@@ -534,30 +534,6 @@ void check_classes(const char *list)
 	}
 }
 
-static void ids_quiet(char *format, ...)
-{
-	(void)format;
-}
-
-static void __noreturn ids_failed(char *format, ...)
-{
-	fail(STATUS_UNKNOWN, "libpci: %s", format);
-}
-
-/* pci_init() would scan the machine. Name lookup works without, but needs the callbacks. */
-static struct pci_access *id_database(void)
-{
-	static struct pci_access *access;
-
-	if (!access) {
-		access = pci_alloc();
-		access->error = ids_failed;
-		access->warning = ids_quiet;
-		access->debug = ids_quiet;
-	}
-	return access;
-}
-
 /**
  * function_title - vendor and device of a function
  * @machine: the machine; with @machine->numeric, the title has IDs instead of names
@@ -567,15 +543,11 @@ static struct pci_access *id_database(void)
  */
 const char *function_title(const struct machine *machine, const struct function *function)
 {
-	char words[160];
-
 	if (!function->vendor && function->title)
 		return function->title;
 	if (machine->numeric)
 		return keep_format("%04x:%04x", function->vendor, function->device);
-	return keep_text(pci_lookup_name(id_database(), words, sizeof(words),
-					 PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
-					 function->vendor, function->device));
+	return names_title(function->vendor, function->device);
 }
 
 static struct function *resolve_name(const struct machine *machine, const char *name)

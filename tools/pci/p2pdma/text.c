@@ -8,12 +8,16 @@
  *
  * The text has no pointers between capabilities, and a part that somebody has cut out leaves no
  * gap. A list of capabilities ends only where the text shows all the signs of being complete: a
- * blank line after the function, every line of the PCI Express capability, no line without the
- * capability of the line.
+ * blank line after the function or the driver at the end, the lines that every function has, every
+ * line of the PCI Express capability, no line without the capability of the line.
+ *
+ * Access control is a capability of three lines, and decides. So a text proves that a root port
+ * or a downstream port has access control, and never that such a port has none.
  */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <pci/pci.h>
 
 #include "tool.h"
@@ -429,12 +433,29 @@ static void read_sriov(struct text *text, unsigned int where)
 			put(text->function, where + numbers[i].offset, 2, value);
 }
 
+/* An old lspci knows no name of the capability, and shows none of its registers. */
+static bool is_nameless_acs(const char *name)
+{
+	static const char * const numbers[] = { "#0d", "Extended Capability ID 0xd" };
+	unsigned int i;
+	size_t length;
+
+	for (i = 0; i < COUNT_OF(numbers); i++) {
+		length = strlen(numbers[i]);
+		if (!strncmp(name, numbers[i], length) && !isalnum((unsigned char)name[length]))
+			return true;
+	}
+	return false;
+}
+
 static unsigned int read_extended(struct text *text, unsigned int where, const char *name)
 {
 	if (!strncmp(name, "Access Control Services", 23)) {
 		read_acs(text, where);
 		return PCI_EXT_CAP_ID_ACS;
 	}
+	if (is_nameless_acs(name))
+		return PCI_EXT_CAP_ID_ACS;
 	if (!strncmp(name, "Address Translation Service", 27)) {
 		read_ats(text, where);
 		return PCI_EXT_CAP_ID_ATS;
@@ -456,12 +477,14 @@ static unsigned int read_extended(struct text *text, unsigned int where, const c
  * struct chain - the list of capabilities built so far
  * @next: offset of the pointer to the next capability
  * @express: there is a PCI Express capability
+ * @acs: there is access control
  * @extended: offset of the last extended capability, 0 if none
  * @extended_id: header of the last extended capability, without the pointer
  */
 struct chain {
 	unsigned int next;
 	bool express;
+	bool acs;
 	unsigned int extended;
 	unsigned int extended_id;
 };
@@ -491,6 +514,14 @@ static void add_extended(struct text *text, struct chain *chain, unsigned int wh
 		put(text->function, 0x100, 4, OTHER_EXT_CAP | 1 << 16 | where << 20);
 	chain->extended = where;
 	chain->extended_id = read_extended(text, where, name) | 1 << 16;
+	chain->acs |= (chain->extended_id & 0xffff) == PCI_EXT_CAP_ID_ACS;
+}
+
+static bool is_root_or_downstream(const struct function *function)
+{
+	int type = config_pcie_type(function);
+
+	return type == PCI_EXP_TYPE_ROOT_PORT || type == PCI_EXP_TYPE_DOWNSTREAM;
 }
 
 /* The capabilities in the order of the text. */
@@ -521,6 +552,9 @@ static void read_capabilities(struct text *text)
 	if (!text->complete)
 		return;
 	put(text->function, chain.next, 1, 0);
+	/* A text without the lines of access control may have lost the lines, see above. */
+	if (!chain.acs && is_root_or_downstream(text->function))
+		return;
 	if (chain.extended)
 		put(text->function, chain.extended, 4, chain.extended_id);
 	else
@@ -611,6 +645,25 @@ static bool express_is_whole(const struct text *text)
 	return true;
 }
 
+/* lspci prints these lines of every function. A filter may have left only some lines. */
+static bool is_listing(const struct text *text)
+{
+	if (text->detailed)
+		return find(text, "Control: I/O") && find(text, "Status: Cap");
+	return find(text, "Flags: ");
+}
+
+/* lspci prints driver and modules last, so all the capabilities are there. */
+static bool ends_itself(const struct text *text)
+{
+	const char *driver = find(text, "Kernel driver in use: ");
+	const char *at = driver ? driver : text->body;
+	const char *modules = find_word(at, NULL, "Kernel modules: ");
+
+	at = modules ? modules : driver;
+	return at && !strchr(at, ':');
+}
+
 static bool is_complete(const struct text *text, bool ended)
 {
 	static const char * const single[] = {
@@ -619,7 +672,7 @@ static bool is_complete(const struct text *text, bool ended)
 	};
 	unsigned int i;
 
-	if (!ended || strstr(text->body, "Capabilities: <"))
+	if (!ended || !is_listing(text) || strstr(text->body, "Capabilities: <"))
 		return false;
 	for (i = 0; i < COUNT_OF(single); i++)
 		if (is_double(text, single[i]))
@@ -773,6 +826,7 @@ void text_read(struct machine *machine, struct function *function, const char *t
 	make_map(function);
 	text.detailed = find(&text, "Control: I/O") || find(&text, "DevCap:") ||
 			find(&text, "ACSCap:");
+	ended |= ends_itself(&text);
 	text.complete = is_complete(&text, ended) && *body;
 	if (*body && !ended)
 		machine_odd(machine, "%s: no blank line ends its text, so the rest may be missing",
@@ -813,10 +867,13 @@ static bool has_acs(const struct function *function)
 	return config_extended(function, PCI_EXT_CAP_ID_ACS, &where) == KNOWN_YES;
 }
 
-static bool same_kind(const struct function *a, const struct function *b)
+static int compare_kinds(const void *a, const void *b)
 {
-	return a->title && b->title && !strcmp(a->title, b->title) &&
-	       config_pcie_type(a) == config_pcie_type(b);
+	const struct function *p = *(struct function * const *)a;
+	const struct function *q = *(struct function * const *)b;
+	int order = strcmp(p->title, q->title);
+
+	return order ? order : config_pcie_type(p) - config_pcie_type(q);
 }
 
 /**
@@ -828,29 +885,43 @@ static bool same_kind(const struct function *a, const struct function *b)
  */
 void text_compare(struct machine *machine)
 {
-	struct function *function;
-	unsigned int i, j;
+	struct function **shown = keep((machine->nr + 1) * sizeof(*shown)), *function;
+	unsigned int i, nr = 0;
 
+	for (i = 0; i < machine->nr; i++)
+		if (machine->functions[i]->title && has_acs(machine->functions[i]))
+			shown[nr++] = machine->functions[i];
+	qsort(shown, nr, sizeof(*shown), compare_kinds);
 	for (i = 0; i < machine->nr; i++) {
 		function = machine->functions[i];
-		if (!function->known || config_pcie_type(function) < 0 || has_acs(function))
-			continue;
-		for (j = 0; j < machine->nr; j++) {
-			if (!same_kind(machine->functions[j], function) ||
-			    !has_acs(machine->functions[j]))
-				continue;
+		if (function->known && function->title && config_pcie_type(function) >= 0 &&
+		    !has_acs(function) &&
+		    bsearch(&function, shown, nr, sizeof(*shown), compare_kinds))
 			memset(function->known + 0x100, false, CONFIG_SIZE - 0x100);
-			break;
-		}
 	}
+	free(shown);
+}
+
+static bool is_fence(const char *line)
+{
+	static const char * const ends[] = {
+		"[/code]", "[/quote]", "[/pre]", "</code>", "</pre>", "</code></pre>",
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(ends); i++)
+		if (!strcasecmp(line, ends[i]))
+			return true;
+	return !strncmp(line, "```", 3) || !strncmp(line, "~~~", 3);
 }
 
 /**
  * normal_line - prepare a line for reading
  * @line: the line, changed in place
  *
- * Removes quoting marks, indentation and spaces at the end. A fence of Markdown becomes an empty
- * line, and a space that does not break becomes a space.
+ * Removes quoting marks, indentation and spaces at the end. A fence of Markdown and the end of a
+ * quotation in HTML or BBCode become an empty line, and a space that does not break becomes a
+ * space.
  *
  * Return: the line without the removed parts.
  */
@@ -873,7 +944,7 @@ char *normal_line(char *line)
 	length = strlen(line);
 	while (length && isspace((unsigned char)line[length - 1]))
 		line[--length] = '\0';
-	if (!strncmp(line, "```", 3) || !strncmp(line, "~~~", 3))
+	if (is_fence(line))
 		*line = '\0';
 	return line;
 }

@@ -9,6 +9,7 @@
  *	machine.c config.c		PCI functions and the hierarchy; configuration space
  *	sysfs.c dump.c text.c input.c	sources of a machine
  *	ground.c			is enough of a machine known for a verdict?
+ *	names.c				names of vendors and devices, and IDs with a name
  *	report.c util.c			JSON and text; memory, files and messages
  *
  * A subcommand fills a JSON report. The text output is printed from the same report as the JSON
@@ -359,6 +360,13 @@ bool ground_first(const struct function *function);
 void ground_hosts(struct machine *machine);
 const char *ground_missing(const struct machine *machine, const struct function *function,
 			   const struct function **culprit);
+
+/* names.c */
+
+typedef bool names_test(unsigned int vendor, unsigned int device, int type);
+
+const char *names_title(unsigned int vendor, unsigned int device);
+enum known names_any(const char *title, names_test *test, int type);
 
 /* guess.c */
 

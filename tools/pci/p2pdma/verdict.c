@@ -44,6 +44,7 @@ enum supposition {
  * @pdev: the structure for the rules
  * @function: the function
  * @unread: access control of the function is unknown
+ * @nameless: sentence about missing IDs of a function that may have a quirk, or NULL
  * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
  * @asked: @missing and @culprit are filled in
  * @missing: sentence about a missing part of the input, or NULL
@@ -53,6 +54,7 @@ struct shadow {
 	struct pci_dev pdev;
 	const struct function *function;
 	bool unread;
+	const char *nameless;
 	u16 quirks;
 	bool asked;
 	const char *missing;
@@ -172,6 +174,19 @@ static u16 known_quirks(const struct function *function)
 	quirk = p2pdma_known_quirk(function->vendor, function->device,
 				   config_pcie_type(function));
 	return quirk && quirk->condition == P2PDMA_QUIRK_ALWAYS ? quirk->controls : 0;
+}
+
+static bool has_quirk(unsigned int vendor, unsigned int device, int type)
+{
+	return p2pdma_known_quirk(vendor, device, type);
+}
+
+/* A text may lack the IDs. Names tell which IDs a function may have. */
+static bool lacks_quirk(const struct function *function)
+{
+	return !function->vendor && function->known &&
+	       (!function->title ||
+		names_any(function->title, has_quirk, config_pcie_type(function)) != KNOWN_NO);
 }
 
 /* May a conditional quirk isolate the function? Configuration space does not tell. */
@@ -326,8 +341,12 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 	}
 	shadow->quirks = known_quirks(function);
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
+	if (lacks_quirk(function))
+		shadow->nameless =
+			keep_format("the IDs of %s are not in the input; lspci -nn shows them",
+				    function->bdf);
 	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function)) ||
-			 (acs == KNOWN_YES && lacks_acs(function));
+			 (acs == KNOWN_YES && lacks_acs(function)) || shadow->nameless;
 	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
 	pdev->ari_enabled = config_ari(function);
 	pdev->ats_enabled = config_uses_ats(function);
@@ -607,6 +626,29 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 	set_reason(verdict, "processor-unknown");
 }
 
+/* A port of a known type in a text: root has made the text. */
+static const char *lacks_lines(const struct function *function)
+{
+	if (!function->known || config_pcie_type(function) < 0 || !lacks_acs(function))
+		return NULL;
+	return "a text cannot prove that a port has no access control; lspci -D -xxxx can";
+}
+
+/* Is something else missing than registers that only root reads? */
+static void explain_unread(struct verdict *verdict)
+{
+	unsigned int i;
+
+	if (strcmp(verdict->reason, unread_reason()))
+		return;
+	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
+		verdict->missing = shadow_of(verdict->unread[i])->nameless;
+	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
+		verdict->missing = lacks_lines(verdict->unread[i]);
+	if (verdict->missing)
+		set_reason(verdict, "incomplete");
+}
+
 /**
  * verdict_ground - make a verdict unknown if the input lacks a part that the verdict needs
  * @machine: the machine
@@ -659,7 +701,8 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	suppose_iommu(from, to, verdict);
 	if (gap_found && verdict->answer != ANSWER_UNKNOWN)
 		make_unknown(verdict, unread_reason());
-	verdict_ground(machine, client, provider, verdict);
+	if (!verdict_ground(machine, client, provider, verdict))
+		explain_unread(verdict);
 	suppose_host(from, to, verdict);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;

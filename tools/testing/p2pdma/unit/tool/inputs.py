@@ -5,6 +5,7 @@ import json
 import lzma
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import textwrap
@@ -99,15 +100,20 @@ def _write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def _text(stage, name, *options):
-    """Return what lspci prints of a machine, without domains that lspci does not know."""
+def _print(source, *options):
+    """Return what lspci prints of a dump."""
     if not shutil.which("lspci"):
         raise ktap.Skip("lspci is not installed")
+    return subprocess.run(["lspci", "-F", source, *options], check=True, text=True,
+                          capture_output=True).stdout
+
+
+def _text(stage, name, *options):
+    """Return what lspci prints of a machine, without domains that lspci does not know."""
     source = stage.folder / f"{name}.for-lspci"
     blocks = machines.dump(name).split("\n\n")
     source.write_text("\n\n".join(block for block in blocks if not block.startswith("10000:")))
-    return subprocess.run(["lspci", "-F", source, *options], check=True, text=True,
-                          capture_output=True).stdout
+    return _print(source, *options)
 
 
 def write_texts(stage):
@@ -193,6 +199,87 @@ def verbose(stage):
                 raise ktap.Failure(f"{name} {options}: only {same} of {len(full)} are the same")
 
 
+def classes(stage):
+    """A text tells the class of every function, as the bytes do, and what the class tells."""
+    for name in machines.MACHINES:
+        _write(stage.folder / "bytes", machines.dump(name))
+        known = json.loads(stage.call("bytes", "-j", "matrix", "--all", "--vfs")[1])
+        wanted = {each["bdf"]: each["class"] for each in known["functions"]}
+        for options in (["-nn", "-vvv"], ["-n", "-vv"], ["-vvv"]):
+            _write(stage.folder / "text", _text(stage, name, "-D", *options))
+            status, said, messages = stage.call("text", "-j", "matrix", "--all", "--vfs")
+            if status:
+                raise ktap.Failure(f"{name} {options}: status {status}: {messages}")
+            report = json.loads(said)
+            # The vendor makes a function an FPGA.
+            wrong = {each["bdf"]: each["class"] for each in report["functions"]
+                     if each["class"] != wanted[each["bdf"]] and
+                     ("-n" in options[0] or wanted[each["bdf"]] != "fpga")}
+            if wrong:
+                raise ktap.Failure(f"{name} {options}: {wrong}")
+            machine = report["machine"]
+            if "-nn" in options and any(machine[each] != known["machine"][each]
+                                        for each in ("cpu", "virtual")):
+                raise ktap.Failure(f"{options}: {machine}, not {known['machine']}")
+    status, said, messages = stage.run("-l", CASES / "vvv-text", "matrix")
+    if status or "02:00.1" not in said:
+        raise ktap.Failure(f"matrix: status {status}: {said}{messages}")
+
+
+def many_alike(stage):
+    """A text of as many functions as a machine may have is read in seconds."""
+    body = ("\tControl: I/O- Mem+ BusMaster+\n\tStatus: Cap+\n"
+            "\tCapabilities: [60] Express (v1) Endpoint, MSI 00\n\t\tDevCap: x\n\t\tDevCtl: x\n"
+            "\t\tDevSta: x\n\t\tLnkCap: Port #1\n\t\tLnkCtl: x\n\t\tLnkSta: y\n\n")
+    _write(stage.folder / "alike", "".join(
+        f"{bus:02x}:{slot >> 3:02x}.{slot & 7} Ethernet controller [0200]: Like [15b3:101e]\n{body}"
+        for bus in range(1, 64) for slot in range(256)))
+    status, said, messages = stage.call("alike", "-c", "other", "check", "01:00.0", "02:00.0")
+    if status != 3:
+        raise ktap.Failure(f"status {status}: {said}{messages}")
+
+
+def _quirks():
+    """Return machines with a quirk: functions, a pair, and the answer without IDs is known."""
+    Function, endpoint = machines.Function, machines.ENDPOINT
+    for ids, known in (("8086:1521", False), ("14e4:d714", False), ("14e4:165f", True),
+                       ("144d:a824", True)):
+        yield [Function("00:00.0", "8086:6f00", "host"),
+               Function("00:01.0", "8086:6f02", "bridge", machines.ROOT_PORT,
+                        (machines.ISOLATED, 0), buses=(1, 1)),
+               *(Function(f"01:00.{at}", ids, "net", endpoint, many=True) for at in range(2))], \
+            ("0000:01:00.0", "0000:01:00.1"), known
+    for host, port in (("8086:2f00", "8086:8d10"), ("1def:e100", "1def:e005")):
+        yield [Function("00:00.0", host, "host"),
+               Function("00:1c.0", port, "bridge", machines.ROOT_PORT, buses=(1, 4)),
+               Function("01:00.0", "10b5:9797", "bridge", machines.UPSTREAM, buses=(2, 4)),
+               *(Function(f"02:0{at}.0", "10b5:9797", "bridge", machines.DOWNSTREAM,
+                          (machines.ISOLATED, machines.ISOLATED), buses=(3 + at, 3 + at))
+                 for at in range(2)),
+               *(Function(f"0{3 + at}:00.0", "144d:a808", "nvme", endpoint) for at in range(2))], \
+            ("0000:03:00.0", "0000:04:00.0"), False
+
+
+def quirks(stage):
+    """Names without IDs give no verdict where a function of the name may have a quirk."""
+    wrong = []
+    for functions, pair, known in _quirks():
+        _write(stage.folder / "bytes", "".join(each.dump() for each in functions))
+        full = stage.verdicts("bytes")[pair]
+        for options, wanted in ((["-nn", "-vvv"], True), (["-vvv"], known)):
+            _write(stage.folder / "text", _print(stage.folder / "bytes", "-D", *options))
+            verdict = stage.verdicts("text")[pair]
+            if verdict != (full if wanted or full == "unknown" else "unknown"):
+                wrong.append(f"{functions[-1].ids} {options}: {verdict}; the bytes say {full}")
+    text = (CASES / "vvv-text").read_text(encoding="utf-8").replace("BCM5720", "BCM57209")
+    _write(stage.folder / "text", text)
+    status, said, _ = stage.call("text", "-c", "other", "path", "02:00.0", "02:00.1")
+    if status != 3 or "lspci -nn shows" not in said:
+        wrong.append(f"a name that pci.ids lacks: status {status}: {said}")
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
+
+
 def odd_lines(stage):
     """A line with another end than most is read up to where it differs."""
     text = (CASES / "vvv-text").read_text(encoding="utf-8")
@@ -240,6 +327,75 @@ def refused(stage):
         status, said, messages = stage.call("other", "matrix")
         if status != 3 or said or words not in messages or "lspci -D -xxxx" not in messages:
             raise ktap.Failure(f"{text!r}: status {status}: {said}{messages}")
+
+
+def filtered(stage):
+    """A text of which a filter left some kinds of lines says what the whole text says, or less."""
+    wrong = []
+    for name, options in (("server", ["-nn", "-vvv"]), ("server", ["-nn", "-v"]),
+                          ("desktop", ["-nn", "-vvv"])):
+        whole = _text(stage, name, *options)
+        _write(stage.folder / "text", whole)
+        full = stage.verdicts("text")
+        for kept in ("Bus:|Express", "Bus:|Capabilities", "Bus:|Express|Control:",
+                     "Bus:|Express|Status:", "Bus:|Express|Kernel", "Bus:|Express|LnkCap:|LnkSta:",
+                     "Bus:|Dev|Lnk|Express", "Bus:"):
+            chosen = re.compile(f"^[0-9a-f]|^$|{kept}")
+            _write(stage.folder / "part", "".join(
+                f"{line}\n" for line in whole.splitlines() if chosen.search(line)))
+            wrong += [f"{name} {options}: {kept}: {pair}: {verdict}, not {full[pair]}"
+                      for pair, verdict in stage.verdicts("part").items()
+                      if verdict not in ("unknown", full[pair])]
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
+
+
+def _without_control(text):
+    """Return texts that lack lines of access control."""
+    lines = text.splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        if "Access Control Services" in line:
+            yield "".join(lines[:at] + lines[at + 3:])
+    yield "".join(line for line in lines if not re.search("Access Control|ACSC", line))
+    rest = "".join(line for line in lines if "ACSC" not in line)
+    for number in ("#0d", "Extended Capability ID 0xd"):
+        yield rest.replace("Access Control Services", number)
+
+
+def control_cut(stage):
+    """Without the lines of access control a verdict is unknown, or as with these lines."""
+    wrong = []
+    for name in machines.MACHINES:
+        whole = _text(stage, name, "-nn", "-vvv")
+        _write(stage.folder / "text", whole)
+        for rules in ([], ["--kernel", "stock"]):
+            full = stage.verdicts("text", *rules)
+            for turn, text in enumerate(_without_control(whole)):
+                _write(stage.folder / "part", text)
+                wrong += [f"{name}, {turn}, {rules}: {pair}: {verdict}, not {full[pair]}"
+                          for pair, verdict in stage.verdicts("part", *rules).items()
+                          if verdict not in ("unknown", full[pair]) and pair[0] != pair[1]]
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
+
+
+def ends(stage):
+    """The last function is whole if something shows its end, and unknown otherwise."""
+    text = (CASES / "vvv-text").read_text(encoding="utf-8").rstrip("\n")
+    driver = "\tKernel driver in use: tg3"
+    wrong = []
+    for end, wanted in (("", 3), ("\n", 3), ("\n\n", 0), (f"\n{driver}", 0), (f"\n{driver}\n", 0),
+                        (f"\n{driver}\n\tKernel modules: tg3, x\n", 0),
+                        ("\n\tKernel modules: tg3", 0), (f"\n{driver}\n[/CODE]\n", 0),
+                        (f"\n{driver}[/CODE]", 0), ("\n[/CODE]", 0), ("\n[/code]\n", 0),
+                        ("\n</pre>\n", 0), ("\n\tKernel driv", 3), ("[/CODE]", 3),
+                        (f"\n{driver}\n\tCapabilities: [90] MSI", 3)):
+        _write(stage.folder / "end", text + end)
+        status, said, _ = stage.call("end", "-c", "other", "check", "02:00.0", "02:00.1")
+        if status != wanted:
+            wrong.append(f"{end!r}: status {status}, not {wanted}: {said}")
+    if wrong:
+        raise ktap.Failure("\n".join(wrong))
 
 
 def _blocks(lines):
