@@ -1,12 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Machines of users in cases/, and expected output.
+"""Machines of users in cases/ and in MACHINES, and expected output.
 
-Each entry: file in cases/, arguments, exit status, expected texts, unexpected texts. A run of
+Each entry: machine, arguments, exit status, expected texts, unexpected texts. A run of
 spaces counts as one space.
 """
 import re
+import shutil
 
+from machines import (Function, dump_functions, switch, workstation, ENDPOINT, INTEGRATED,
+                      ISOLATED, ROOT_PORT)
 from riglib import ktap
+
+
+def unmovable():
+    """Functions that nobody can move to a slot: built in, virtual, conventional."""
+    return [
+        Function("00:00.0", "8086:6f00", "host"),
+        Function("00:01.0", "8086:6f02", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=1,
+                 buses=(1, 4)),
+        *switch("0000:01:00.0", (2, 4), 2),
+        Function("00:02.0", "8086:6f04", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), port=2,
+                 buses=(5, 5)),
+        Function("00:04.0", "8086:6f20", "memory", INTEGRATED),
+        Function("00:1f.0", "8086:8d22", "usb"),
+        Function("03:00.0", "144d:a808", "nvme", ENDPOINT),
+        Function("04:00.0", "10de:1c82", "gpu", ENDPOINT),
+        Function("05:00.0", "15b3:101d", "net", ENDPOINT, many=True, virtual=(1, 1, 1, 0x101e)),
+        Function("05:00.1", "ffff:ffff", "net", ENDPOINT),
+    ]
+
+
+def redirecting():
+    """A switch with a single device, below a port that redirects."""
+    return [
+        Function("00:00.0", "8086:a700", "host"),
+        Function("00:01.0", "8086:a70d", "bridge", ROOT_PORT, port=1, buses=(1, 4)),
+        *switch("0000:01:00.0", (2, 4), 2, (ISOLATED, ISOLATED)),
+        Function("03:00.0", "144d:a808", "nvme", ENDPOINT),
+        Function("00:06.0", "8086:a74d", "bridge", ROOT_PORT, port=2, buses=(5, 5)),
+        Function("05:00.0", "10de:1c82", "gpu", ENDPOINT),
+    ]
+
+
+def two_switches():
+    """Two switches; the ports of the first redirect."""
+    cards = [each for each in redirecting() if each.address != "05:00.0"]
+    cards[-1].buses = (5, 8)
+    return [*cards, *switch("0000:05:00.0", (6, 8), 2),
+            Function("07:00.0", "10de:1c82", "gpu", ENDPOINT)]
+
+
+# name of a machine -> function that returns the functions
+MACHINES = {"unmovable": unmovable, "redirecting": redirecting, "two-switches": two_switches,
+            "workstation": workstation}
 
 CASES = [
     ("config-acs-two-ports", "-c other path 06:00.0 05:00.0", 1,
@@ -60,7 +106,39 @@ CASES = [
      ["a kernel with p2pdma policies", "pci=disable_acs_redir=0000:2e:10.0;0000:2e:00.0\n",
       "stock Linux counts every port",
       "pci=disable_acs_redir=0000:30:00.0;0000:2e:00.0;0000:33:00.0;0000:2e:10.0"], []),
+    ("unmovable", "path 04:00.0 05:00.0", 1,
+     ["move 0000:05:00.0 to a slot below the switch 0000:01:00.0"], ["no slot", "disable_acs"]),
+    ("unmovable", "path 00:04.0 03:00.0", 1,
+     ["0000:00:04.0 fits no slot of a PCI Express switch: use a card in its place"],
+     ["move 0000", "put both"]),
+    ("unmovable", "path 03:00.0 00:1f.0", 1, ["0000:00:1f.0 fits no slot"],
+     ["move 0000", "put both"]),
+    ("unmovable", "path 00:01.0 00:02.0", 1, ["p2pdma.allow"],
+     ["move 0000", "put both", "no slot"]),
+    ("unmovable", "path 05:00.1 03:00.0", 1,
+     ["move 0000:05:00.0 to a slot below the switch 0000:01:00.0, where the other is",
+      "all virtual functions of 0000:05:00.0 move, too"], ["move 0000:05:00.1"]),
+    ("redirecting", "path 05:00.0 03:00.0", 1,
+     ["move 0000:05:00.0 to a slot below the switch 0000:01:00.0, where the other is, and let its "
+      "ports not redirect", "pci=disable_acs_redir=0000:02:00.0;0000:02:01.0\n",
+      r"pci=disable_acs_redir=0000:02:00.0\;0000:02:01.0",
+      "isolation: these reach each other past the IOMMU: 0000:03:00.0",
+      "bus numbers may change with the move"], []),
+    ("two-switches", "path 07:00.0 03:00.0", 1,
+     ["move 0000:03:00.0 to a slot below the switch 0000:05:00.0, where the other is\n"],
+     ["move 0000:07:00.0", "disable_acs_redir"]),
+    ("workstation", "-c other path 13:00.0 03:00.0", 1,
+     ["let its ports not redirect",
+      "pci=disable_acs_redir=0000:02:00.0;0000:02:01.0;0000:02:02.0;0000:02:03.0\n"], []),
 ]
+
+
+def lay_out(name, cases, folder):
+    """Write a machine into a folder."""
+    if name in MACHINES:
+        (folder / name).write_text(dump_functions(MACHINES[name]()), encoding="ascii")
+    else:
+        shutil.copy(cases / name, folder / name)
 
 
 def squeeze(text):
