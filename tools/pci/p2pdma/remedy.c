@@ -527,6 +527,48 @@ static void another_slot(const struct machine *machine, json_object *to,
 			   "a switch, or another machine");
 }
 
+/* The Volume Management Device is integrated into the processor, and has the class RAID. */
+static bool is_vmd(const struct function *function)
+{
+	return function->vendor == PCI_VENDOR_ID_INTEL &&
+	       function->class >> 8 == PCI_CLASS_STORAGE_RAID &&
+	       config_pcie_type(function) == PCI_EXP_TYPE_ROOT_INT_EP;
+}
+
+static bool may_route(const struct machine *machine, const struct host *host)
+{
+	return strcmp(host_capability(machine, host), "unlisted");
+}
+
+/* Without VMD, a drive is below a host bridge that has a VMD controller now. */
+static bool may_route_without_vmd(const struct machine *machine, const struct function *function)
+{
+	unsigned int i;
+
+	if (!is_behind_vmd(function))
+		return may_route(machine, function->host);
+	for (i = 0; i < machine->nr; i++)
+		if (is_vmd(machine->functions[i]) &&
+		    may_route(machine, machine->functions[i]->host))
+			return true;
+	return false;
+}
+
+static void turn_vmd_off(const struct machine *machine, json_object *to,
+			 const struct function *client, const struct function *provider)
+{
+	json_object *remedy;
+
+	if ((!is_behind_vmd(client) && !is_behind_vmd(provider)) ||
+	    !may_route_without_vmd(machine, client) || !may_route_without_vmd(machine, provider))
+		return;
+	remedy = add_remedy(to, "firmware",
+			    "turn VMD off: then the host bridge of the processor decides",
+			    "no hardware; RAID volumes of VMD (VROC) do not come up without VMD");
+	add_words(get(remedy, "price"), "addresses and names of the drives change");
+	add_words(get(remedy, "firmware"), "VMD (Intel Volume Management Device): Disabled");
+}
+
 /* The guest sees what the hypervisor shows. The remedies are on the host. */
 static void ask_hypervisor(json_object *to)
 {
@@ -608,6 +650,7 @@ static void add_refused(struct machine *machine, json_object *list, const struct
 	if (!strcmp(reason, "policy") || has_port(verdict, "denied"))
 		undo_denial(list, client, provider, verdict);
 	if (!strcmp(reason, "unlisted") || !strcmp(reason, "listed-same-bridge")) {
+		turn_vmd_off(machine, list, client, provider);
 		if (machine->virtual)
 			ask_hypervisor(list);
 		else if (!verdict->parent)
@@ -713,7 +756,8 @@ static void print_remedy(json_object *remedy)
 		printf("    at once, until the next boot, as root:\n");
 	print_lines(remedy, "now", "      ");
 	if (get_length(remedy, "firmware"))
-		printf("    or in the setup of the firmware:\n");
+		printf("    %sin the setup of the firmware:\n",
+		       get_length(remedy, "boot") ? "or " : "");
 	print_lines(remedy, "firmware", "      ");
 	print_lines(remedy, "price", "    price: ");
 }

@@ -50,9 +50,28 @@ def two_switches():
             Function("07:00.0", "10de:1c82", "gpu", ENDPOINT)]
 
 
+def managed(host="8086:09a2"):
+    """Drives behind VMD in two domains; of the second domain, the first function is not there."""
+    port = {"kind": "bridge", "pcie": ROOT_PORT, "acs": (ISOLATED, ISOLATED)}
+    return [
+        Function("00:00.0", host, "host"),
+        Function("00:0e.0", "8086:28c0", "raid", INTEGRATED),
+        Function("00:02.0", "8086:347a", **port, port=3, buses=(1, 1)),
+        Function("01:00.0", "10de:20b0", "gpu", ENDPOINT),
+        Function("10000:00:00.0", "8086:09ab", "memory", INTEGRATED),
+        Function("10000:00:01.0", "8086:352a", **port, port=1, buses=(1, 1)),
+        Function("10000:00:03.0", "8086:352b", **port, port=2, buses=(2, 2)),
+        Function("10000:01:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("10000:02:00.0", "144d:a824", "nvme", ENDPOINT),
+        Function("10001:00:01.0", "8086:352a", **port, port=1, buses=(1, 1)),
+        Function("10001:01:00.0", "144d:a824", "nvme", ENDPOINT),
+    ]
+
+
 # name of a machine -> function that returns the functions
 MACHINES = {"unmovable": unmovable, "redirecting": redirecting, "two-switches": two_switches,
-            "workstation": workstation}
+            "workstation": workstation, "managed": managed,
+            "managed-unlisted": lambda: managed("8086:6f00")}
 
 CASES = [
     ("config-acs-two-ports", "-c other path 06:00.0 05:00.0", 1,
@@ -130,6 +149,13 @@ CASES = [
     ("workstation", "-c other path 13:00.0 03:00.0", 1,
      ["let its ports not redirect",
       "pci=disable_acs_redir=0000:02:00.0;0000:02:01.0;0000:02:02.0;0000:02:03.0\n"], []),
+    ("managed", "path 10000:01:00.0 10000:02:00.0", 1,
+     ["What can be done:\n * turn VMD off: then the host bridge of the processor decides\n",
+      "\n in the setup of the firmware:\n VMD (Intel Volume Management Device): Disabled\n",
+      "put both below one"], ["or in the setup"]),
+    ("managed", "path 01:00.0 10000:02:00.0", 1, ["turn VMD off"], []),
+    ("managed-unlisted", "path 10000:01:00.0 10000:02:00.0", 1, ["put both"], ["turn VMD off"]),
+    ("managed-unlisted", "path 01:00.0 10000:02:00.0", 1, ["put both"], ["turn VMD off"]),
 ]
 
 
