@@ -156,6 +156,11 @@ CASES = [
     ("managed", "path 01:00.0 10000:02:00.0", 1, ["turn VMD off"], []),
     ("managed-unlisted", "path 10000:01:00.0 10000:02:00.0", 1, ["put both"], ["turn VMD off"]),
     ("managed-unlisted", "path 01:00.0 10000:02:00.0", 1, ["put both"], ["turn VMD off"]),
+    ("managed", "check 10001:01:00.0 10000:02:00.0", 1, ["none (unlisted"], ["unknown"]),
+    ("managed", "check 10000:02:00.0 10001:01:00.0", 1, ["none (unlisted"], ["unknown"]),
+    ("managed", "check --kernel stock 10001:01:00.0 10000:02:00.0", 1, ["none (unlisted"],
+     ["unknown"]),
+    ("managed", "check --kernel stock 10001:01:00.0 01:00.0", 3, ["unknown (incomplete"], []),
 ]
 
 
