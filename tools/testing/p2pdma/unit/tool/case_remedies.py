@@ -68,10 +68,35 @@ def managed(host="8086:09a2"):
     ]
 
 
+def guest(*functions):
+    """A virtual machine: two endpoints on a root bus, and what tells of the hypervisor."""
+    return [*functions, Function("00:05.0", "10de:20b0", "gpu"),
+            Function("00:06.0", "144d:a808", "nvme")]
+
+
+def lone(bus, *functions):
+    """Endpoints on a bus of their own, without a port above."""
+    return [Function("0000:00:00.0", "8086:09a2", "host"), *functions,
+            Function(f"0001:{bus}:00.0", "10de:20b0", "gpu", ENDPOINT),
+            Function(f"0002:{bus}:00.0", "15b3:101c", "rdma", ENDPOINT)]
+
+
 # name of a machine -> function that returns the functions
 MACHINES = {"unmovable": unmovable, "redirecting": redirecting, "two-switches": two_switches,
             "workstation": workstation, "managed": managed,
-            "managed-unlisted": lambda: managed("8086:6f00")}
+            "managed-unlisted": lambda: managed("8086:6f00"),
+            "cloud-hypervisor": lambda: guest(Function("00:00.0", "8086:0d57", "host")),
+            "virtualbox": lambda: guest(Function("00:00.0", "8086:1237", "host"),
+                                        Function("00:02.0", "80ee:beef", "vga")),
+            "hyper-v": lambda: guest(Function("00:00.0", "8086:6f00", "host"),
+                                     Function("7870:00:00.0", "1414:00ba", "net", ENDPOINT)),
+            "microsoft-card": lambda: guest(Function("00:00.0", "8086:6f00", "host"),
+                                            Function("00:04.0", "1414:0001", "net")),
+            "lone": lambda: lone("00"),
+            "lone-below-hidden-port": lambda: lone("01"),
+            "lone-beside-port": lambda: lone("00", Function(
+                "0001:00:01.0", "8086:347a", "bridge", ROOT_PORT, buses=(1, 1)), Function(
+                    "0002:00:01.0", "8086:347a", "bridge", ROOT_PORT, buses=(1, 1)))}
 
 CASES = [
     ("config-acs-two-ports", "-c other path 06:00.0 05:00.0", 1,
@@ -161,6 +186,15 @@ CASES = [
     ("managed", "check --kernel stock 10001:01:00.0 10000:02:00.0", 1, ["none (unlisted"],
      ["unknown"]),
     ("managed", "check --kernel stock 10001:01:00.0 01:00.0", 3, ["unknown (incomplete"], []),
+    *[(name, f"-c other path {pair}", 1, ["a virtual machine", "hypervisor"],
+       ["p2pdma.allow", "or another machine"])
+      for name, pair in [("cloud-hypervisor", "00:05.0 00:06.0"), ("virtualbox", "00:05.0 00:06.0"),
+                         ("hyper-v", "00:05.0 00:06.0"), ("lone", "0001:00:00.0 0002:00:00.0")]],
+    ("microsoft-card", "-c other path 00:05.0 00:06.0", 1, ["p2pdma.allow"], ["virtual machine"]),
+    ("lone-below-hidden-port", "-c other path 0001:01:00.0 0002:01:00.0", 3,
+     ["what is above"], ["virtual machine"]),
+    ("lone-beside-port", "-c other path 0001:00:00.0 0002:00:00.0", 1, ["p2pdma.allow"],
+     ["virtual machine"]),
 ]
 
 
