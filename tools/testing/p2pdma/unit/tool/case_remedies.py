@@ -81,10 +81,23 @@ def lone(bus, *functions):
             Function(f"0002:{bus}:00.0", "15b3:101c", "rdma", ENDPOINT)]
 
 
+def half_read(**port):
+    """The ports of a switch redirect; access control of the port above is not in the dump."""
+    return [
+        Function("00:00.0", "8086:191f", "host"),
+        Function("00:1d.0", "8086:a70d", "bridge", ROOT_PORT, (ISOLATED, ISOLATED), buses=(1, 4),
+                 **port),
+        *switch("0000:01:00.0", (2, 4), 2, (ISOLATED, ISOLATED)),
+        Function("03:00.0", "144d:a808", "nvme", ENDPOINT),
+        Function("04:00.0", "10de:1c82", "gpu", ENDPOINT),
+    ]
+
+
 # name of a machine -> function that returns the functions
 MACHINES = {"unmovable": unmovable, "redirecting": redirecting, "two-switches": two_switches,
             "workstation": workstation, "managed": managed,
             "managed-unlisted": lambda: managed("8086:6f00"),
+            "half-read": lambda: half_read(size=256), "all-read": half_read,
             "cloud-hypervisor": lambda: guest(Function("00:00.0", "8086:0d57", "host")),
             "virtualbox": lambda: guest(Function("00:00.0", "8086:1237", "host"),
                                         Function("00:02.0", "80ee:beef", "vga")),
@@ -195,6 +208,12 @@ CASES = [
      ["what is above"], ["virtual machine"]),
     ("lone-beside-port", "-c other path 0001:00:00.0 0002:00:00.0", 1, ["p2pdma.allow"],
      ["virtual machine"]),
+    ("half-read", "path 03:00.0 04:00.0", 1,
+     ["reason needs-root: the reason depends on access control, and without root",
+      "0000:00:1d.0 root port acs: not readable\n",
+      "dump configuration space as root", "0000:02:00.0;0000:02:01.0"],
+     ["does not forward", "no-upstream-forwarding"]),
+    ("all-read", "path 03:00.0 04:00.0", 1, ["reason unlisted:"], ["needs-root"]),
 ]
 
 
