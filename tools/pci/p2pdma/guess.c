@@ -55,13 +55,21 @@ static const struct ids emulated_ports[] = {
 	{ }
 };
 
-/* Functions of hypervisors only: QEMU, Bochs, Hyper-V, VMware, Xen. */
+/*
+ * Functions of hypervisors only: QEMU, Bochs, Hyper-V (display, network, drives), VMware, Xen,
+ * VirtualBox, Cloud Hypervisor. Microsoft also made network cards, so the vendor is not enough.
+ */
 static const struct ids emulated[] = {
 	{ 0x1b36, ANY, ANY },
 	{ 0x1234, 0x1111, 0x1111 },
+	{ 0x1414, 0x008c, 0x008e },
+	{ 0x1414, 0x00ba, 0x00ba },
 	{ 0x1414, 0x5353, 0x5353 },
+	{ 0x1414, 0xb111, 0xb111 },
 	{ 0x15ad, ANY, ANY },
 	{ 0x5853, ANY, ANY },
+	{ 0x80ee, ANY, ANY },
+	{ 0x8086, 0x0d57, 0x0d57 },
 	{ }
 };
 
@@ -97,13 +105,36 @@ static bool is_root_port(const struct function *function)
 	return !function->up && config_pcie_type(function) == PCI_EXP_TYPE_ROOT_PORT;
 }
 
+/*
+ * A PCI Express endpoint is at the end of a link, and the other end is a port: type and place
+ * contradict on a root bus. Hypervisors pass endpoints through to root buses, with the type that
+ * the endpoint has in the host. Some firmware of Arm machines hides root ports: then the bus of
+ * the endpoint is not 0. A function of the processor with a wrong type is beside root ports.
+ */
+static bool lacks_port(const struct machine *machine, unsigned int index)
+{
+	const struct function *function = machine->functions[index];
+	int type = config_pcie_type(function);
+	unsigned int i;
+
+	if (function->up || function->orphan || function->address.bus || function->header ||
+	    is_host_bridge(function) ||
+	    (type != PCI_EXP_TYPE_ENDPOINT && type != PCI_EXP_TYPE_LEG_END))
+		return false;
+	for (i = 0; i < machine->nr; i++)
+		if (machine->functions[i]->host == function->host &&
+		    function_is_bridge(machine->functions[i]))
+			return false;
+	return true;
+}
+
 static bool is_virtual(const struct machine *machine)
 {
 	bool old_host = false, perhaps = false;
 	unsigned int i;
 
 	for (i = 0; i < machine->nr; i++) {
-		if (has_ids(emulated, machine->functions[i]))
+		if (has_ids(emulated, machine->functions[i]) || lacks_port(machine, i))
 			return true;
 		old_host |= is_host_bridge(machine->functions[i]) &&
 			    has_ids(emulated_hosts, machine->functions[i]);

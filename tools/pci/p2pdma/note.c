@@ -367,10 +367,20 @@ static void note_translated(json_object *notes, const struct function *client,
 	add_words(notes, "only untranslated requests go up to the host bridge");
 }
 
-/* Domains of volume management devices begin where 16 bits end. */
+/**
+ * is_behind_vmd - is a function in a domain as of Intel's Volume Management Device?
+ * @function: the function
+ *
+ * Return: true for domains that begin where 16 bits end.
+ */
+bool is_behind_vmd(const struct function *function)
+{
+	return function->address.domain >= FIRST_LARGE_DOMAIN;
+}
+
 static void note_vmd(json_object *notes, const struct function *function)
 {
-	if (function->address.domain >= FIRST_LARGE_DOMAIN)
+	if (is_behind_vmd(function))
 		add_words(notes, "%s is in a domain of its own, as behind Intel VMD: %s",
 			  function->bdf, "the firmware setting VMD turns it off");
 }

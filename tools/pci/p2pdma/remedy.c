@@ -414,21 +414,159 @@ static const struct function *switch_above(const struct machine *machine,
 	return found;
 }
 
+/*
+ * Does a function fit a slot of a switch? Functions inside the processor or chip set do not, nor
+ * do conventional PCI functions.
+ */
+static bool fits_slot(const struct function *function)
+{
+	unsigned int where;
+
+	switch (config_pcie_type(function)) {
+	case PCI_EXP_TYPE_ROOT_INT_EP:
+	case PCI_EXP_TYPE_ROOT_EC:
+		return false;
+	default:
+		return config_pcie(function, &where) != KNOWN_NO;
+	}
+}
+
+/*
+ * May a function at or below a switch redirect, after a device was moved into any slot? @other
+ * is below already; stock Linux counts @other, too.
+ */
+static enum known may_redirect(const struct function *function, const struct function *at,
+			       const struct function *other)
+{
+	if (!is_below(function, at) || (!function_is_bridge(function) && function != other))
+		return KNOWN_NO;
+	return stock_redirects(function);
+}
+
+static char *list_switch(const struct machine *machine, const struct function *at,
+			 const struct function *other)
+{
+	char *list = keep_text("");
+	unsigned int i;
+
+	for (i = 0; i < machine->nr && at; i++)
+		if (may_redirect(machine->functions[i], at, other) == KNOWN_YES)
+			list = keep_format("%s%s%s", list, *list ? ";" : "",
+					   machine->functions[i]->bdf);
+	return list;
+}
+
+static bool is_unread_below(const struct machine *machine, const struct function *at)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr; i++)
+		if (may_redirect(machine->functions[i], at, NULL) == KNOWN_NOT)
+			return true;
+	return false;
+}
+
+static bool has_virtual(const struct machine *machine, const struct function *function)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr; i++)
+		if (machine->functions[i]->physfn == function)
+			return true;
+	return false;
+}
+
+/* Adds the remedy to move @who below the switch @at; the ports in @list redirect. */
+static void move_below(const struct machine *machine, json_object *to, const struct function *who,
+		       const struct function *at, const char *list)
+{
+	json_object *remedy, *price;
+	const char *what;
+
+	what = keep_format("move %s to a slot below the switch %s, where the other is%s", who->bdf,
+			   at->bdf, *list ? ", and let its ports not redirect" : "");
+	remedy = add_remedy(to, "slot", what, "a slot");
+	price = get(remedy, "price");
+	if (has_virtual(machine, who))
+		add_words(price, "all virtual functions of %s move, too", who->bdf);
+	if (is_unread_below(machine, at))
+		add_words(price, "nothing tells whether the ports of the switch redirect: %s",
+			  "dump configuration space as root");
+	if (!*list)
+		return;
+	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
+	add_isolation_price(machine, remedy, at);
+	add_words(price, "bus numbers may change with the move: look at the ports again");
+	add_present(machine, remedy);
+}
+
+/* Prefers a switch that routes as is to a switch that redirects. */
 static void another_slot(const struct machine *machine, json_object *to,
 			 const struct function *client, const struct function *provider)
 {
-	const struct function *at = switch_above(machine, provider), *who = client;
-	const char *what;
+	const struct function *a = client->physfn ? client->physfn : client;
+	const struct function *b = provider->physfn ? provider->physfn : provider;
+	const struct function *above_a = switch_above(machine, a);
+	const struct function *above_b = switch_above(machine, b);
+	char *list_a = list_switch(machine, above_a, a), *list_b = list_switch(machine, above_b, b);
+	const struct function *misfit = fits_slot(a) ? b : a;
 
-	if (!at) {
-		at = switch_above(machine, client);
-		who = provider;
-	}
-	what = at && !is_below(who, at) ?
-	       keep_format("move %s to a slot below the switch %s, where the other is",
-			   who->bdf, at->bdf) :
-	       "put both below one PCI Express switch, which has to route between its ports";
-	add_remedy(to, "slot", what, at ? "a slot" : "a switch, or another machine");
+	if (function_is_bridge(a) || function_is_bridge(b))
+		return;
+	if (!fits_slot(misfit))
+		add_remedy(to, "hardware",
+			   keep_format("%s fits no slot of a PCI Express switch: use %s",
+				       misfit->bdf, "a card in its place"), "another card");
+	else if (above_b && (!*list_b || !above_a || *list_a))
+		move_below(machine, to, a, above_b, list_b);
+	else if (above_a)
+		move_below(machine, to, b, above_a, list_a);
+	else
+		add_remedy(to, "slot",
+			   "put both below one PCI Express switch, which has to route between its ports",
+			   "a switch, or another machine");
+}
+
+/* The Volume Management Device is integrated into the processor, and has the class RAID. */
+static bool is_vmd(const struct function *function)
+{
+	return function->vendor == PCI_VENDOR_ID_INTEL &&
+	       function->class >> 8 == PCI_CLASS_STORAGE_RAID &&
+	       config_pcie_type(function) == PCI_EXP_TYPE_ROOT_INT_EP;
+}
+
+static bool may_route(const struct machine *machine, const struct host *host)
+{
+	return strcmp(host_capability(machine, host), "unlisted");
+}
+
+/* Without VMD, a drive is below a host bridge that has a VMD controller now. */
+static bool may_route_without_vmd(const struct machine *machine, const struct function *function)
+{
+	unsigned int i;
+
+	if (!is_behind_vmd(function))
+		return may_route(machine, function->host);
+	for (i = 0; i < machine->nr; i++)
+		if (is_vmd(machine->functions[i]) &&
+		    may_route(machine, machine->functions[i]->host))
+			return true;
+	return false;
+}
+
+static void turn_vmd_off(const struct machine *machine, json_object *to,
+			 const struct function *client, const struct function *provider)
+{
+	json_object *remedy;
+
+	if ((!is_behind_vmd(client) && !is_behind_vmd(provider)) ||
+	    !may_route_without_vmd(machine, client) || !may_route_without_vmd(machine, provider))
+		return;
+	remedy = add_remedy(to, "firmware",
+			    "turn VMD off: then the host bridge of the processor decides",
+			    "no hardware; RAID volumes of VMD (VROC) do not come up without VMD");
+	add_words(get(remedy, "price"), "addresses and names of the drives change");
+	add_words(get(remedy, "firmware"), "VMD (Intel Volume Management Device): Disabled");
 }
 
 /* The guest sees what the hypervisor shows. The remedies are on the host. */
@@ -512,6 +650,7 @@ static void add_refused(struct machine *machine, json_object *list, const struct
 	if (!strcmp(reason, "policy") || has_port(verdict, "denied"))
 		undo_denial(list, client, provider, verdict);
 	if (!strcmp(reason, "unlisted") || !strcmp(reason, "listed-same-bridge")) {
+		turn_vmd_off(machine, list, client, provider);
 		if (machine->virtual)
 			ask_hypervisor(list);
 		else if (!verdict->parent)
@@ -617,7 +756,8 @@ static void print_remedy(json_object *remedy)
 		printf("    at once, until the next boot, as root:\n");
 	print_lines(remedy, "now", "      ");
 	if (get_length(remedy, "firmware"))
-		printf("    or in the setup of the firmware:\n");
+		printf("    %sin the setup of the firmware:\n",
+		       get_length(remedy, "boot") ? "or " : "");
 	print_lines(remedy, "firmware", "      ");
 	print_lines(remedy, "price", "    price: ");
 }

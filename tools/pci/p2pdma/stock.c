@@ -128,24 +128,22 @@ static void set_answer(struct verdict *verdict, enum answer answer, const char *
 	snprintf(verdict->reason, sizeof(verdict->reason), "%s", reason);
 }
 
-/* Returns false after an answer that the other host bridge cannot change. */
-static bool ask_host(const struct machine *machine, const struct host *host, bool two,
+/* A refusal is final. Without a refusal, the answer is unknown if one host bridge is unknown. */
+static void ask_host(const struct machine *machine, const struct host *host, bool two,
 		     struct verdict *verdict)
 {
 	const char *capability = host_capability(machine, host);
 
 	if (!strcmp(capability, "unlisted") ||
-	    (two && !strcmp(capability, "listed-same-bridge"))) {
+	    (two && !strcmp(capability, "listed-same-bridge")))
 		set_answer(verdict, ANSWER_NONE, capability);
-		return false;
-	}
-	if (!strcmp(capability, "unknown")) {
+	else if (verdict->answer == ANSWER_UNKNOWN)
+		return;
+	else if (!strcmp(capability, "unknown"))
 		set_answer(verdict, ANSWER_UNKNOWN,
 			   host->unsure ? "incomplete" : "processor-unknown");
-		return false;
-	}
-	set_answer(verdict, ANSWER_HOST, strcmp(capability, "cpu") ? "listed" : "cpu");
-	return true;
+	else
+		set_answer(verdict, ANSWER_HOST, strcmp(capability, "cpu") ? "listed" : "cpu");
 }
 
 static void ask_hosts(const struct machine *machine, const struct function *client,
@@ -153,7 +151,9 @@ static void ask_hosts(const struct machine *machine, const struct function *clie
 {
 	bool two = client->host != provider->host;
 
-	if (ask_host(machine, client->host, two, verdict) && two)
+	verdict->answer = ANSWER_HOST;
+	ask_host(machine, client->host, two, verdict);
+	if (two && verdict->answer != ANSWER_NONE)
 		ask_host(machine, provider->host, two, verdict);
 }
 

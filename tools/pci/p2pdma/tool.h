@@ -507,6 +507,7 @@ void print_remedies(json_object *report);
 
 /* note.c */
 
+bool is_behind_vmd(const struct function *function);
 bool translated_goes_direct(const struct function *client, const struct function *provider);
 void add_notes(struct machine *machine, json_object *notes, const struct function *client,
 	       const struct function *provider, const struct verdict *verdict, bool all);

@@ -494,6 +494,29 @@ static const char *unread_reason(void)
 	return geteuid() || !shadowed->live ? "needs-root" : "unreadable";
 }
 
+/* Keeps the ports that have the same effect in both verdicts. */
+static void keep_ports(struct verdict *verdict, const struct verdict *other)
+{
+	unsigned int i, j, nr = 0;
+
+	for (i = 0; i < verdict->nr_ports; i++)
+		for (j = 0; j < other->nr_ports; j++)
+			if (verdict->ports[i].function == other->ports[j].function &&
+			    !strcmp(verdict->ports[i].effect, other->ports[j].effect)) {
+				verdict->ports[nr++] = verdict->ports[i];
+				break;
+			}
+	verdict->nr_ports = nr;
+}
+
+/* Both verdicts have the same answer. If the reasons differ, the reason is @reason. */
+static void agree(struct verdict *verdict, const struct verdict *other, const char *reason)
+{
+	if (strcmp(verdict->reason, other->reason))
+		set_reason(verdict, reason);
+	keep_ports(verdict, other);
+}
+
 static void suppose_all(struct shadow *client, struct shadow *provider, struct verdict *verdict)
 {
 	static struct verdict other;
@@ -503,8 +526,10 @@ static void suppose_all(struct shadow *client, struct shadow *provider, struct v
 		if (!suppose(which, client, provider))
 			break;
 		ask_rules(client, provider, &other);
-		if (other.answer == verdict->answer)
+		if (other.answer == verdict->answer) {
+			agree(verdict, &other, unread_reason());
 			continue;
+		}
 		make_unknown(verdict, unread_reason());
 		break;
 	}
@@ -913,6 +938,8 @@ const char *verdict_meaning(const struct verdict *verdict)
 		return verdict->missing;
 	if (!strcmp(verdict->reason, "policy") && verdict->answer == ANSWER_NONE)
 		return "the administrator denies it";
+	if (!strcmp(verdict->reason, "needs-root") && verdict->answer != ANSWER_UNKNOWN)
+		return "the reason depends on access control, and without root it cannot be read";
 	for (i = 0; i < COUNT_OF(meanings); i++)
 		if (!strcmp(meanings[i].reason, verdict->reason))
 			return meanings[i].meaning;

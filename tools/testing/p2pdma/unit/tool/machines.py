@@ -242,8 +242,13 @@ MACHINES = {"server": server, "desktop": desktop, "workstation": workstation,
 
 def dump(name, length=4096):
     """The output of lspci -xxxx (or, with fewer bytes, -xxx and -x) of a machine."""
+    return dump_functions(MACHINES[name](), length)
+
+
+def dump_functions(functions, length=4096):
+    """The output of lspci -xxxx, or with fewer bytes, of some functions."""
     return "".join(function.dump(length) for function in
-                   sorted(MACHINES[name](), key=lambda each: order(each.address)))
+                   sorted(functions, key=lambda each: order(each.address)))
 
 
 def order(address):
