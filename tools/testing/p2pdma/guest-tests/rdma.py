@@ -183,8 +183,10 @@ def rdma_fio_in_pieces(test):
 
     _fio(test, 16, sieve)
     sizes = re.findall(r" p2pmem_alloc: .* size=(\d+)", (tracing / "trace").read_text())
-    test.note(f"{len(sizes)} pieces of peer memory, the longest of {max(map(int, sizes))} bytes")
-    test.equal(max(map(int, sizes)), mmap.PAGESIZE, "length of the longest piece")
+    long = sum(int(size) > mmap.PAGESIZE for size in sizes)
+    test.note(f"{len(sizes)} pieces of peer memory, {long} of them longer than a page")
+    # The target may have held adjacent pages before the sieve, and free these pages later.
+    test.check(len(sizes) > 1000 and long * 100 < len(sizes), f"{long} of {len(sizes)} are longer")
 
 
 @contextlib.contextmanager
