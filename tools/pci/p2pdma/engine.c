@@ -20,7 +20,6 @@
  * @done: bytes done of the current read or write
  * @writing: the block is being written, not read
  * @busy: the slot has a block, and the block has not arrived
- * @broken: reading or writing the block failed
  */
 struct block {
 	unsigned long long at;
@@ -28,7 +27,6 @@ struct block {
 	size_t done;
 	bool writing;
 	bool busy;
-	bool broken;
 };
 
 /**
@@ -92,7 +90,6 @@ static void break_block(struct engine *engine, struct block *block, int error)
 {
 	struct transfer *transfer = engine->transfer;
 
-	block->broken = true;
 	engine->busy--;
 	if (transfer->error)
 		return;
