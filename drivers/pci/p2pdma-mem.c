@@ -299,6 +299,46 @@ pci_bus_addr_t pci_p2pmem_virt_to_bus(struct pci_dev *provider, void *addr)
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_virt_to_bus);
 
+/*
+ * Lists come and go fast, and the slab allocator often needs its slow path
+ * then. So each CPU keeps arrays for the next lists of few entries.
+ */
+#define P2PMEM_FEW	16U
+#define P2PMEM_SPARES	8
+
+static DEFINE_PER_CPU(struct scatterlist *, p2pmem_spares[P2PMEM_SPARES]);
+
+static __always_inline struct scatterlist *p2pmem_alloc_array(unsigned int n)
+{
+	struct scatterlist * __percpu *spare = p2pmem_spares;
+	struct scatterlist *sg;
+
+	if (unlikely(n > P2PMEM_FEW))
+		return kmalloc_array(n, sizeof(*sg), GFP_KERNEL);
+	for (; spare < p2pmem_spares + P2PMEM_SPARES; spare++) {
+		sg = this_cpu_read(*spare);
+		if (sg && likely(this_cpu_cmpxchg(*spare, sg, NULL) == sg))
+			return sg;
+	}
+	return kmalloc_array(P2PMEM_FEW, sizeof(*sg), GFP_KERNEL);
+}
+
+static __always_inline void p2pmem_free_array(struct scatterlist *sgl)
+{
+	struct scatterlist * __percpu *spare = p2pmem_spares;
+
+	/* A driver may free a list that the driver made with kmalloc(). */
+	if (unlikely(ksize(sgl) < P2PMEM_FEW * sizeof(*sgl))) {
+		kfree(sgl);
+		return;
+	}
+	for (; spare < p2pmem_spares + P2PMEM_SPARES; spare++)
+		if (!this_cpu_read(*spare) &&
+		    likely(!this_cpu_cmpxchg(*spare, NULL, sgl)))
+			return;
+	kfree(sgl);
+}
+
 /* A refused run must not keep the other runs of the word. */
 static noinline void p2pmem_free_refused(struct pci_dev *provider,
 					 struct p2pdma_chunk *chunk,
@@ -331,10 +371,10 @@ static __always_inline void p2pmem_free_word(struct pci_dev *provider,
  * Free the memory of an array of entries. Return the last entry. Old pools make
  * long lists, so entries of one word are freed together.
  */
-static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
-					     struct p2pdma_chunk *chunk,
-					     struct scatterlist *sg,
-					     void *caller)
+static struct scatterlist *p2pmem_free_memory(struct pci_dev *provider,
+					      struct p2pdma_chunk *chunk,
+					      struct scatterlist *sg,
+					      void *caller)
 {
 	struct page *start = virt_to_page((void *)chunk->addr);
 	unsigned long w = 0, mask = 0, bits, page, nr;
@@ -366,9 +406,9 @@ static struct scatterlist *p2pmem_free_array(struct pci_dev *provider,
 }
 
 /* Slow path: tracing is on, or no chunk accepts allocations. */
-static struct scatterlist *p2pmem_free_array_slow(struct pci_dev *provider,
-						  struct scatterlist *sg,
-						  void *caller)
+static struct scatterlist *p2pmem_free_memory_slow(struct pci_dev *provider,
+						   struct scatterlist *sg,
+						   void *caller)
 {
 	for (;; sg++) {
 		p2pmem_free_slow(provider, sg_virt(sg), sg->length, caller);
@@ -390,10 +430,10 @@ static noinline void p2pmem_free_entries(struct pci_dev *provider,
 		chunk = rcu_dereference(p2pdma->pool->first);
 	for (; sgl; sgl = next) {
 		last = likely(chunk) ?
-		       p2pmem_free_array(provider, chunk, sgl, caller) :
-		       p2pmem_free_array_slow(provider, sgl, caller);
+		       p2pmem_free_memory(provider, chunk, sgl, caller) :
+		       p2pmem_free_memory_slow(provider, sgl, caller);
 		next = sg_is_last(last) ? NULL : sg_next(last);
-		kfree(sgl);
+		p2pmem_free_array(sgl);
 	}
 }
 
@@ -404,7 +444,7 @@ static struct scatterlist *p2pmem_sgl_append(struct scatterlist *last,
 {
 	struct scatterlist *sg;
 
-	sg = kmalloc_array(n + more, sizeof(*sg), GFP_KERNEL);
+	sg = p2pmem_alloc_array(n + more);
 	if (unlikely(!sg))
 		return NULL;
 	if (last)
@@ -476,7 +516,7 @@ static struct scatterlist *p2pmem_sgl_single(struct pci_dev *provider,
 					     void *addr, unsigned int *nents,
 					     u32 length)
 {
-	struct scatterlist *sg = kmalloc(sizeof(*sg), GFP_KERNEL);
+	struct scatterlist *sg = p2pmem_alloc_array(1);
 
 	if (unlikely(!sg)) {
 		pci_p2pmem_free(provider, addr, length);
@@ -563,7 +603,7 @@ void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl)
 	if (likely(sgl && sg_is_last(sgl) &&
 		   sgl->length <= BITS_PER_LONG << PAGE_SHIFT)) {
 		p2pmem_free(provider, sg_virt(sgl), sgl->length, caller);
-		kfree(sgl);
+		p2pmem_free_array(sgl);
 	} else {
 		p2pmem_free_entries(provider, sgl, caller);
 	}

@@ -72,16 +72,17 @@ static unsigned long p2pdma_word(const struct p2pdma_chunk *chunk,
 	return READ_ONCE(chunk->free[w]);
 }
 
-/* Pages from @first to @end, or to the end of the word. Return the number. */
-static __always_inline unsigned long p2pdma_part(unsigned long first,
-						 unsigned long end,
-						 unsigned long *mask)
+/* Bits of word @w for the pages from @first to @end, some in the word. */
+static __always_inline unsigned long
+p2pdma_part(unsigned long w, unsigned long first, unsigned long end)
 {
-	unsigned long bit = first % BITS_PER_LONG;
-	unsigned long nr = min(end - first, BITS_PER_LONG - bit);
+	unsigned long mask = ~0UL;
 
-	*mask = p2pdma_bits(bit, nr);
-	return nr;
+	if (w == first / BITS_PER_LONG)
+		mask <<= first % BITS_PER_LONG;
+	if (w == (end - 1) / BITS_PER_LONG)
+		mask &= ~0UL >> -end % BITS_PER_LONG;
+	return mask;
 }
 
 /* Set or clear the bits of pages. Return the first page that was so already. */
@@ -89,15 +90,14 @@ static __always_inline unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
 						   unsigned long first,
 						   unsigned long end, bool set)
 {
-	unsigned long w, mask, old, nr;
+	unsigned long w, mask, old;
 
-	for (; first < end; first += nr) {
-		w = first / BITS_PER_LONG;
-		nr = p2pdma_part(first, end, &mask);
+	for (w = first / BITS_PER_LONG; w * BITS_PER_LONG < end; w++) {
+		mask = p2pdma_part(w, first, end);
 		old = p2pdma_word(chunk, w);
 		do {
 			if ((set ? old : ~old) & mask)
-				return first;
+				return max(w * BITS_PER_LONG, first);
 		} while (!try_cmpxchg(&chunk->free[w], &old, old ^ mask));
 		if (set && unlikely(!test_bit(w, chunk->maybe)))
 			set_bit(w, chunk->maybe);
@@ -356,15 +356,13 @@ void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
 			    unsigned long end)
 {
-	unsigned long done, nr, mask;
+	unsigned long w, done;
 
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a chunk may go");
 	/* Refuse before anything has changed. */
-	for (done = first; done < end; done += nr) {
-		nr = p2pdma_part(done, end, &mask);
-		if (p2pdma_word(chunk, done / BITS_PER_LONG) & mask)
+	for (w = first / BITS_PER_LONG; w * BITS_PER_LONG < end; w++)
+		if (p2pdma_word(chunk, w) & p2pdma_part(w, first, end))
 			return false;
-	}
 	done = p2pdma_change(chunk, first, end, true);
 	p2pdma_pool_unreserve(chunk->pool, done - first);
 	if (READ_ONCE(chunk->closing))

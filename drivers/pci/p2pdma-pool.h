@@ -132,6 +132,9 @@ static __always_inline unsigned long p2pdma_lowest(unsigned long word,
 		return word & -word;
 	/* Most often, the first set bit begins the run. */
 	if (~(word >> first) & p2pdma_bits(0, nr)) {
+		/* In old pools, words have few bits. */
+		if (hweight_long(word) < nr)
+			return 0;
 		word = p2pdma_starts(word, nr);
 		if (unlikely(!word))
 			return 0;

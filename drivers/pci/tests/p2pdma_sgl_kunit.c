@@ -305,6 +305,30 @@ static void sgl_chained(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, list_new(test, pdev, PAGES(SGL_PAGES / 2) + 1));
 }
 
+/*
+ * Arrays of entries are used again: each length follows another length, and
+ * more lists are freed at once than a CPU keeps arrays. KASAN sees an entry
+ * beyond the array.
+ */
+static void sgl_of_each_length(struct kunit *test)
+{
+	struct pci_dev *pdev = provider_new(test);
+	struct sieve *sieve = sieve_of_single_pages(test, pdev);
+	struct list *lists[12];
+	unsigned int nents, i;
+
+	for (nents = 1; nents <= 40; nents++) {
+		for (i = 0; i < ARRAY_SIZE(lists); i++) {
+			lists[i] = list_new(test, pdev, PAGES(nents));
+			KUNIT_ASSERT_NOT_NULL(test, lists[i]);
+			expect_list(test, lists[i], sieve, PAGES(nents));
+		}
+		for (i = 0; i < ARRAY_SIZE(lists); i++)
+			list_free(test, lists[i]);
+		expect_available(test, pdev, SGL_PAGES / 2);
+	}
+}
+
 static void sgl_in_one_piece(struct kunit *test)
 {
 	struct pci_dev *pdev = provider_new(test);
@@ -525,6 +549,7 @@ static struct kunit_case p2pdma_sgl_cases[] = {
 	KUNIT_CASE(sgl_of_one_entry),
 	KUNIT_CASE_PARAM(sgl_from_holes, holes_gen_params),
 	KUNIT_CASE(sgl_chained),
+	KUNIT_CASE(sgl_of_each_length),
 	KUNIT_CASE(sgl_in_one_piece),
 	KUNIT_CASE(sgl_of_two_regions),
 	KUNIT_CASE_SLOW(sgl_in_a_crowd),

@@ -127,7 +127,7 @@ def taken_ranges(test):
 
 
 # Wrong calls to free memory that is not allocated; twice0 to twice3 differ in length.
-SLIPS = ("twice0", "twice1", "twice2", "twice3", "half", "misaligned", "endless", "foreign", "list")
+SLIPS = ("twice0", "twice1", "twice2", "twice3", "half", "misaligned", "endless", "foreign", "list", "offset", "far-offset")
 FREE_EVENT = pathlib.Path("/sys/kernel/tracing/events/p2pdma/p2pmem_free/enable")
 
 

@@ -85,6 +85,21 @@ static int slip_list(struct pci_dev *provider)
 	return 0;
 }
 
+/* An entry with an offset into the first page. */
+static int slip_offset(struct pci_dev *provider, u32 size)
+{
+	struct scatterlist *sgl = pci_p2pmem_alloc_sgl_contig(provider, size);
+	void *memory;
+
+	if (!sgl)
+		return -ENOMEM;
+	memory = sg_virt(sgl);
+	sgl->offset = 512;
+	pci_p2pmem_free_sgl(provider, sgl);
+	pci_p2pmem_free(provider, memory, size);
+	return 0;
+}
+
 static int slip_do(struct pci_dev *provider, const char *what)
 {
 	int index;
@@ -101,6 +116,10 @@ static int slip_do(struct pci_dev *provider, const char *what)
 		return slip_foreign(provider);
 	if (!strcmp(what, "list"))
 		return slip_list(provider);
+	if (!strcmp(what, "offset"))
+		return slip_offset(provider, SZ_64K);
+	if (!strcmp(what, "far-offset"))
+		return slip_offset(provider, SZ_1M);
 	return -EINVAL;
 }
 
@@ -125,7 +144,7 @@ static const struct kernel_param_ops slip_ops = {
 	.set = slip_set,
 };
 module_param_cb(slip, &slip_ops, NULL, 0200);
-MODULE_PARM_DESC(slip, "provider, and twice0 to twice3, half, misaligned, endless, foreign or list");
+MODULE_PARM_DESC(slip, "provider, and twice0 to twice3, half, misaligned, endless, foreign, list, offset or far-offset");
 
 static int __init slip_init(void)
 {
@@ -138,5 +157,5 @@ static void __exit slip_exit(void)
 }
 module_exit(slip_exit);
 
-MODULE_DESCRIPTION("Frees PCI peer memory that it does not have, for tests");
+MODULE_DESCRIPTION("Frees PCI peer memory wrongly, for tests");
 MODULE_LICENSE("GPL");
