@@ -60,17 +60,17 @@ static enum known config_capability(const struct function *function, unsigned in
 	unsigned int status, at, entry, hops;
 
 	if (config_dead(function) || !config_read(function, PCI_STATUS, 2, &status))
-		return KNOWN_NOT;
+		return UNKNOWN;
 	if (!(status & PCI_STATUS_CAP_LIST))
 		return KNOWN_NO;
 	at = function->header == PCI_HEADER_TYPE_CARDBUS ? PCI_CB_CAPABILITY_LIST :
 							   PCI_CAPABILITY_LIST;
 	if (!config_read(function, at, 1, &at))
-		return KNOWN_NOT;
+		return UNKNOWN;
 	for (hops = 0; hops < LONGEST_LIST && at >= CONFIG_STANDARD; hops++) {
 		at &= ~3U;
 		if (!config_read(function, at, 2, &entry))
-			return KNOWN_NOT;
+			return UNKNOWN;
 		if ((entry & 0xff) == id) {
 			*where = at;
 			return KNOWN_YES;
@@ -141,9 +141,9 @@ enum known config_extended(const struct function *function, unsigned int id, uns
 	for (hops = 0; hops < LONGEST_EXTENDED_LIST && at >= CONFIG_CONVENTIONAL; hops++) {
 		at &= ~3U;
 		if (!config_read(function, at, 4, &header))
-			return function->extended_known ? KNOWN_NO : KNOWN_NOT;
+			return function->extended_known ? KNOWN_NO : UNKNOWN;
 		if (header == 0xffffffff)
-			return KNOWN_NOT;
+			return UNKNOWN;
 		if (!header)
 			return KNOWN_NO;
 		if ((header & 0xffff) == id) {
@@ -175,7 +175,7 @@ enum known config_acs(const struct function *function, unsigned int *capability,
 	if (!config_read(function, at + PCI_ACS_CAP, 2, capability) ||
 	    !config_read(function, at + acs_control_offset(function), 2, control) ||
 	    *control == 0xffff)
-		return KNOWN_NOT;
+		return UNKNOWN;
 	return KNOWN_YES;
 }
 

@@ -102,15 +102,15 @@ struct drive {
 
 static void find_path(const char *name, struct drive *drive)
 {
-	const char *path = strchr(name, '/') ? name : keep_format("/dev/%s", name);
+	const char *path = strchr(name, '/') ? name : xasprintf("/dev/%s", name);
 	char *real = realpath(path, NULL);
 	struct stat stat_of;
 
 	if (!real || stat(real, &stat_of))
-		fail(STATUS_NO, "%s: %m", path);
+		die(STATUS_NO, "%s: %m", path);
 	/* Opening another kind of file may have effects: a watchdog would start. */
 	if (!S_ISBLK(stat_of.st_mode))
-		fail(STATUS_NO, "%s is not a block device", real);
+		die(STATUS_NO, "%s is not a block device", real);
 	drive->path = real;
 }
 
@@ -127,18 +127,18 @@ static void open_drive(struct request *request, const char *name, bool to_write,
 	find_path(name, drive);
 	drive->fd = open(drive->path, flags | (to_write && !force ? O_EXCL : 0));
 	if (drive->fd < 0 && errno == EBUSY)
-		fail(STATUS_NO, "%s is mounted or part of a device in use; --force overrides",
-		     drive->path);
+		die(STATUS_NO, "%s is mounted or part of a device in use; --force overrides",
+		    drive->path);
 	if (drive->fd < 0 || fstat(drive->fd, &stat_of))
-		fail(STATUS_NO, "%s: %m", drive->path);
+		die(STATUS_NO, "%s: %m", drive->path);
 	if (!S_ISBLK(stat_of.st_mode))
-		fail(STATUS_NO, "%s is not a block device", drive->path);
+		die(STATUS_NO, "%s is not a block device", drive->path);
 	if (ioctl(drive->fd, BLKGETSIZE64, &drive->bytes) ||
 	    ioctl(drive->fd, BLKSSZGET, &drive->sector))
-		fail(STATUS_NO, "%s: %m", drive->path);
+		die(STATUS_NO, "%s: %m", drive->path);
 	drive->id = stat_of.st_rdev;
 	if (!disk_find(request->machine->sysfs, drive->id, &drive->disk))
-		fail(STATUS_NO, "%s: sysfs does not say which disks it consists of", drive->path);
+		die(STATUS_NO, "%s: sysfs does not say which disks it consists of", drive->path);
 	drive->function = find_device(request->machine, drive->disk.name);
 }
 
@@ -147,9 +147,9 @@ static void check_overlap(const struct drive *from, const struct drive *to)
 	const char *disk = disk_overlap(&from->disk, &to->disk);
 
 	if (from->id == to->id)
-		fail(STATUS_USAGE, "%s and %s are one device", from->path, to->path);
+		die(STATUS_USAGE, "%s and %s are one device", from->path, to->path);
 	if (disk)
-		fail(STATUS_USAGE, "%s and %s overlap on the disk %s", from->path, to->path, disk);
+		die(STATUS_USAGE, "%s and %s overlap on the disk %s", from->path, to->path, disk);
 }
 
 static void check_contents(const struct request *request, const struct drive *drive)
@@ -160,11 +160,11 @@ static void check_contents(const struct request *request, const struct drive *dr
 		return;
 	partitions = disk_partitions(request->machine->sysfs, drive->id);
 	if (partitions)
-		fail(STATUS_NO, "%s has partitions (%s); --wipe overwrites them", drive->path,
-		     partitions);
+		die(STATUS_NO, "%s has partitions (%s); --wipe overwrites them", drive->path,
+		    partitions);
 	contents = disk_contents(drive->fd);
 	if (contents)
-		fail(STATUS_NO, "%s holds %s; --wipe overwrites it", drive->path, contents);
+		die(STATUS_NO, "%s holds %s; --wipe overwrites it", drive->path, contents);
 }
 
 /* The contents are probed with buffers that are not aligned. The copy needs O_DIRECT. */
@@ -173,7 +173,7 @@ static void bypass_cache(const struct drive *drive)
 	int flags = fcntl(drive->fd, F_GETFL);
 
 	if (flags < 0 || fcntl(drive->fd, F_SETFL, flags | O_DIRECT))
-		fail(STATUS_NO, "%s: %m", drive->path);
+		die(STATUS_NO, "%s: %m", drive->path);
 }
 
 static unsigned long long choose_size(const struct drive *from, const struct drive *to)
@@ -182,14 +182,14 @@ static unsigned long long choose_size(const struct drive *from, const struct dri
 	unsigned long long size = wanted_size ? wanted_size : from->bytes;
 
 	if (size > from->bytes)
-		fail(STATUS_NO, "%s is shorter than that: it has %llu bytes, not %llu", from->path,
-		     from->bytes, size);
+		die(STATUS_NO, "%s is shorter than that: it has %llu bytes, not %llu", from->path,
+		    from->bytes, size);
 	if (size > to->bytes)
-		fail(STATUS_NO, "%s is too small: it has %llu bytes, and %llu are to be copied",
-		     to->path, to->bytes, size);
+		die(STATUS_NO, "%s is too small: it has %llu bytes, and %llu are to be copied",
+		    to->path, to->bytes, size);
 	if (size % sector)
-		fail(STATUS_USAGE, "%llu bytes are not a whole number of sectors of %u bytes",
-		     size, sector);
+		die(STATUS_USAGE, "%llu bytes are not a whole number of sectors of %u bytes",
+		    size, sector);
 	return size;
 }
 
@@ -251,7 +251,7 @@ static void choose_provider(struct request *request, const struct drive *from,
 
 	best->why_not = "no device provides memory; p2pdma list shows who could";
 	if (only && !only->memory)
-		fail(STATUS_NO, "%s provides no memory", only->bdf);
+		die(STATUS_NO, "%s provides no memory", only->bdf);
 	if (!from->function || !to->function) {
 		best->why_not = "both have to be drives on PCI functions; stacked ones cannot";
 		return;
@@ -263,12 +263,12 @@ static void choose_provider(struct request *request, const struct drive *from,
 
 static bool map_peer_memory(struct choice *choice, struct transfer *transfer)
 {
-	char *path = keep_format("%s/p2pmem/allocate", choice->provider->path);
+	char *path = xasprintf("%s/p2pmem/allocate", choice->provider->path);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	void *memory;
 
 	if (fd < 0) {
-		choice->why_not = keep_format("%s: %m", path);
+		choice->why_not = xasprintf("%s: %m", path);
 		return false;
 	}
 	/* Halve the depth until the provider has enough free memory. */
@@ -279,7 +279,7 @@ static bool map_peer_memory(struct choice *choice, struct transfer *transfer)
 			break;
 	}
 	if (memory == MAP_FAILED)
-		choice->why_not = keep_format("%s: %m", path);
+		choice->why_not = xasprintf("%s: %m", path);
 	else
 		transfer->memory = memory;
 	close(fd);
@@ -292,7 +292,7 @@ static void map_ram(struct transfer *transfer)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED)
-		fail(STATUS_NO, "memory: %m");
+		die(STATUS_NO, "memory: %m");
 	transfer->memory = memory;
 }
 
@@ -302,8 +302,8 @@ static bool map_memory(struct choice *choice, struct transfer *transfer)
 	if (choice->provider && map_peer_memory(choice, transfer))
 		return true;
 	if (!ram)
-		fail(STATUS_NO, "%s; --ram copies through system memory", choice->why_not);
-	complain("%s; copying through system memory", choice->why_not);
+		die(STATUS_NO, "%s; --ram copies through system memory", choice->why_not);
+	warn("%s; copying through system memory", choice->why_not);
 	map_ram(transfer);
 	return false;
 }
@@ -395,10 +395,10 @@ static void report_way(struct request *request, const struct drive *from, const 
 static const char *why_stopped(const struct transfer *transfer, int error)
 {
 	if (error)
-		return keep_format("io_uring: %s", strerror(-error));
+		return xasprintf("io_uring: %s", strerror(-error));
 	if (transfer->error)
-		return keep_format("%s at byte %llu: %s", transfer->failed_write ? "write" : "read",
-				   transfer->failed_at, strerror(transfer->error));
+		return xasprintf("%s at byte %llu: %s", transfer->failed_write ? "write" : "read",
+				 transfer->failed_at, strerror(transfer->error));
 	return transfer->copied < transfer->size ? "interrupted" : NULL;
 }
 
@@ -425,7 +425,7 @@ static bool compare(json_object *report, struct transfer *transfer)
 	if (error)
 		add_text(report, "verify_error", strerror(-error));
 	else if (differs != transfer->copied)
-		add_text(report, "verify_error", keep_format("byte %llu differs", differs));
+		add_text(report, "verify_error", xasprintf("byte %llu differs", differs));
 	return !error && differs == transfer->copied;
 }
 

@@ -19,7 +19,7 @@
 
 static char *device_path(const char *sysfs, dev_t id)
 {
-	return keep_format("%s/dev/block/%u:%u", sysfs, major(id), minor(id));
+	return xasprintf("%s/dev/block/%u:%u", sysfs, major(id), minor(id));
 }
 
 static bool read_id(const char *path, dev_t *id)
@@ -62,12 +62,12 @@ static bool add_slaves(const char *sysfs, const char *path, unsigned int depth, 
 		       struct disk *disk)
 {
 	char **slaves;
-	int i, nr = list_directory(keep_format("%s/slaves", path), &slaves);
+	int i, nr = list_directory(xasprintf("%s/slaves", path), &slaves);
 	bool complete = nr;
 	dev_t slave;
 
 	for (i = 0; i < nr; i++)
-		complete &= read_id(keep_format("%s/slaves/%s", path, slaves[i]), &slave) &&
+		complete &= read_id(xasprintf("%s/slaves/%s", path, slaves[i]), &slave) &&
 			    add_device(sysfs, slave, depth + 1, file, disk);
 	return complete;
 }
@@ -90,13 +90,13 @@ static bool add_partition(const char *sysfs, const char *path, unsigned int dept
 			  struct disk *disk)
 {
 	struct extent extent = { .file = file };
-	char *whole = keep_format("%s/..", path), **slaves;
+	char *whole = xasprintf("%s/..", path), **slaves;
 	unsigned long long size;
 
 	if (!read_id(whole, &extent.disk) || !read_sectors(path, "start", &extent.start) ||
 	    !read_sectors(path, "size", &size))
 		return false;
-	if (list_directory(keep_format("%s/slaves", whole), &slaves) ||
+	if (list_directory(xasprintf("%s/slaves", whole), &slaves) ||
 	    read_line("%s/loop/backing_file", whole))
 		return add_device(sysfs, extent.disk, depth + 1, file, disk);
 	extent.end = extent.start + size;
@@ -115,7 +115,7 @@ static bool add_device(const char *sysfs, dev_t id, unsigned int depth, ino_t fi
 		return false;
 	if (read_line("%s/partition", path))
 		return add_partition(sysfs, path, depth, file, disk);
-	if (list_directory(keep_format("%s/slaves", path), &slaves))
+	if (list_directory(xasprintf("%s/slaves", path), &slaves))
 		return add_slaves(sysfs, path, depth, file, disk);
 	if (add_backing(sysfs, path, depth, disk))
 		return true;
@@ -183,7 +183,7 @@ const char *disk_partitions(const char *sysfs, dev_t id)
 
 	for (i = 0; i < nr; i++)
 		if (read_line("%s/%s/partition", path, names[i]))
-			list = keep_format("%s%s%s", list ? list : "", list ? ", " : "", names[i]);
+			list = xasprintf("%s%s%s", list ? list : "", list ? ", " : "", names[i]);
 	return list;
 }
 
@@ -200,10 +200,10 @@ static const char *describe(blkid_probe probe)
 	const char *table = look_up(probe, "PTTYPE"), *usage = look_up(probe, "USAGE");
 
 	if (type && label)
-		return keep_format("%s (%s, \"%s\")", type, usage ? usage : "?", label);
+		return xasprintf("%s (%s, \"%s\")", type, usage ? usage : "?", label);
 	if (type)
-		return keep_format("%s (%s)", type, usage ? usage : "?");
-	return table ? keep_format("a partition table (%s)", table) : "a signature";
+		return xasprintf("%s (%s)", type, usage ? usage : "?");
+	return table ? xasprintf("a partition table (%s)", table) : "a signature";
 }
 
 /**
@@ -220,7 +220,7 @@ const char *disk_contents(int fd)
 	int result;
 
 	if (!probe)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	if (!blkid_probe_set_device(probe, fd, 0, 0)) {
 		blkid_probe_enable_superblocks(probe, true);
 		blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE |

@@ -97,13 +97,13 @@ static void run_graphviz(int input, const char *path)
 	int output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
 	if (output < 0)
-		fail(STATUS_NO, "%s: %m", path);
+		die(STATUS_NO, "%s: %m", path);
 	if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
-		fail(STATUS_NO, "%s: %m", path);
+		die(STATUS_NO, "%s: %m", path);
 	execlp("dot", "dot", "-Tsvg", (char *)NULL);
 	if (errno == ENOENT)
-		fail(STATUS_NO, "Graphviz is not installed; --dot shows what it would draw");
-	fail(STATUS_NO, "dot: %m");
+		die(STATUS_NO, "Graphviz is not installed; --dot shows what it would draw");
+	die(STATUS_NO, "dot: %m");
 }
 
 /**
@@ -121,10 +121,10 @@ void draw_svg(json_object *tree, const char *path)
 
 	fflush(stdout);
 	if (pipe2(ends, O_CLOEXEC))
-		fail(STATUS_NO, "pipe: %m");
+		die(STATUS_NO, "pipe: %m");
 	pid = fork();
 	if (pid < 0)
-		fail(STATUS_NO, "fork: %m");
+		die(STATUS_NO, "fork: %m");
 	if (!pid)
 		run_graphviz(ends[0], path);
 	close(ends[0]);
@@ -132,9 +132,9 @@ void draw_svg(json_object *tree, const char *path)
 	signal(SIGPIPE, SIG_IGN);
 	out = fdopen(ends[1], "w");
 	if (!out)
-		fail(STATUS_NO, "pipe: %m");
+		die(STATUS_NO, "pipe: %m");
 	draw_dot(tree, out);
 	fclose(out);
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status))
-		fail(STATUS_NO, "%s: there is no picture", path);
+		die(STATUS_NO, "%s: there is no picture", path);
 }

@@ -90,7 +90,7 @@ static bool dump_offset(const char *line, unsigned int *offset, const char **byt
 static void store_byte(struct function *function, unsigned int at, unsigned char byte)
 {
 	if (!function->config)
-		function->config = keep(CONFIG_SIZE);
+		function->config = xzalloc(CONFIG_SIZE);
 	function->config[at] = byte;
 	function->config_size = at + 1;
 }
@@ -148,12 +148,12 @@ static void begin_entry(struct dump *dump, struct address address, const char *l
 			restart = dump->line;
 	}
 	if (!(dump->nr & (dump->nr - 1)))
-		dump->entries = keep_more(dump->entries, room,
-					  dump->nr ? 2 * room : sizeof(struct entry));
+		dump->entries = xgrow(dump->entries, room,
+				      dump->nr ? 2 * room : sizeof(struct entry));
 	dump->current = &dump->entries[dump->nr++];
 	*dump->current = (struct entry) {
 		.function = function,
-		.title = keep_text(title + strspn(title, " \t")),
+		.title = xstrdup(title + strspn(title, " \t")),
 		.line = dump->line,
 		.restart = restart,
 	};
@@ -167,7 +167,7 @@ static void add_body(struct entry *entry, const char *line)
 
 	entry->body = realloc(entry->body, entry->length + length + 2);
 	if (!entry->body)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	to = entry->body + entry->length;
 	if (entry->length)
 		*to++ = ' ';
@@ -303,7 +303,7 @@ static int compare_entries(const void *a, const void *b)
  */
 static void drop_lists(struct dump *dump)
 {
-	struct entry **sorted = keep((dump->nr + 1) * sizeof(*sorted)), *kept = NULL;
+	struct entry **sorted = xzalloc((dump->nr + 1) * sizeof(*sorted)), *kept = NULL;
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < dump->nr; i++)
@@ -315,9 +315,9 @@ static void drop_lists(struct dump *dump)
 			kept = sorted[i];
 			dump->machine->functions[nr++] = kept->function;
 		} else if (has_body(kept) && has_body(sorted[i])) {
-			fail(STATUS_UNKNOWN,
-			     "%s: a second machine begins at line %u: %s is there twice; give each machine a file of its own",
-			     dump->machine->dump, sorted[i]->restart, kept->function->bdf);
+			die(STATUS_UNKNOWN,
+			    "%s: a second machine begins at line %u: %s is there twice; give each machine a file of its own",
+			    dump->machine->dump, sorted[i]->restart, kept->function->bdf);
 		} else if (has_body(sorted[i])) {
 			kept = sorted[i];
 			dump->machine->functions[nr - 1] = kept->function;

@@ -78,7 +78,7 @@ static bool lacks_type(const struct function *function)
 	unsigned int where;
 
 	switch (config_pcie(function, &where)) {
-	case KNOWN_NOT:
+	case UNKNOWN:
 		return function->known;
 	case KNOWN_YES:
 		return !function->placed && config_pcie_type(function) < 0;
@@ -106,9 +106,9 @@ static const struct function *find_silent(const struct machine *machine, unsigne
 static const char *silence(const struct function *function)
 {
 	if (config_dead(function))
-		return keep_format("%s answers every read with all ones: no power, or no link",
-				   function->bdf);
-	return keep_format("the input has no configuration space of %s", function->bdf);
+		return xasprintf("%s answers every read with all ones: no power, or no link",
+				 function->bdf);
+	return xasprintf("the input has no configuration space of %s", function->bdf);
 }
 
 /*
@@ -131,8 +131,8 @@ static const char *missing_between(const struct machine *machine,
 	if (*culprit)
 		return silence(*culprit);
 	*culprit = function;
-	return keep_format("a bridge between %s and %s is not in the input", up->bdf,
-			   function->bdf);
+	return xasprintf("a bridge between %s and %s is not in the input", up->bdf,
+			 function->bdf);
 }
 
 /* In a text, a capability of a port may have been cut out: the port looks conventional. */
@@ -145,7 +145,7 @@ static bool kinds_fit(const struct function *function)
 		return true;
 	below = config_pcie(function, &where);
 	above = config_pcie(function->up, &where);
-	if (below == KNOWN_NOT || above == KNOWN_NOT)
+	if (below == UNKNOWN || above == UNKNOWN)
 		return true;
 	if (config_pcie_type(function->up) == PCI_EXP_TYPE_PCI_BRIDGE)
 		return below == KNOWN_NO;
@@ -158,8 +158,8 @@ static const char *missing_above(const struct machine *machine, const struct fun
 		return NULL;
 	if (!top->orphan && !needs_port_above(top) && is_root_bus(machine, top))
 		return NULL;
-	return keep_format("what is above %s (%s) is not in the input", top->bdf,
-			   function_kind(top));
+	return xasprintf("what is above %s (%s) is not in the input", top->bdf,
+			 function_kind(top));
 }
 
 /*
@@ -228,19 +228,19 @@ const char *ground_missing(const struct machine *machine, const struct function 
 		if (!at->placed && is_bare(at))
 			return silence(at);
 		if (lacks_type(at))
-			return keep_format("the input lacks capabilities of %s, which root sees",
-					   at->bdf);
+			return xasprintf("the input lacks capabilities of %s, which root sees",
+					 at->bdf);
 		if (at->vendor == 0xffff && !at->physfn)
-			return keep_format("the physical function of %s is not in the input",
-					   at->bdf);
+			return xasprintf("the physical function of %s is not in the input",
+					 at->bdf);
 		if (!at->up)
 			break;
 		missing = missing_between(machine, at, culprit);
 		if (missing)
 			return missing;
 		if (!kinds_fit(at))
-			return keep_format("the text of %s or %s is not whole", at->up->bdf,
-					   at->bdf);
+			return xasprintf("the text of %s or %s is not whole", at->up->bdf,
+					 at->bdf);
 	}
 	return NULL;
 }

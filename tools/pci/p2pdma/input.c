@@ -38,11 +38,11 @@ static int open_input(const char *name)
 		return STDIN_FILENO;
 	fd = open(name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &stat))
-		fail(STATUS_USAGE, "%s: %m", name);
+		die(STATUS_USAGE, "%s: %m", name);
 	if (S_ISDIR(stat.st_mode))
-		fail(STATUS_USAGE, "%s: is a directory; a copy of /sys is read with --sysfs", name);
+		die(STATUS_USAGE, "%s: is a directory; a copy of /sys is read with --sysfs", name);
 	if (S_ISBLK(stat.st_mode))
-		fail(STATUS_USAGE, "%s: is a block device", name);
+		die(STATUS_USAGE, "%s: is a block device", name);
 	return fd;
 }
 
@@ -50,13 +50,13 @@ static int open_input(const char *name)
 static void reserve(const char *name, struct bytes *bytes, size_t *room, size_t more)
 {
 	if (bytes->size + more > INPUT_LIMIT)
-		fail(STATUS_UNKNOWN, "%s: larger than %u MiB", name, INPUT_LIMIT >> 20);
+		die(STATUS_UNKNOWN, "%s: larger than %u MiB", name, INPUT_LIMIT >> 20);
 	if (bytes->size + more < *room)
 		return;
 	*room = 2 * (bytes->size + more) + 1;
 	bytes->data = realloc(bytes->data, *room);
 	if (!bytes->data)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 }
 
 static struct bytes read_all(const char *name)
@@ -73,7 +73,7 @@ static struct bytes read_all(const char *name)
 			bytes.size += got;
 	} while (got > 0 || (got < 0 && errno == EINTR));
 	if (got < 0)
-		fail(STATUS_USAGE, "%s: %m", name);
+		die(STATUS_USAGE, "%s: %m", name);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	bytes.data[bytes.size] = '\0';
@@ -89,7 +89,7 @@ static struct bytes unpack_gzip(const char *name, struct bytes packed)
 	int result;
 
 	if (inflateInit2(&stream, 15 + 16) != Z_OK)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	do {
 		reserve(name, &bytes, &room, 65536);
 		stream.next_out = (void *)bytes.data + bytes.size;
@@ -102,7 +102,7 @@ static struct bytes unpack_gzip(const char *name, struct bytes packed)
 	} while (result == Z_OK);
 	inflateEnd(&stream);
 	if (result != Z_STREAM_END)
-		complain("%s: the packed file is damaged or cut off", name);
+		warn("%s: the packed file is damaged or cut off", name);
 	bytes.data[bytes.size] = '\0';
 	return bytes;
 }
@@ -115,7 +115,7 @@ static struct bytes unpack_xz(const char *name, struct bytes packed)
 	lzma_ret result;
 
 	if (lzma_stream_decoder(&stream, 1U << 30, LZMA_CONCATENATED) != LZMA_OK)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	stream.next_in = (const uint8_t *)packed.data;
 	stream.avail_in = packed.size;
 	do {
@@ -127,7 +127,7 @@ static struct bytes unpack_xz(const char *name, struct bytes packed)
 	} while (result == LZMA_OK);
 	lzma_end(&stream);
 	if (result != LZMA_STREAM_END)
-		complain("%s: the packed file is damaged or cut off", name);
+		warn("%s: the packed file is damaged or cut off", name);
 	bytes.data[bytes.size] = '\0';
 	return bytes;
 }
@@ -146,16 +146,16 @@ static struct bytes unpack(const char *name, struct bytes bytes)
 	else if (starts(bytes, "\3757zXZ", 6))
 		plain = unpack_xz(name, bytes);
 	else if (starts(bytes, "BZh", 3))
-		fail(STATUS_UNKNOWN, "%s: packed: bzcat FILE | p2pdma -l - ...", name);
+		die(STATUS_UNKNOWN, "%s: packed: bzcat FILE | p2pdma -l - ...", name);
 	else if (starts(bytes, "\x28\xb5\x2f\xfd", 4))
-		fail(STATUS_UNKNOWN, "%s: packed: zstdcat FILE | p2pdma -l - ...", name);
+		die(STATUS_UNKNOWN, "%s: packed: zstdcat FILE | p2pdma -l - ...", name);
 	else if (starts(bytes, "PK\3\4", 4))
-		fail(STATUS_UNKNOWN, "%s: packed: unzip -p FILE | p2pdma -l - ...", name);
+		die(STATUS_UNKNOWN, "%s: packed: unzip -p FILE | p2pdma -l - ...", name);
 	else
 		return bytes;
 	free(bytes.data);
 	if (plain.size > 262 && !memcmp(plain.data + 257, "ustar", 5))
-		fail(STATUS_UNKNOWN, "%s: an archive of files; --sysfs reads a copy of /sys", name);
+		die(STATUS_UNKNOWN, "%s: an archive of files; --sysfs reads a copy of /sys", name);
 	return plain;
 }
 

@@ -30,8 +30,8 @@ static bool has(const char *line, const char *end, const char *text)
  */
 static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 {
-	char *name = keep_format("anon_inode:p2pmem:%s\n", bdf);
-	char *file = keep_format("/%s/p2pmem/allocate", bdf);
+	char *name = xasprintf("anon_inode:p2pmem:%s\n", bdf);
+	char *file = xasprintf("/%s/p2pmem/allocate", bdf);
 	unsigned long long start, end, bytes = 0;
 	const char *line, *next;
 
@@ -49,7 +49,7 @@ static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 
 static void add_process(json_object *users, const char *pid, const char *bdf)
 {
-	char *path = keep_format("/proc/%s/maps", pid), *maps = read_text(path, MAPS_LIMIT);
+	char *path = xasprintf("/proc/%s/maps", pid), *maps = read_text(path, MAPS_LIMIT);
 	unsigned long long bytes = maps ? mapped_bytes(maps, bdf) : 0;
 	json_object *user;
 
@@ -79,14 +79,14 @@ static void add_users(const struct machine *machine, json_object *report, const 
 /* Adds the namespaces of the NVMe target whose attribute p2pmem names the provider. */
 static void add_targets(const struct machine *machine, json_object *report, const char *bdf)
 {
-	const char *top = keep_format("%s/kernel/config/nvmet/subsystems", machine->sysfs);
+	const char *top = xasprintf("%s/kernel/config/nvmet/subsystems", machine->sysfs);
 	json_object *targets = add_array(report, "targets");
 	char **names, **numbers, *wants;
 	int i, j, nr, inner;
 
 	nr = list_directory(top, &names);
 	for (i = 0; i < nr; i++) {
-		inner = list_directory(keep_format("%s/%s/namespaces", top, names[i]), &numbers);
+		inner = list_directory(xasprintf("%s/%s/namespaces", top, names[i]), &numbers);
 		for (j = 0; j < inner; j++) {
 			wants = read_line("%s/%s/namespaces/%s/p2pmem", top, names[i], numbers[j]);
 			if (wants && !strcmp(wants, bdf))
@@ -197,8 +197,8 @@ const char *why_no_memory(const struct machine *machine, const struct function *
 	if (!function->driver)
 		return "no driver is bound";
 	if (strcmp(function_class(function), "nvme"))
-		return keep_format("its driver %s registered none (dma-buf works without)",
-				   function->driver);
+		return xasprintf("its driver %s registered none (dma-buf works without)",
+				 function->driver);
 	if (controller_register(function, "cmbsz", &cmbsz) && cmbsz)
 		return why_no_provider(machine, function, cmbsz);
 	return "the controller announces no memory buffer (CMB)";
@@ -243,7 +243,7 @@ static enum status list_run(struct request *request)
 	unsigned int i;
 
 	if (machine->dump)
-		fail(STATUS_UNKNOWN, "list: the output of lspci does not say who provides memory");
+		die(STATUS_UNKNOWN, "list: the output of lspci does not say who provides memory");
 	providers = add_array(request->report, "providers");
 	candidates = add_array(request->report, "candidates");
 	for (i = 0; i < machine->nr; i++) {

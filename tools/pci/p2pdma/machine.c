@@ -103,12 +103,12 @@ struct function *machine_add(struct machine *machine, struct address address)
 		return NULL;
 	/* The array is full at every power of two: double the size. */
 	if (!(machine->nr & (machine->nr - 1)))
-		machine->functions = keep_more(machine->functions, room,
-					       machine->nr ? 2 * room : sizeof(function));
-	function = keep(sizeof(*function));
+		machine->functions = xgrow(machine->functions, room,
+					   machine->nr ? 2 * room : sizeof(function));
+	function = xzalloc(sizeof(*function));
 	function->address = address;
 	function->iommu_group = -1;
-	function->iommu = KNOWN_NOT;
+	function->iommu = UNKNOWN;
 	function->numa_node = -1;
 	snprintf(function->bdf, sizeof(function->bdf), "%04x:%02x:%02x.%x", address.domain,
 		 address.bus, address.devfn >> 3, address.devfn & 7);
@@ -150,11 +150,11 @@ struct host *machine_host(struct machine *machine, unsigned int domain, unsigned
 	for (i = machine->nr_hosts; i--;)
 		if (machine->hosts[i]->domain == domain && machine->hosts[i]->bus == bus)
 			return machine->hosts[i];
-	host = keep(sizeof(*host));
+	host = xzalloc(sizeof(*host));
 	host->domain = domain;
 	host->bus = bus;
 	snprintf(host->name, sizeof(host->name), "pci%04x:%02x", domain, bus);
-	machine->hosts = keep_more(machine->hosts, size, size + sizeof(host));
+	machine->hosts = xgrow(machine->hosts, size, size + sizeof(host));
 	machine->hosts[machine->nr_hosts++] = host;
 	return host;
 }
@@ -173,7 +173,7 @@ void machine_odd(struct machine *machine, const char *format, ...)
 		return;
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	va_end(args);
 	add_item(machine->odd, new_text(text));
 	free(text);
@@ -198,8 +198,8 @@ void function_name(struct function *function, const char *name)
 			return;
 	if (!*name || i >= 64)
 		return;
-	function->names = keep_more(function->names, size, size + sizeof(char *));
-	function->names[function->nr_names++] = keep_text(name);
+	function->names = xgrow(function->names, size, size + sizeof(char *));
+	function->names[function->nr_names++] = xstrdup(name);
 }
 
 #define BUSES	256
@@ -527,8 +527,8 @@ void check_classes(const char *list)
 	for (;; word += length + 1) {
 		length = strcspn(word, ",");
 		if (!is_class_word(word, length))
-			fail(STATUS_USAGE, "\"%.*s\" is no class; p2pdma matrix --help lists them",
-			     (int)length, word);
+			die(STATUS_USAGE, "\"%.*s\" is no class; p2pdma matrix --help lists them",
+			    (int)length, word);
 		if (!word[length])
 			return;
 	}
@@ -546,7 +546,7 @@ const char *function_title(const struct machine *machine, const struct function 
 	if (!function->vendor && function->title)
 		return function->title;
 	if (machine->numeric)
-		return keep_format("%04x:%04x", function->vendor, function->device);
+		return xasprintf("%04x:%04x", function->vendor, function->device);
 	return names_title(function->vendor, function->device);
 }
 
@@ -561,8 +561,8 @@ static struct function *resolve_name(const struct machine *machine, const char *
 			if (strcmp(function->names[j], name))
 				continue;
 			if (found && found != function)
-				fail(STATUS_USAGE, "%s has two paths, %s and %s: say which",
-				     name, found->bdf, function->bdf);
+				die(STATUS_USAGE, "%s has two paths, %s and %s: say which",
+				    name, found->bdf, function->bdf);
 			found = function;
 		}
 	}
@@ -573,7 +573,7 @@ static struct function *resolve_name(const struct machine *machine, const char *
 static struct function *resolve_partition(const struct machine *machine, const char *name)
 {
 	size_t length = strlen(name);
-	char *disk = keep_text(name);
+	char *disk = xstrdup(name);
 
 	while (length && isdigit((unsigned char)disk[length - 1]))
 		length--;
@@ -597,10 +597,10 @@ static struct function *resolve_short(const struct machine *machine, struct addr
 		if (function->address.bus != address.bus ||
 		    function->address.devfn != address.devfn)
 			continue;
-		list = list ? keep_format("%s or %s", list, function->bdf) :
-			      keep_text(function->bdf);
+		list = list ? xasprintf("%s or %s", list, function->bdf) :
+			      xstrdup(function->bdf);
 		if (found)
-			fail(STATUS_USAGE, "an address without domain: did you mean %s?", list);
+			die(STATUS_USAGE, "an address without domain: did you mean %s?", list);
 		found = function;
 	}
 	return found;
@@ -642,9 +642,9 @@ struct function *resolve(struct machine *machine, const char *name)
 	if (function)
 		return function;
 	if (machine->dump && !strchr(name, ':'))
-		fail(STATUS_USAGE, "%s: the output of lspci holds no such names; give an address",
-		     name);
-	fail(STATUS_USAGE, "%s: no such PCI function, nor a device of that name on one", name);
+		die(STATUS_USAGE, "%s: the output of lspci holds no such names; give an address",
+		    name);
+	die(STATUS_USAGE, "%s: no such PCI function, nor a device of that name on one", name);
 }
 
 /**
@@ -667,8 +667,8 @@ struct resolved resolve_bridge(struct machine *machine, const char *name)
 		return resolved;
 	resolved.function = resolve(machine, name);
 	if (!function_is_bridge(resolved.function))
-		fail(STATUS_USAGE, "%s (%s) is not a bridge; the one above it is %s", name,
-		     resolved.function->bdf, resolved.function->up ? resolved.function->up->bdf :
-		     resolved.function->host->name);
+		die(STATUS_USAGE, "%s (%s) is not a bridge; the one above it is %s", name,
+		    resolved.function->bdf, resolved.function->up ? resolved.function->up->bdf :
+		    resolved.function->host->name);
 	return resolved;
 }

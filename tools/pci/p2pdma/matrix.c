@@ -115,8 +115,8 @@ static void choose_functions(struct request *request, struct function **chosen, 
 		if (!wanted(machine->functions[i]))
 			continue;
 		if (*nr == MOST_FUNCTIONS)
-			fail(STATUS_USAGE, "more than %u functions; take --class or names",
-			     MOST_FUNCTIONS);
+			die(STATUS_USAGE, "more than %u functions; take --class or names",
+			    MOST_FUNCTIONS);
 		chosen[(*nr)++] = machine->functions[i];
 	}
 }
@@ -144,24 +144,24 @@ static char *make_label(const struct function *function, struct labels *labels)
 	unsigned int i;
 
 	if (is_console(function))
-		return keep_text("");
+		return xstrdup("");
 	if (!strcmp(class, "gpu") ||
 	    (!strcmp(class, "accelerator") && function->vendor == VENDOR_AMD_GRAPHICS))
-		return keep_format("GPU%u", labels->gpus++);
+		return xasprintf("GPU%u", labels->gpus++);
 	for (i = 0; i < function->nr_names; i++)
 		if (strchr(function->names[i], '_'))
-			return keep_text(function->names[i]);
+			return xstrdup(function->names[i]);
 	if (function->nr_names)
-		return keep_text(function->names[0]);
+		return xstrdup(function->names[0]);
 	if (!strcmp(class, "net") || !strcmp(class, "rdma"))
-		return keep_format("NIC%u", labels->nics++);
+		return xasprintf("NIC%u", labels->nics++);
 	if (!strcmp(class, "nvme"))
-		return keep_format("NVMe%u", labels->drives++);
+		return xasprintf("NVMe%u", labels->drives++);
 	if (!strcmp(class, "accelerator") || !strcmp(class, "fpga"))
-		return keep_format("ACC%u", labels->accelerators++);
+		return xasprintf("ACC%u", labels->accelerators++);
 	if (!strcmp(class, "cxl"))
-		return keep_format("CXL%u", labels->memories++);
-	return keep_text("");
+		return xasprintf("CXL%u", labels->memories++);
+	return xstrdup("");
 }
 
 static unsigned int count_vfs(const struct machine *machine, const struct function *physfn)
@@ -328,8 +328,8 @@ static enum status matrix_run(struct request *request)
 	static struct function *chosen[MOST_FUNCTIONS];
 	enum rules kernel = choose_rules(request->machine, rules);
 	struct redirecting redirecting = {
-		.ours = keep(request->machine->nr + 1),
-		.stock = keep(request->machine->nr + 1),
+		.ours = xzalloc(request->machine->nr + 1),
+		.stock = xzalloc(request->machine->nr + 1),
 	};
 	json_object *functions, *rows;
 	struct labels labels = {};
@@ -346,7 +346,7 @@ static enum status matrix_run(struct request *request)
 	stock_ports(request->machine, chosen, nr, redirecting.stock);
 	add_remedies(request, kernel, &redirecting);
 	if (!nr)
-		complain("matrix: there is no such device; --all takes every function");
+		warn("matrix: there is no such device; --all takes every function");
 	return nr ? STATUS_YES : STATUS_NO;
 }
 
@@ -408,8 +408,8 @@ static char *row_name(json_object *function)
 {
 	long long nr = get_number(function, "vfs");
 
-	return nr ? keep_format("%s + %lld VFs", get_text(function, "bdf"), nr) :
-		    keep_text(get_text(function, "bdf"));
+	return nr ? xasprintf("%s + %lld VFs", get_text(function, "bdf"), nr) :
+		    xstrdup(get_text(function, "bdf"));
 }
 
 static size_t name_width(json_object *report)

@@ -84,7 +84,7 @@ struct view {
 
 static void look_at_policy(const char *path, struct seen *seen)
 {
-	char *file = keep_format("%s/p2pdma/policy", path);
+	char *file = xasprintf("%s/p2pdma/policy", path);
 
 	if (!access(file, F_OK))
 		snprintf(seen->policy, sizeof(seen->policy), "%s", policy_word(sysfs_policy(path)));
@@ -120,8 +120,8 @@ static struct seen *add_seen(struct view *view, const char *name)
 	struct seen *seen;
 
 	if (view->nr == view->room) {
-		view->seen = keep_more(view->seen, view->room * sizeof(*seen),
-				       (view->room + 64) * sizeof(*seen));
+		view->seen = xgrow(view->seen, view->room * sizeof(*seen),
+				   (view->room + 64) * sizeof(*seen));
 		view->room += 64;
 	}
 	seen = &view->seen[view->nr++];
@@ -137,7 +137,7 @@ static int compare_seen(const void *a, const void *b)
 
 static void look(const struct machine *machine, struct view *view)
 {
-	char *directory = keep_format("%s/bus/pci/devices", machine->sysfs), *path;
+	char *directory = xasprintf("%s/bus/pci/devices", machine->sysfs), *path;
 	DIR *entries = opendir(directory);
 	struct address address;
 	struct dirent *entry;
@@ -147,7 +147,7 @@ static void look(const struct machine *machine, struct view *view)
 	while (entries && (entry = readdir(entries)) && view->nr < MAX_FUNCTIONS) {
 		if (!parse_address(entry->d_name, &address))
 			continue;
-		path = keep_format("%s/%s", directory, entry->d_name);
+		path = xasprintf("%s/%s", directory, entry->d_name);
 		look_at_function(path, add_seen(view, entry->d_name));
 		free(path);
 	}
@@ -304,12 +304,12 @@ static enum status monitor_run(struct request *request)
 	unsigned int turn = 0;
 
 	if (request->machine->dump)
-		fail(STATUS_USAGE, "the output of lspci does not change");
+		die(STATUS_USAGE, "the output of lspci does not change");
 	if (request->machine->live)
 		wait.fd = open_announcements();
 	end = now_ms() + most_ms;
 	look(request->machine, &views[turn]);
-	complain("watching %zu functions and host bridges", views[turn].nr);
+	warn("watching %zu functions and host bridges", views[turn].nr);
 	while ((!most_events || told < most_events) && (!most_ms || now_ms() < end)) {
 		if (poll(&wait, 1, interval_ms) > 0)
 			drain(wait.fd);

@@ -46,7 +46,7 @@ static void ids_quiet(char *format, ...)
 
 static void __noreturn ids_failed(char *format, ...)
 {
-	fail(STATUS_UNKNOWN, "libpci: %s", format);
+	die(STATUS_UNKNOWN, "libpci: %s", format);
 }
 
 /* pci_init() would scan the machine. Name lookup works without, but needs the callbacks. */
@@ -74,8 +74,8 @@ const char *names_title(unsigned int vendor, unsigned int device)
 {
 	char words[160];
 
-	return keep_text(pci_lookup_name(id_database(), words, sizeof(words),
-					 PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE, vendor, device));
+	return xstrdup(pci_lookup_name(id_database(), words, sizeof(words),
+				       PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE, vendor, device));
 }
 
 static void add_name(struct names *names, unsigned int id, const char *text)
@@ -83,9 +83,9 @@ static void add_name(struct names *names, unsigned int id, const char *text)
 	size_t size = names->nr * sizeof(*names->names);
 
 	if (!(names->nr & (names->nr - 1)))
-		names->names = keep_more(names->names, size,
-					 names->nr ? 2 * size : sizeof(*names->names));
-	names->names[names->nr++] = (struct name) { .text = keep_text(text), .id = id };
+		names->names = xgrow(names->names, size,
+				     names->nr ? 2 * size : sizeof(*names->names));
+	names->names[names->nr++] = (struct name) { .text = xstrdup(text), .id = id };
 }
 
 /* Reads all names of vendors, or of the devices of a vendor. */
@@ -117,7 +117,7 @@ static size_t names_length(const char *title)
 static enum known any_device(struct name *vendor, const char *text, size_t length,
 			     names_test *test, int type)
 {
-	enum known answer = KNOWN_NOT;
+	enum known answer = UNKNOWN;
 	unsigned int i, device;
 	const struct name *name;
 
@@ -139,12 +139,12 @@ static enum known any_device(struct name *vendor, const char *text, size_t lengt
  * @type: an argument of @test
  *
  * Return: KNOWN_YES if the test holds for one of the IDs with these names, KNOWN_NO if the test
- * holds for none, KNOWN_NOT if no ID is known to have these names.
+ * holds for none, UNKNOWN if no ID is known to have these names.
  */
 enum known names_any(const char *title, names_test *test, int type)
 {
 	static struct names vendors;
-	enum known answer = KNOWN_NOT, found;
+	enum known answer = UNKNOWN, found;
 	size_t length = names_length(title), part;
 	unsigned int i;
 
@@ -156,7 +156,7 @@ enum known names_any(const char *title, names_test *test, int type)
 			continue;
 		found = any_device(&vendors.names[i], title + part + 1, length - part - 1, test,
 				   type);
-		if (found != KNOWN_NOT)
+		if (found != UNKNOWN)
 			answer = found;
 	}
 	return answer;

@@ -34,7 +34,7 @@ static bool is_assigned(const struct function *function, unsigned int bar, enum 
 	unsigned int low, high = 0;
 
 	if (!config_read(function, PCI_BASE_ADDRESS_0 + 4 * bar, 4, &low)) {
-		*known = KNOWN_NOT;
+		*known = UNKNOWN;
 		return false;
 	}
 	if (low & PCI_BASE_ADDRESS_SPACE_IO)
@@ -108,7 +108,7 @@ static unsigned int largest_size(unsigned int sizes)
 
 static char *megabytes(unsigned int exponent)
 {
-	return keep_text(show_size(1ULL << (20 + exponent)));
+	return xstrdup(show_size(1ULL << (20 + exponent)));
 }
 
 static void note_resizable(json_object *notes, const struct function *provider)
@@ -233,8 +233,8 @@ static void look_for_slowest(const struct function *function, const struct funct
 static char *link_words(struct link link)
 {
 	return link.speed % 10 ?
-	       keep_format("%u.%u GT/s x%u", link.speed / 10, link.speed % 10, link.width) :
-	       keep_format("%u GT/s x%u", link.speed / 10, link.width);
+	       xasprintf("%u.%u GT/s x%u", link.speed / 10, link.speed % 10, link.width) :
+	       xasprintf("%u GT/s x%u", link.speed / 10, link.width);
 }
 
 static void note_link(json_object *notes, const struct function *client,
@@ -291,25 +291,25 @@ static char *iommu_words(const struct machine *machine, const struct function *f
 	char *type = NULL;
 
 	if (function->iommu_group < 0)
-		return keep_text("none");
+		return xstrdup("none");
 	if (machine->sysfs)
 		type = read_line("%s/kernel/iommu_groups/%d/type", machine->sysfs,
 				 function->iommu_group);
-	return keep_format("group %d, type %s", function->iommu_group,
-			   type && *type ? type : "unknown");
+	return xasprintf("group %d, type %s", function->iommu_group,
+			 type && *type ? type : "unknown");
 }
 
 static char *list_redirecting(const struct function *client, const struct function *provider)
 {
 	const struct function *meeting = find_meeting(client, provider), *at;
-	char *list = keep_text("");
+	char *list = xstrdup("");
 
 	for (at = client->up; at; at = at->up)
 		if (stock_redirects(at) == KNOWN_YES)
-			list = keep_format("%s %s", list, at->bdf);
+			list = xasprintf("%s %s", list, at->bdf);
 	for (at = provider->up; at && at != meeting; at = at->up)
 		if (stock_redirects(at) == KNOWN_YES && !strstr(list, at->bdf))
-			list = keep_format("%s %s", list, at->bdf);
+			list = xasprintf("%s %s", list, at->bdf);
 	return list;
 }
 

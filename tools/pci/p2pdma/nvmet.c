@@ -73,9 +73,9 @@ static void find_ports(const char *top, const char *subsystem, struct space *spa
 	char **ports, **names, *type;
 	int i, j, nr, links;
 
-	nr = list_directory(keep_format("%s/ports", top), &ports);
+	nr = list_directory(xasprintf("%s/ports", top), &ports);
 	for (i = 0; i < nr; i++) {
-		links = list_directory(keep_format("%s/ports/%s/subsystems", top, ports[i]),
+		links = list_directory(xasprintf("%s/ports/%s/subsystems", top, ports[i]),
 				       &names);
 		for (j = 0; j < links && strcmp(names[j], subsystem); j++)
 			;
@@ -103,7 +103,7 @@ static struct function *find_disk(struct machine *machine, const char *path)
 static void read_space(struct machine *machine, const char *top, const char *subsystem,
 		       const char *number, struct space *space)
 {
-	const char *at = keep_format("%s/subsystems/%s/namespaces/%s", top, subsystem, number);
+	const char *at = xasprintf("%s/subsystems/%s/namespaces/%s", top, subsystem, number);
 	const char *enable = read_line("%s/enable", at), *path = read_line("%s/device_path", at);
 
 	space->report = json_object_new_object();
@@ -204,7 +204,7 @@ static void wait_interval(void)
 static void watch(struct request *request, struct space *spaces, unsigned int nr)
 {
 	struct machine *machine = request->machine;
-	struct totals *before = keep((nr + 1) * sizeof(*before)), after;
+	struct totals *before = xzalloc((nr + 1) * sizeof(*before)), after;
 	const char *gets, *why;
 	unsigned int i;
 
@@ -234,18 +234,18 @@ static enum status nvmet_run(struct request *request)
 {
 	struct machine *machine = request->machine;
 	json_object *list = add_array(request->report, "namespaces");
-	const char *top = keep_format("%s/kernel/config/nvmet", machine->sysfs);
-	struct space *spaces = keep(MOST_SPACES * sizeof(*spaces));
+	const char *top = xasprintf("%s/kernel/config/nvmet", machine->sysfs);
+	struct space *spaces = xzalloc(MOST_SPACES * sizeof(*spaces));
 	char **subsystems, **numbers;
 	unsigned int nr = 0;
 	int i, j, count, inner;
 
 	if (machine->dump)
-		fail(STATUS_UNKNOWN, "the output of lspci does not hold the target");
-	count = list_directory(keep_format("%s/subsystems", top), &subsystems);
+		die(STATUS_UNKNOWN, "the output of lspci does not hold the target");
+	count = list_directory(xasprintf("%s/subsystems", top), &subsystems);
 	for (i = 0; i < count; i++) {
-		inner = list_directory(keep_format("%s/subsystems/%s/namespaces", top,
-						   subsystems[i]), &numbers);
+		inner = list_directory(xasprintf("%s/subsystems/%s/namespaces", top,
+						 subsystems[i]), &numbers);
 		for (j = 0; j < inner && nr < MOST_SPACES; j++) {
 			read_space(machine, top, subsystems[i], numbers[j], &spaces[nr]);
 			add_item(list, spaces[nr++].report);

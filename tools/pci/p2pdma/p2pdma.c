@@ -91,7 +91,7 @@ static const struct command *find_command(const char *name)
 	for (i = 0; i < COUNT_OF(commands); i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
-	fail(STATUS_USAGE, "there is no command \"%s\"; p2pdma --help lists them", name);
+	die(STATUS_USAGE, "there is no command \"%s\"; p2pdma --help lists them", name);
 }
 
 static enum cpu_rule parse_cpu(const char *word)
@@ -100,7 +100,7 @@ static enum cpu_rule parse_cpu(const char *word)
 		return CPU_ROUTES;
 	if (!strcmp(word, "other"))
 		return CPU_OTHER;
-	fail(STATUS_USAGE, "--cpu %s: say amd-zen or other", word);
+	die(STATUS_USAGE, "--cpu %s: say amd-zen or other", word);
 }
 
 static enum known parse_iommu(const char *word)
@@ -109,17 +109,17 @@ static enum known parse_iommu(const char *word)
 		return KNOWN_YES;
 	if (!strcmp(word, "off"))
 		return KNOWN_NO;
-	fail(STATUS_USAGE, "--iommu %s: say on or off", word);
+	die(STATUS_USAGE, "--iommu %s: say on or off", word);
 }
 
 /* The messages of getopt_long() would not escape the option. */
 static void __noreturn refuse_option(int option, const char *last)
 {
 	if (option == ':')
-		fail(STATUS_USAGE, "%s: the option needs an argument", last);
+		die(STATUS_USAGE, "%s: the option needs an argument", last);
 	if (optopt > ' ' && optopt < 127 && strncmp(last, "--", 2))
-		fail(STATUS_USAGE, "-%c: there is no such option", optopt);
-	fail(STATUS_USAGE, "%s: there is no such option, or it takes no argument", last);
+		die(STATUS_USAGE, "-%c: there is no such option", optopt);
+	die(STATUS_USAGE, "%s: there is no such option, or it takes no argument", last);
 }
 
 static void take_option(struct line *line, int option, const char *last)
@@ -170,7 +170,7 @@ static struct option *join_options(const struct command *command)
 
 	while (command->options && command->options[nr].name)
 		nr++;
-	options = keep(nr * sizeof(*options) + sizeof(common_options));
+	options = xzalloc(nr * sizeof(*options) + sizeof(common_options));
 	if (nr)
 		memcpy(options, command->options, nr * sizeof(*options));
 	memcpy(options + nr, common_options, sizeof(common_options));
@@ -189,8 +189,8 @@ static void parse_command(struct line *line, int argc, char **argv)
 		if (option < 256)
 			take_option(line, option, argv[optind - 1]);
 		else if (!line->command->option(option, optarg))
-			fail(STATUS_USAGE, "%s: \"%s\" makes no sense here", line->command->name,
-			     optarg);
+			die(STATUS_USAGE, "%s: \"%s\" makes no sense here", line->command->name,
+			    optarg);
 	}
 	line->request.args = argv + optind;
 	line->request.nr_args = argc - optind;
@@ -216,13 +216,13 @@ static void check_usage(const struct line *line)
 	bool copy = line->machine.sysfs || line->machine.dump;
 
 	if (!command)
-		fail(STATUS_USAGE, "say what to do; p2pdma --help lists the commands");
+		die(STATUS_USAGE, "say what to do; p2pdma --help lists the commands");
 	if (line->machine.sysfs && line->machine.dump)
-		fail(STATUS_USAGE, "either --sysfs or --lspci");
+		die(STATUS_USAGE, "either --sysfs or --lspci");
 	if (command->live_only && copy)
-		fail(STATUS_USAGE, "%s: only on the machine itself", command->name);
+		die(STATUS_USAGE, "%s: only on the machine itself", command->name);
 	if (line->request.nr_args < command->min_args || line->request.nr_args > command->max_args)
-		fail(STATUS_USAGE, "usage: p2pdma %s %s", command->name, command->args);
+		die(STATUS_USAGE, "usage: p2pdma %s %s", command->name, command->args);
 }
 
 static void load(struct machine *machine)
@@ -287,10 +287,10 @@ static void print_text(const struct line *line)
 	if (line->command->print)
 		line->command->print(line->request.report);
 	for (i = 0; i < nr && i < SHOWN_ODD; i++)
-		complain("%s", json_object_get_string(json_object_array_get_idx(line->machine.odd,
-										i)));
+		warn("%s", json_object_get_string(json_object_array_get_idx(line->machine.odd,
+									    i)));
 	if (nr > SHOWN_ODD)
-		complain("and %zu more oddities; -J shows them", nr - SHOWN_ODD);
+		warn("and %zu more oddities; -J shows them", nr - SHOWN_ODD);
 }
 
 int main(int argc, char **argv)
@@ -316,7 +316,7 @@ int main(int argc, char **argv)
 	else
 		print_text(&line);
 	if (fflush(stdout) || ferror(stdout))
-		fail(STATUS_UNKNOWN, "standard output: %m");
+		die(STATUS_UNKNOWN, "standard output: %m");
 	json_object_put(line.request.report);
 	return status;
 }

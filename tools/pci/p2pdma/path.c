@@ -31,8 +31,8 @@ static void add_host(struct machine *machine, json_object *hops, const struct ho
 
 	add_text(hop, "role", "host");
 	add_text(hop, "host", host->name);
-	add_text(hop, "identity", host->first ? keep_format("%04x:%04x", host->first->vendor,
-							    host->first->device) : NULL);
+	add_text(hop, "identity", host->first ? xasprintf("%04x:%04x", host->first->vendor,
+							  host->first->device) : NULL);
 	add_text(hop, "title", host->first ? function_title(machine, host->first) : NULL);
 	add_text(hop, "capability", host_capability(machine, host));
 	add_text(hop, "policy", policy_word(host->policy));

@@ -14,18 +14,18 @@ static enum policy parse_policy(const char *word)
 	for (policy = POLICY_AUTO; policy <= POLICY_DENY; policy++)
 		if (!strcmp(policy_word(policy), word))
 			return policy;
-	fail(STATUS_USAGE, "%s: a policy is auto, allow or deny", word);
+	die(STATUS_USAGE, "%s: a policy is auto, allow or deny", word);
 }
 
 static void set_policy(const struct resolved *bridge, const char *path, const char *word)
 {
-	int error = write_text(keep_format("%s/p2pdma/policy", path), word);
+	int error = write_text(xasprintf("%s/p2pdma/policy", path), word);
 
 	if (!error)
 		return;
 	if (error == EACCES || error == EPERM || error == EROFS)
-		fail(STATUS_NO, "%s: %s; only root sets policies", bridge->given, strerror(error));
-	fail(STATUS_NO, "%s: %s", bridge->given, strerror(error));
+		die(STATUS_NO, "%s: %s; only root sets policies", bridge->given, strerror(error));
+	die(STATUS_NO, "%s: %s", bridge->given, strerror(error));
 }
 
 #define UDEV_RULE \
@@ -88,10 +88,10 @@ static void check_change(const struct request *request, const struct resolved *b
 			 enum policy policy)
 {
 	if (!request->machine->live)
-		fail(STATUS_USAGE, "a copy takes no policy; run it on the machine itself");
+		die(STATUS_USAGE, "a copy takes no policy; run it on the machine itself");
 	if (policy == POLICY_ALLOW && bridge->function)
-		fail(STATUS_USAGE, "%s: only a host bridge needs to be allowed, here %s",
-		     bridge->given, bridge->function->host->name);
+		die(STATUS_USAGE, "%s: only a host bridge needs to be allowed, here %s",
+		    bridge->given, bridge->function->host->name);
 }
 
 static enum status policy_run(struct request *request)
@@ -104,9 +104,9 @@ static enum status policy_run(struct request *request)
 
 	policy = change ? parse_policy(request->args[1]) : POLICY_AUTO;
 	if (machine->dump)
-		fail(STATUS_UNKNOWN, "the output of lspci holds no policies");
+		die(STATUS_UNKNOWN, "the output of lspci holds no policies");
 	if (!path || !bridge_capability(&bridge))
-		fail(STATUS_UNKNOWN, "%s: this kernel has no policies", bridge.given);
+		die(STATUS_UNKNOWN, "%s: this kernel has no policies", bridge.given);
 	before = sysfs_policy(path);
 	if (change) {
 		check_change(request, &bridge, policy);

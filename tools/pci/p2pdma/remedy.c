@@ -21,7 +21,7 @@
 /* GRUB ends a command at ";" unless a backslash precedes. */
 static char *escape_grub(const char *text)
 {
-	char *escaped = keep(2 * strlen(text) + 1), *to = escaped;
+	char *escaped = xzalloc(2 * strlen(text) + 1), *to = escaped;
 
 	for (; *text; text++) {
 		if (*text == ';')
@@ -78,21 +78,21 @@ static bool has_port(const struct verdict *verdict, const char *effect)
 /* Returns the ports with an effect, each after @flags: "0000:01:00.0;0000:02:00.0". */
 static char *port_list(const struct verdict *verdict, const char *effect, const char *flags)
 {
-	char *list = keep_text("");
+	char *list = xstrdup("");
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (!strcmp(verdict->ports[i].effect, effect) &&
 		    !strstr(list, verdict->ports[i].function->bdf))
-			list = keep_format("%s%s%s%s", list, *list ? ";" : "", flags,
-					   verdict->ports[i].function->bdf);
+			list = xasprintf("%s%s%s%s", list, *list ? ";" : "", flags,
+					 verdict->ports[i].function->bdf);
 	return list;
 }
 
 /* The kernel looks for flags before every function, and logs an error without. */
 static void add_config_acs(json_object *remedy, const char *flags, const char *list)
 {
-	add_parameter(remedy, "boot", keep_format("pci=config_acs=%s", list));
+	add_parameter(remedy, "boot", xasprintf("pci=config_acs=%s", list));
 	add_words(get(remedy, "price"), "pci=config_acs= needs Linux 6.11 or later");
 	if (strchr(flags, 'x'))
 		add_words(get(remedy, "price"),
@@ -121,7 +121,7 @@ static void add_isolation_price(const struct machine *machine, json_object *reme
 				const struct function *parent)
 {
 	json_object *price = get(remedy, "price");
-	char *list = keep_text("");
+	char *list = xstrdup("");
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < machine->nr && parent; i++) {
@@ -129,7 +129,7 @@ static void add_isolation_price(const struct machine *machine, json_object *reme
 		    function_is_bridge(machine->functions[i]))
 			continue;
 		if (nr++ < SHOWN_FUNCTIONS)
-			list = keep_format("%s %s", list, machine->functions[i]->bdf);
+			list = xasprintf("%s %s", list, machine->functions[i]->bdf);
 	}
 	add_words(price, "isolation: these reach each other past the IOMMU:%s%s", list,
 		  nr > SHOWN_FUNCTIONS ? " ..." : "");
@@ -142,8 +142,8 @@ static void add_isolation_price(const struct machine *machine, json_object *reme
  */
 static unsigned int *count_branches(const struct machine *machine)
 {
-	unsigned int *branches = keep(machine->nr * sizeof(*branches) + 1), i;
-	bool *counted = keep(machine->nr + 1);
+	unsigned int *branches = xzalloc(machine->nr * sizeof(*branches) + 1), i;
+	bool *counted = xzalloc(machine->nr + 1);
 	const struct function *at;
 
 	for (i = 0; i < machine->nr; i++) {
@@ -165,7 +165,7 @@ static char *list_below(const struct machine *machine, const struct function *pa
 {
 	unsigned int *branches = count_branches(machine), i;
 	const struct function *port;
-	char *list = keep_text("");
+	char *list = xstrdup("");
 
 	for (i = 0; i < machine->nr; i++) {
 		port = machine->functions[i];
@@ -173,7 +173,7 @@ static char *list_below(const struct machine *machine, const struct function *pa
 			continue;
 		if (rules == RULES_OURS && (port == parent || branches[port->up->index] < 2))
 			continue;
-		list = keep_format("%s%s%s", list, *list ? ";" : "", port->bdf);
+		list = xasprintf("%s%s%s", list, *list ? ";" : "", port->bdf);
 	}
 	free(branches);
 	return list;
@@ -209,17 +209,17 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	add_text(remedy, "kernel", kernel);
 	add_isolation_price(machine, remedy, verdict->parent);
 	list = port_list(verdict, "redirects", "");
-	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
+	add_parameter(remedy, "boot", xasprintf("%s%s", redirect_parameter, list));
 	add_trial(machine, remedy, verdict, "redirects", 0, REDIRECTS);
 	add_words(get(remedy, "price"),
 		  "on Linux 6.12 other bits of these ports return to the setting of the firmware");
 	add_present(machine, remedy);
 	add_words(get(remedy, "firmware"), "ACS (PCIe ACS Support, ACS Control): Disabled");
-	all = verdict->parent ? list_below(machine, verdict->parent, rules) : keep_text("");
+	all = verdict->parent ? list_below(machine, verdict->parent, rules) : xstrdup("");
 	if (strlen(all) <= strlen(list))
 		return;
 	add_text(remedy, "below", verdict->parent->bdf);
-	add_parameter(remedy, "boot_all", keep_format("%s%s", redirect_parameter, all));
+	add_parameter(remedy, "boot_all", xasprintf("%s%s", redirect_parameter, all));
 }
 
 /* Do the same ports redirect, in any order? */
@@ -311,7 +311,7 @@ static void translate_in_client(json_object *to, const struct function *client,
 			    "keep isolation: let requests that the client translated go direct",
 			    "an IOMMU that translates, and a client that uses ATS for peer memory");
 	if (!(control & PCI_ACS_CTRL_TRANS)) {
-		add_config_acs(remedy, "1xxxxxx", keep_format("1xxxxxx@%s", port->bdf));
+		add_config_acs(remedy, "1xxxxxx", xasprintf("1xxxxxx@%s", port->bdf));
 		add_words(get(remedy, "now"), "setpci -s %s ECAP_ACS+%x.w=%x:%x", port->bdf,
 			  acs_control_offset(port), PCI_ACS_CTRL_TRANS, PCI_ACS_CTRL_TRANS);
 	}
@@ -326,8 +326,8 @@ static void translate_in_client(json_object *to, const struct function *client,
 
 static const char *host_ids(const struct host *host)
 {
-	return host->first ? keep_format("%04x:%04x", host->first->vendor, host->first->device) :
-			     keep_format("%04x:%02x", host->domain, host->bus);
+	return host->first ? xasprintf("%04x:%04x", host->first->vendor, host->first->device) :
+			     xasprintf("%04x:%02x", host->domain, host->bus);
 }
 
 static void add_vouching(struct machine *machine, json_object *to, const struct function *client,
@@ -357,11 +357,11 @@ static void add_vouching(struct machine *machine, json_object *to, const struct 
 			  "needs a kernel with p2pdma policies; stock Linux has no such switch");
 	if (two && strcmp(host_ids(client->host), host_ids(provider->host)))
 		add_parameter(remedy, "boot",
-			      keep_format("p2pdma.allow=%s,%s", host_ids(client->host),
-					  host_ids(provider->host)));
+			      xasprintf("p2pdma.allow=%s,%s", host_ids(client->host),
+					host_ids(provider->host)));
 	else
 		add_parameter(remedy, "boot",
-			      keep_format("p2pdma.allow=%s", host_ids(client->host)));
+			      xasprintf("p2pdma.allow=%s", host_ids(client->host)));
 	add_words(get(remedy, "now"), "p2pdma policy %s allow", client->host->name);
 	if (two)
 		add_words(get(remedy, "now"), "p2pdma policy %s allow", provider->host->name);
@@ -446,13 +446,13 @@ static enum known may_redirect(const struct function *function, const struct fun
 static char *list_switch(const struct machine *machine, const struct function *at,
 			 const struct function *other)
 {
-	char *list = keep_text("");
+	char *list = xstrdup("");
 	unsigned int i;
 
 	for (i = 0; i < machine->nr && at; i++)
 		if (may_redirect(machine->functions[i], at, other) == KNOWN_YES)
-			list = keep_format("%s%s%s", list, *list ? ";" : "",
-					   machine->functions[i]->bdf);
+			list = xasprintf("%s%s%s", list, *list ? ";" : "",
+					 machine->functions[i]->bdf);
 	return list;
 }
 
@@ -461,7 +461,7 @@ static bool is_unread_below(const struct machine *machine, const struct function
 	unsigned int i;
 
 	for (i = 0; i < machine->nr; i++)
-		if (may_redirect(machine->functions[i], at, NULL) == KNOWN_NOT)
+		if (may_redirect(machine->functions[i], at, NULL) == UNKNOWN)
 			return true;
 	return false;
 }
@@ -483,8 +483,8 @@ static void move_below(const struct machine *machine, json_object *to, const str
 	json_object *remedy, *price;
 	const char *what;
 
-	what = keep_format("move %s to a slot below the switch %s, where the other is%s", who->bdf,
-			   at->bdf, *list ? ", and let its ports not redirect" : "");
+	what = xasprintf("move %s to a slot below the switch %s, where the other is%s", who->bdf,
+			 at->bdf, *list ? ", and let its ports not redirect" : "");
 	remedy = add_remedy(to, "slot", what, "a slot");
 	price = get(remedy, "price");
 	if (has_virtual(machine, who))
@@ -494,7 +494,7 @@ static void move_below(const struct machine *machine, json_object *to, const str
 			  "dump configuration space as root");
 	if (!*list)
 		return;
-	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
+	add_parameter(remedy, "boot", xasprintf("%s%s", redirect_parameter, list));
 	add_isolation_price(machine, remedy, at);
 	add_words(price, "bus numbers may change with the move: look at the ports again");
 	add_present(machine, remedy);
@@ -515,8 +515,8 @@ static void another_slot(const struct machine *machine, json_object *to,
 		return;
 	if (!fits_slot(misfit))
 		add_remedy(to, "hardware",
-			   keep_format("%s fits no slot of a PCI Express switch: use %s",
-				       misfit->bdf, "a card in its place"), "another card");
+			   xasprintf("%s fits no slot of a PCI Express switch: use %s",
+				     misfit->bdf, "a card in its place"), "another card");
 	else if (above_b && (!*list_b || !above_a || *list_a))
 		move_below(machine, to, a, above_b, list_b);
 	else if (above_a)
@@ -706,21 +706,21 @@ json_object *remedies(struct machine *machine, const struct function *client,
 void add_set_remedy(const struct machine *machine, json_object *to, const char *kernel,
 		    const bool *ports)
 {
-	char *list = keep_text("");
+	char *list = xstrdup("");
 	json_object *remedy;
 	unsigned int i;
 
 	for (i = 0; i < machine->nr; i++)
 		if (ports[i])
-			list = keep_format("%s%s%s", list, *list ? ";" : "",
-					   machine->functions[i]->bdf);
+			list = xasprintf("%s%s%s", list, *list ? ";" : "",
+					 machine->functions[i]->bdf);
 	if (!*list)
 		return;
 	remedy = add_remedy(to, "access-control",
 			    "let ports turn traffic between all of these around, not send it up",
 			    "isolation: functions below one switch reach each other past the IOMMU");
 	add_text(remedy, "kernel", kernel);
-	add_parameter(remedy, "boot", keep_format("%s%s", redirect_parameter, list));
+	add_parameter(remedy, "boot", xasprintf("%s%s", redirect_parameter, list));
 }
 
 static void print_parameters(json_object *remedy, const char *name, const char *grub)

@@ -109,7 +109,7 @@ void add_words(json_object *to, const char *format, ...)
 
 	va_start(args, format);
 	if (vasprintf(&text, format, args) < 0)
-		fail(STATUS_UNKNOWN, "out of memory");
+		die(STATUS_UNKNOWN, "out of memory");
 	va_end(args);
 	add_item(to, new_text(text));
 	free(text);

@@ -71,7 +71,7 @@ static enum known read_redirects(const struct function *function)
 	} else {
 		known = config_extended(function, PCI_EXT_CAP_ID_ACS, &at);
 		if (known == KNOWN_YES && !config_read(function, at + PCI_ACS_CTRL, 2, &control))
-			known = KNOWN_NOT;
+			known = UNKNOWN;
 	}
 	if (known != KNOWN_YES)
 		return known;
@@ -108,7 +108,7 @@ static void count_ports(struct verdict *verdict, const struct function *function
 		if (redirects == KNOWN_YES && verdict->nr_ports < MAX_PORTS)
 			verdict->ports[verdict->nr_ports++] =
 				(struct port) { function, "redirects" };
-		else if (redirects == KNOWN_NOT && verdict->nr_unread < MAX_PORTS)
+		else if (redirects == UNKNOWN && verdict->nr_unread < MAX_PORTS)
 			verdict->unread[verdict->nr_unread++] = function;
 	}
 }
@@ -217,9 +217,9 @@ static void count_set(const struct function *function, unsigned int *below,
 void stock_ports(const struct machine *machine, struct function **set, unsigned int nr,
 		 bool *ports)
 {
-	unsigned int *branches = keep((machine->nr + 1) * sizeof(*branches));
-	unsigned int *below = keep((machine->nr + 1) * sizeof(*below));
-	bool *counted = keep(machine->nr + 1);
+	unsigned int *branches = xzalloc((machine->nr + 1) * sizeof(*branches));
+	unsigned int *below = xzalloc((machine->nr + 1) * sizeof(*below));
+	bool *counted = xzalloc(machine->nr + 1);
 	const struct function *port, *top;
 	unsigned int i;
 
@@ -274,8 +274,8 @@ bool parse_rules(const char *word, enum rules *rules)
 enum rules choose_rules(const struct machine *machine, enum rules rules)
 {
 	if (rules == RULES_RUNNING && machine->support == SUPPORT_UNKNOWN)
-		fail(STATUS_USAGE,
-		     "--kernel running: the running kernel is unknown; say stock or ours");
+		die(STATUS_USAGE,
+		    "--kernel running: the running kernel is unknown; say stock or ours");
 	if (rules == RULES_OURS || rules == RULES_STOCK)
 		return rules;
 	return machine->support == SUPPORT_OTHER ? RULES_STOCK : RULES_OURS;

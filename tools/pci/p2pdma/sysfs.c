@@ -95,10 +95,10 @@ static void place_function(struct machine *machine, const struct place *place)
 	place->function->placed = true;
 	if (!place->function->host->path)
 		place->function->host->path =
-			keep_format("%s/%.*s", machine->sysfs,
-				    (int)(end - below_root(place->link)), below_root(place->link));
+			xasprintf("%s/%.*s", machine->sysfs,
+				  (int)(end - below_root(place->link)), below_root(place->link));
 
-	above = keep_text(end);
+	above = xstrdup(end);
 	if (!strrchr(above, '/'))
 		return;
 	*strrchr(above, '/') = '\0';
@@ -117,7 +117,7 @@ static bool read_number(const struct function *function, const char *name,
 
 static void load_config(struct machine *machine, struct function *function)
 {
-	char *path = keep_format("%s/config", function->path);
+	char *path = xasprintf("%s/config", function->path);
 	unsigned char bytes[CONFIG_SIZE];
 	int size = read_bytes(path, bytes, sizeof(bytes));
 
@@ -126,7 +126,7 @@ static void load_config(struct machine *machine, struct function *function)
 		return;
 	}
 	function->config_size = size;
-	function->config = keep(size);
+	function->config = xzalloc(size);
 	memcpy(function->config, bytes, size);
 	/*
 	 * On the live machine a read of more than 64 bytes is complete. A copy of 256 bytes may
@@ -162,7 +162,7 @@ static void load_ids(struct function *function)
 
 static void load_bars(struct function *function)
 {
-	char *path = keep_format("%s/resource", function->path);
+	char *path = xasprintf("%s/resource", function->path);
 	char *text = read_text(path, 4096), *line, *next;
 	unsigned long long start, end, flags;
 	unsigned int i;
@@ -219,7 +219,7 @@ void sysfs_load_memory(struct function *function)
 	read_number(function, "p2pmem/map_refused", &now.refused);
 	read_number(function, "p2pmem/alloc_failed", &now.failed);
 	read_number(function, "p2pmem/allocated_peak", &now.peak);
-	function->memory = memory ? memory : keep(sizeof(*memory));
+	function->memory = memory ? memory : xzalloc(sizeof(*memory));
 	*function->memory = now;
 }
 
@@ -235,7 +235,7 @@ static int load_link_number(const struct function *function, const char *name)
 /* The kernel's DMA mappings are translated in domains of types DMA and DMA-FQ only. */
 static enum known load_iommu(const struct machine *machine, const struct function *function)
 {
-	enum known translates = KNOWN_NOT;
+	enum known translates = UNKNOWN;
 	char *type;
 
 	if (function->iommu_group < 0)
@@ -291,7 +291,7 @@ static void load_physfn(struct machine *machine, struct function *function)
  */
 static void name_shared_disk(struct machine *machine, const char *disk, const char *link)
 {
-	char *subsystem = keep_text(below_root(link)), **names, *controller;
+	char *subsystem = xstrdup(below_root(link)), **names, *controller;
 	struct function *function;
 	struct address address;
 	int i, nr;
@@ -299,7 +299,7 @@ static void name_shared_disk(struct machine *machine, const char *disk, const ch
 	if (!strstr(subsystem, "/nvme-subsys") || !strrchr(subsystem, '/'))
 		return;
 	*strrchr(subsystem, '/') = '\0';
-	nr = list_directory(keep_format("%s/%s", machine->sysfs, subsystem), &names);
+	nr = list_directory(xasprintf("%s/%s", machine->sysfs, subsystem), &names);
 	for (i = 0; i < nr; i++) {
 		controller = read_link("%s/%s/%s", machine->sysfs, subsystem, names[i]);
 		if (!controller || !last_address(controller, &address))
@@ -312,7 +312,7 @@ static void name_shared_disk(struct machine *machine, const char *disk, const ch
 
 static void name_class(struct machine *machine, const char *class)
 {
-	char *directory = keep_format("%s/class/%s", machine->sysfs, class);
+	char *directory = xasprintf("%s/class/%s", machine->sysfs, class);
 	struct function *function;
 	struct address address;
 	char **names, *link;
@@ -346,8 +346,8 @@ static void load_names(struct machine *machine)
 
 static const char *proc_path(const struct machine *machine, const char *name)
 {
-	return machine->live ? keep_format("/proc/%s", name) :
-			       keep_format("%s/../proc/%s", machine->sysfs, name);
+	return machine->live ? xasprintf("/proc/%s", name) :
+			       xasprintf("%s/../proc/%s", machine->sysfs, name);
 }
 
 /**
@@ -374,7 +374,7 @@ char *sysfs_parameter(const struct machine *machine, const char *name)
 			found = at + strlen(name);
 		at += strlen(name);
 	}
-	return found ? keep_format("%.*s", (int)strcspn(found, "\n "), found) : NULL;
+	return found ? xasprintf("%.*s", (int)strcspn(found, "\n "), found) : NULL;
 }
 
 static bool cpu_line(const char *text, const char *name, const char **value)
@@ -407,7 +407,7 @@ void sysfs_cpu(struct machine *machine)
 	}
 	machine->cpu = CPU_OTHER;
 	if (cpu_line(text, "cpu family", &family) &&
-	    cpu_routes(keep_format("%.*s", (int)strcspn(vendor, "\n"), vendor), atoi(family)))
+	    cpu_routes(xasprintf("%.*s", (int)strcspn(vendor, "\n"), vendor), atoi(family)))
 		machine->cpu = CPU_ROUTES;
 	if (cpu_line(text, "flags", &flags))
 		machine->virtual = memmem(flags, strcspn(flags, "\n"), " hypervisor", 11);
@@ -416,7 +416,7 @@ void sysfs_cpu(struct machine *machine)
 /* Without a provider, stock Linux has no sign of peer-to-peer DMA in sysfs: look for a symbol. */
 static enum support find_support(const struct machine *machine)
 {
-	char *path = keep_format("%s/bus/pci/p2pdma_rescan", machine->sysfs);
+	char *path = xasprintf("%s/bus/pci/p2pdma_rescan", machine->sysfs);
 	enum support support = SUPPORT_UNKNOWN;
 	unsigned int i;
 	char *symbols;
@@ -447,7 +447,7 @@ static enum support find_support(const struct machine *machine)
 const char *sysfs_peers(struct function *client)
 {
 	if (!client->peers_read && client->path)
-		client->peers = read_text(keep_format("%s/p2pdma/peers", client->path),
+		client->peers = read_text(xasprintf("%s/p2pdma/peers", client->path),
 					  PEERS_LIMIT);
 	client->peers_read = true;
 	return client->peers;
@@ -498,14 +498,14 @@ static int compare_places(const void *a, const void *b)
 
 static unsigned int find_functions(struct machine *machine, struct place **places)
 {
-	char *directory = keep_format("%s/bus/pci/devices", machine->sysfs);
+	char *directory = xasprintf("%s/bus/pci/devices", machine->sysfs);
 	struct function *function;
 	struct address address;
 	unsigned int i, nr, found = 0;
 	char **names;
 
 	nr = list_directory(directory, &names);
-	*places = keep((nr + 1) * sizeof(**places));
+	*places = xzalloc((nr + 1) * sizeof(**places));
 	for (i = 0; i < nr; i++) {
 		function = parse_address(names[i], &address) ? machine_add(machine, address) :
 							       NULL;
@@ -513,7 +513,7 @@ static unsigned int find_functions(struct machine *machine, struct place **place
 			machine_odd(machine, "bus/pci/devices: an entry is not an address");
 			continue;
 		}
-		function->path = keep_format("%s/%s", directory, names[i]);
+		function->path = xasprintf("%s/%s", directory, names[i]);
 		(*places)[found].link = read_link("%s", function->path);
 		(*places)[found++].function = function;
 	}
@@ -537,11 +537,11 @@ void sysfs_load(struct machine *machine)
 	unsigned int i, nr;
 
 	if (access(machine->sysfs, R_OK | X_OK))
-		fail(STATUS_USAGE, "%s: %m", machine->sysfs);
+		die(STATUS_USAGE, "%s: %m", machine->sysfs);
 	nr = find_functions(machine, &places);
 	if (!nr)
-		fail(STATUS_UNKNOWN, "%s: there is no PCI function below bus/pci/devices",
-		     machine->sysfs);
+		die(STATUS_UNKNOWN, "%s: there is no PCI function below bus/pci/devices",
+		    machine->sysfs);
 	for (i = 0; i < machine->nr; i++)
 		load_function(machine, machine->functions[i]);
 	load_places(machine, places, nr);
@@ -552,5 +552,5 @@ void sysfs_load(struct machine *machine)
 		sysfs_cpu(machine);
 	machine->support = find_support(machine);
 	if (machine->live && !uname(&name))
-		machine->release = keep_text(name.release);
+		machine->release = xstrdup(name.release);
 }

@@ -734,7 +734,7 @@ static void read_regions(struct text *text)
 static char *copy_word(const char *at)
 {
 	size_t length = strcspn(at, " ");
-	char *word = keep_format("%.*s", length > 63 ? 63 : (int)length, at), *c;
+	char *word = xasprintf("%.*s", length > 63 ? 63 : (int)length, at), *c;
 
 	for (c = word; *c; c++)
 		if (!isalnum((unsigned char)*c) && !strchr("_-", *c))
@@ -775,12 +775,12 @@ static const char *whole_title(const char *title, const char *body)
 			end = at - strlen(first[i]);
 	}
 	return end == body || end - body > 200 ? title :
-	       keep_format("%s %.*s", title, (int)(end - body - 1), body);
+	       xasprintf("%s %.*s", title, (int)(end - body - 1), body);
 }
 
 static char *printable(const char *title)
 {
-	char *copy = keep_text(title), *at;
+	char *copy = xstrdup(title), *at;
 
 	for (at = copy; *at; at++)
 		if (*at < ' ' || *at >= 0x7f)
@@ -794,8 +794,8 @@ static void make_map(struct function *function)
 	unsigned int size = function->config_size;
 
 	if (!function->config)
-		function->config = keep(CONFIG_SIZE);
-	function->known = keep(CONFIG_SIZE * sizeof(*function->known));
+		function->config = xzalloc(CONFIG_SIZE);
+	function->known = xzalloc(CONFIG_SIZE * sizeof(*function->known));
 	memset(function->known, true, size);
 	function->config_size = CONFIG_SIZE;
 }
@@ -885,7 +885,7 @@ static int compare_kinds(const void *a, const void *b)
  */
 void text_compare(struct machine *machine)
 {
-	struct function **shown = keep((machine->nr + 1) * sizeof(*shown)), *function;
+	struct function **shown = xzalloc((machine->nr + 1) * sizeof(*shown)), *function;
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < machine->nr; i++)
@@ -977,5 +977,5 @@ void text_refuse(const char *name, const char *text, bool functions)
 		what = "a kernel log, with no access control in it";
 	else if (strstr(text, "Slot:\t") || strstr(text, "\"Host bridge\""))
 		what = "the output of lspci -m, with no bus numbers and no access control in it";
-	fail(STATUS_UNKNOWN, "%s: %s; send the output of: sudo lspci -D -xxxx", name, what);
+	die(STATUS_UNKNOWN, "%s: %s; send the output of: sudo lspci -D -xxxx", name, what);
 }

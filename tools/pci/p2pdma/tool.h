@@ -54,13 +54,13 @@ enum status {
 
 /* util.c */
 
-void __noreturn __printf(2, 3) fail(enum status status, const char *format, ...);
-void __printf(1, 2) complain(const char *format, ...);
+void __noreturn __printf(2, 3) die(enum status status, const char *format, ...);
+void __printf(1, 2) warn(const char *format, ...);
 char *escape_text(const char *text);
-void *keep(size_t size);
-void *keep_more(void *old, size_t old_size, size_t size);
-char *keep_text(const char *text);
-__printf(1, 2) char *keep_format(const char *format, ...);
+void *xzalloc(size_t size);
+void *xgrow(void *old, size_t old_size, size_t size);
+char *xstrdup(const char *text);
+__printf(1, 2) char *xasprintf(const char *format, ...);
 __printf(1, 2) char *read_line(const char *format, ...);
 char *read_text(const char *path, size_t limit);
 __printf(1, 2) char *read_link(const char *format, ...);
@@ -96,12 +96,12 @@ enum policy {
  * enum known - an answer that may be unknown
  * @KNOWN_NO: no
  * @KNOWN_YES: yes
- * @KNOWN_NOT: unknown, because the input is unreadable
+ * @UNKNOWN: the input does not tell
  */
 enum known {
 	KNOWN_NO,
 	KNOWN_YES,
-	KNOWN_NOT,
+	UNKNOWN,
 };
 
 /**

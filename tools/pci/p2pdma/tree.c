@@ -97,7 +97,7 @@ static bool is_dull(json_object *node)
 static enum status tree_run(struct request *request)
 {
 	const struct machine *machine = request->machine;
-	json_object **nodes = keep(machine->nr * sizeof(*nodes));
+	json_object **nodes = xzalloc(machine->nr * sizeof(*nodes));
 	json_object *hosts = add_array(request->report, "hosts");
 	unsigned int i;
 
@@ -170,7 +170,7 @@ static void print_below(json_object *node, const char *lines)
 		left--;
 		printf("%s%s ", lines, left ? "+-" : "\\-");
 		print_node(child);
-		deeper = keep_format("%s%s", lines, left ? "|  " : "   ");
+		deeper = xasprintf("%s%s", lines, left ? "|  " : "   ");
 		print_below(child, deeper);
 		free(deeper);
 	}

@@ -101,11 +101,11 @@ static void say(const char *format, va_list args)
 }
 
 /**
- * fail - print an error message, and end the process
+ * die - print an error message, and end the process
  * @status: exit status
  * @format: as for printf()
  */
-void fail(enum status status, const char *format, ...)
+void die(enum status status, const char *format, ...)
 {
 	va_list args;
 
@@ -116,10 +116,10 @@ void fail(enum status status, const char *format, ...)
 }
 
 /**
- * complain - print a warning on standard error
+ * warn - print a warning on standard error
  * @format: as for printf()
  */
-void complain(const char *format, ...)
+void warn(const char *format, ...)
 {
 	va_list args;
 
@@ -129,12 +129,12 @@ void complain(const char *format, ...)
 }
 
 /**
- * keep - allocate zeroed memory
+ * xzalloc - allocate zeroed memory
  * @size: number of bytes
  *
  * Return: the memory, never NULL.
  */
-void *keep(size_t size)
+void *xzalloc(size_t size)
 {
 	void *memory = calloc(1, size ? size : 1);
 
@@ -144,14 +144,14 @@ void *keep(size_t size)
 }
 
 /**
- * keep_more - enlarge memory
+ * xgrow - enlarge memory
  * @old: memory, or NULL
  * @old_size: size of @old in bytes
  * @size: new size in bytes, not smaller than @old_size
  *
  * Return: the memory, with added bytes zeroed; never NULL.
  */
-void *keep_more(void *old, size_t old_size, size_t size)
+void *xgrow(void *old, size_t old_size, size_t size)
 {
 	char *memory = realloc(old, size);
 
@@ -162,25 +162,25 @@ void *keep_more(void *old, size_t old_size, size_t size)
 }
 
 /**
- * keep_text - copy a string
+ * xstrdup - copy a string
  * @text: the string
  *
  * Return: the copy, never NULL.
  */
-char *keep_text(const char *text)
+char *xstrdup(const char *text)
 {
 	size_t size = strlen(text) + 1;
 
-	return memcpy(keep(size), text, size);
+	return memcpy(xzalloc(size), text, size);
 }
 
 /**
- * keep_format - format a new string
+ * xasprintf - format a new string
  * @format: as for printf()
  *
  * Return: the string, never NULL.
  */
-char *keep_format(const char *format, ...)
+char *xasprintf(const char *format, ...)
 {
 	va_list args;
 	char *text;
@@ -251,10 +251,10 @@ char *read_text(const char *path, size_t limit)
 
 	if (fd < 0)
 		return NULL;
-	text = keep(size + 1);
+	text = xzalloc(size + 1);
 	while (done < limit) {
 		if (done == size) {
-			text = keep_more(text, size + 1, 2 * size + 1);
+			text = xgrow(text, size + 1, 2 * size + 1);
 			size *= 2;
 		}
 		got = read(fd, text + done, size - done);
@@ -291,7 +291,7 @@ char *read_line(const char *format, ...)
 		return NULL;
 	line[got] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-	return keep_text(line);
+	return xstrdup(line);
 }
 
 /**
@@ -315,7 +315,7 @@ char *read_link(const char *format, ...)
 	if (got < 0)
 		return NULL;
 	target[got] = '\0';
-	return keep_text(target);
+	return xstrdup(target);
 }
 
 /**
@@ -498,11 +498,11 @@ int list_directory(const char *path, char ***names)
 		if (entry->d_name[0] == '.')
 			continue;
 		if (nr == (int)room) {
-			*names = keep_more(*names, room * sizeof(char *),
+			*names = xgrow(*names, room * sizeof(char *),
 					   (room + 64) * sizeof(char *));
 			room += 64;
 		}
-		(*names)[nr++] = keep_text(entry->d_name);
+		(*names)[nr++] = xstrdup(entry->d_name);
 	}
 	closedir(directory);
 	if (nr)

@@ -137,7 +137,7 @@ static int first_type(const struct function *first)
 {
 	unsigned int where;
 
-	if (config_pcie(first, &where) == KNOWN_NOT && function_is_bridge(first))
+	if (config_pcie(first, &where) == UNKNOWN && function_is_bridge(first))
 		return PCI_EXP_TYPE_ROOT_PORT;
 	return config_pcie_type(first);
 }
@@ -321,7 +321,7 @@ static bool lacks_acs(const struct function *function)
 {
 	unsigned int capability, control;
 
-	return config_acs(function, &capability, &control) == KNOWN_NOT && !config_dead(function);
+	return config_acs(function, &capability, &control) == UNKNOWN && !config_dead(function);
 }
 
 static void shadow_function(struct shadow *shadow, struct function *function)
@@ -343,9 +343,9 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
 	if (lacks_quirk(function))
 		shadow->nameless =
-			keep_format("the IDs of %s are not in the input; lspci -nn shows them",
-				    function->bdf);
-	shadow->unread = acs == KNOWN_NOT || (acs == KNOWN_NO && quirk_is_open(function)) ||
+			xasprintf("the IDs of %s are not in the input; lspci -nn shows them",
+				  function->bdf);
+	shadow->unread = acs == UNKNOWN || (acs == KNOWN_NO && quirk_is_open(function)) ||
 			 (acs == KNOWN_YES && lacks_acs(function)) || shadow->nameless;
 	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
 	pdev->ari_enabled = config_ari(function);
@@ -354,7 +354,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 
 static struct pci_bus *new_bus(const struct function *function)
 {
-	struct pci_bus *bus = keep(sizeof(*bus));
+	struct pci_bus *bus = xzalloc(sizeof(*bus));
 
 	bus->number = function->address.bus;
 	bus->host = &shadow_hosts[function->host->index].bridge;
@@ -386,8 +386,8 @@ static void make_shadows(const struct machine *machine)
 	unsigned int i;
 
 	shadowed = machine;
-	shadows = keep(machine->nr * sizeof(*shadows));
-	shadow_hosts = keep(machine->nr_hosts * sizeof(*shadow_hosts));
+	shadows = xzalloc(machine->nr * sizeof(*shadows));
+	shadow_hosts = xzalloc(machine->nr_hosts * sizeof(*shadow_hosts));
 	for (i = 0; i < machine->nr_hosts; i++)
 		shadow_host(&shadow_hosts[i], machine->hosts[i]);
 	for (i = 0; i < machine->nr; i++) {
@@ -606,10 +606,10 @@ static void suppose_host(struct shadow *client, struct shadow *provider, struct 
 		return;
 	make_unknown(verdict, "incomplete");
 	verdict->missing = host->first ?
-		keep_format("the function that identifies %s may be missing: the first is %s",
-			    host->name, host->first->bdf) :
-		keep_format("the IDs that identify %s are not in the input; lspci -nn shows them",
-			    host->name);
+		xasprintf("the function that identifies %s may be missing: the first is %s",
+			  host->name, host->first->bdf) :
+		xasprintf("the IDs that identify %s are not in the input; lspci -nn shows them",
+			  host->name);
 }
 
 /* Without an answer from --iommu or sysfs, both cases have to give the same verdict. */
@@ -975,7 +975,7 @@ static const char *parent_words(const struct function *client, const struct func
 		return verdict->parent->bdf;
 	if (client->host == provider->host)
 		return client->host->name;
-	return keep_format("%s,%s", client->host->name, provider->host->name);
+	return xasprintf("%s,%s", client->host->name, provider->host->name);
 }
 
 /**

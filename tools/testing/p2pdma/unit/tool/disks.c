@@ -19,7 +19,7 @@ static dev_t parse(const char *text)
 	unsigned int major, minor;
 
 	if (sscanf(text, "%u:%u", &major, &minor) != 2)
-		fail(STATUS_USAGE, "%s is not a device number", text);
+		die(STATUS_USAGE, "%s is not a device number", text);
 	return makedev(major, minor);
 }
 
@@ -37,7 +37,7 @@ static const char *contents(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		fail(STATUS_NO, "%s: %m", path);
+		die(STATUS_NO, "%s: %m", path);
 	return disk_contents(fd);
 }
 
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	else if (argc == 3 && !strcmp(argv[1], "contents"))
 		answer = contents(argv[2]);
 	else
-		fail(STATUS_USAGE, "disks: wrong arguments");
+		die(STATUS_USAGE, "disks: wrong arguments");
 	puts(answer ? answer : "-");
 	return STATUS_YES;
 }
