@@ -489,8 +489,8 @@ static void print_way(json_object *report)
 		      get_text(destination, "path"), get_text(provider, "bdf"),
 		      one_name(provider));
 	printf("  source %s, destination %s\n",
-	       paint(get_text(get(report, "source_route"), "verdict")),
-	       paint(get_text(get(report, "destination_route"), "verdict")));
+	       paint(get_answer(get(report, "source_route"))),
+	       paint(get_answer(get(report, "destination_route"))));
 }
 
 static void copy_print(json_object *report)

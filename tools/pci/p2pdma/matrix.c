@@ -201,7 +201,7 @@ static void mark_ports(const struct verdict *verdict, bool *ports)
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, "redirects"))
+		if (verdict->ports[i].effect == EFFECT_REDIRECTS)
 			ports[verdict->ports[i].function->index] = true;
 }
 
@@ -214,7 +214,7 @@ static json_object *make_cell(const struct verdict *verdict, const char *sockets
 		add_number(cell, "distance", verdict->distance);
 	else
 		add_text(cell, "distance", NULL);
-	add_text(cell, "reason", verdict->reason);
+	add_text(cell, "reason", verdict_reason(verdict));
 	add_text(cell, "source", verdict->kernel ? "kernel" : "computed");
 	add_text(cell, "sockets", sockets);
 	return cell;
@@ -233,7 +233,7 @@ struct shared_cell {
 	enum answer answer;
 	int distance;
 	bool kernel;
-	char reason[32];
+	enum reason reason;
 	const char *sockets;
 	json_object *cell;
 };
@@ -245,7 +245,8 @@ static bool is_shared(const struct shared_cell *shared, const struct verdict *ve
 {
 	return shared->cell && shared->answer == verdict->answer &&
 	       shared->distance == verdict->distance && shared->kernel == verdict->kernel &&
-	       shared->sockets == sockets && !strcmp(shared->reason, verdict->reason);
+	       shared->sockets == sockets && shared->reason == verdict->reason &&
+	       verdict->reason != REASON_OTHER;
 }
 
 /* A big matrix has a million cells, but few different ones. */
@@ -268,12 +269,12 @@ static json_object *share_cell(const struct function *client, const struct funct
 	json_object_put(cells[last].cell);
 	cells[last] = (struct shared_cell) {
 		.answer = verdict->answer,
+		.reason = verdict->reason,
 		.distance = verdict->distance,
 		.kernel = verdict->kernel,
 		.sockets = sockets,
 		.cell = make_cell(verdict, sockets),
 	};
-	memcpy(cells[last].reason, verdict->reason, sizeof(verdict->reason));
 	return json_object_get(cells[last].cell);
 }
 
@@ -355,7 +356,7 @@ static char route_letter(json_object *cell)
 {
 	const char *sockets = get_text(cell, "sockets");
 
-	if (*get_text(cell, "verdict") == 'd')
+	if (get_answer(cell) == ANSWER_DIRECT)
 		return 'D';
 	if (!strcmp(sockets, "different"))
 		return 'S';
@@ -364,15 +365,15 @@ static char route_letter(json_object *cell)
 
 static void print_cell(json_object *cell, size_t width)
 {
-	const char *verdict = get_text(cell, "verdict");
+	enum answer answer = get_answer(cell);
 	char direct[24];
 	const char *text = direct;
 
-	if (!strcmp(get_text(cell, "reason"), "self"))
+	if (get_reason(cell) == REASON_SELF)
 		text = "=";
-	else if (!strcmp(verdict, "none"))
+	else if (answer == ANSWER_NONE)
 		text = "-";
-	else if (!strcmp(verdict, "unknown"))
+	else if (answer == ANSWER_UNKNOWN)
 		text = "?";
 	else
 		snprintf(direct, sizeof(direct), "%c%lld", route_letter(cell),
@@ -510,7 +511,7 @@ static const char *find_source(json_object *report)
 	for (row = 0; row < nr; row++) {
 		for (i = 0; i < nr; i++) {
 			cell = json_object_array_get_idx(get_item(report, "rows", row), i);
-			if (!strcmp(get_text(cell, "reason"), "self"))
+			if (get_reason(cell) == REASON_SELF)
 				continue;
 			if (!strcmp(get_text(cell, "source"), "kernel"))
 				kernel = true;
@@ -545,7 +546,7 @@ static struct legend find_legend(json_object *report)
 		legend.vfs |= get_number(get_item(report, "functions", row), "vfs");
 		for (i = 0; i < nr; i++) {
 			cell = json_object_array_get_idx(get_item(report, "rows", row), i);
-			if (strcmp(get_text(cell, "verdict"), "host-bridge"))
+			if (get_answer(cell) != ANSWER_HOST)
 				continue;
 			legend.sockets |= route_letter(cell) == 'S';
 			legend.hosts |= route_letter(cell) == 'X';

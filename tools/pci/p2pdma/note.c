@@ -431,7 +431,6 @@ void add_notes(struct machine *machine, json_object *notes, const struct functio
 	note_vmd(notes, client);
 	if (provider->address.domain != client->address.domain)
 		note_vmd(notes, provider);
-	if (verdict->reason[0] && (!strcmp(verdict->reason, "cpu") ||
-				   !strcmp(verdict->reason, "unlisted")))
+	if (verdict->reason == REASON_CPU || verdict->reason == REASON_UNLISTED)
 		note_cpu(machine, notes);
 }

@@ -19,7 +19,7 @@ static void add_hop(const struct machine *machine, json_object *hops,
 	effects = add_array(hop, "effects");
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (verdict->ports[i].function == function)
-			add_item(effects, new_text(verdict->ports[i].effect));
+			add_item(effects, new_text(port_effect(&verdict->ports[i])));
 	if (function_is_bridge(function))
 		add_text(hop, "policy", policy_word(function->policy));
 	add_item(hops, hop);
@@ -34,7 +34,7 @@ static void add_host(struct machine *machine, json_object *hops, const struct ho
 	add_text(hop, "identity", host->first ? xasprintf("%04x:%04x", host->first->vendor,
 							  host->first->device) : NULL);
 	add_text(hop, "title", host->first ? function_title(machine, host->first) : NULL);
-	add_text(hop, "capability", host_capability(machine, host));
+	add_text(hop, "capability", capability_word(host_capability(machine, host)));
 	add_text(hop, "policy", policy_word(host->policy));
 	add_item(hops, hop);
 }
@@ -94,7 +94,7 @@ static void add_path_notes(json_object *notes, const struct verdict *verdict,
 	    computed->answer == verdict->answer)
 		return;
 	add_words(notes, "the verdict that can be computed differs: %s (%s)",
-		  answer_word(computed->answer), computed->reason);
+		  answer_word(computed->answer), verdict_reason(computed));
 	add_words(notes, "if access control was changed: echo 1 > /sys/bus/pci/p2pdma_rescan");
 }
 
@@ -102,7 +102,7 @@ static void add_path_notes(json_object *notes, const struct verdict *verdict,
 static void complete(struct verdict *verdict, const struct verdict *computed)
 {
 	if (!verdict->kernel || computed->answer != verdict->answer ||
-	    strcmp(computed->reason, verdict->reason))
+	    computed->reason != verdict->reason)
 		return;
 	verdict->redirected = computed->redirected;
 	verdict->nr_ports = computed->nr_ports;
@@ -149,7 +149,7 @@ static bool verdicts_differ(const struct verdict *a, const struct verdict *b)
 {
 	unsigned int i;
 
-	if (a->answer != b->answer || strcmp(a->reason, b->reason))
+	if (a->answer != b->answer || a->reason != b->reason)
 		return true;
 	for (i = 0; i < a->nr_ports; i++)
 		if (!has_function(b, &a->ports[i]))
@@ -192,7 +192,7 @@ static void report_question(struct request *request, const struct question *ques
 	add_text(other, "kernel", rules_word(question->rules == RULES_STOCK ? RULES_OURS :
 									      RULES_STOCK));
 	add_text(other, "verdict", answer_word(question->other.answer));
-	add_text(other, "reason", question->other.reason);
+	add_text(other, "reason", verdict_reason(&question->other));
 	add_text(other, "meaning", verdict_meaning(&question->other));
 	report_ports(other, &question->other);
 }
@@ -231,7 +231,7 @@ static enum status path_run(struct request *request)
 	add_path_notes(notes, &question.verdict, &computed);
 	reverse = add_object(request->report, "reverse");
 	add_text(reverse, "verdict", answer_word(back.answer));
-	add_text(reverse, "reason", back.reason);
+	add_text(reverse, "reason", verdict_reason(&back));
 	return answer_status(question.verdict.answer);
 }
 
@@ -248,24 +248,24 @@ static void print_given(json_object *report, const char *role, const char *given
 
 static const char *hop_mark(json_object *hop)
 {
-	const char *effect = get_length(hop, "effects") ?
-			     json_object_get_string(get_item(hop, "effects", 0)) : NULL;
+	static const char * const marks[] = {
+		[EFFECT_REDIRECTS] = "  <-- sends peer traffic up to the host bridge",
+		[EFFECT_ISOLATES] = "  <-- sends peer traffic up, by design",
+		[EFFECT_BLOCKS] = "  <-- blocks peer traffic",
+		[EFFECT_UNREADABLE] = "  <-- does not tell, so it may block",
+		[EFFECT_NO_FORWARDING] = "  <-- does not forward what was redirected",
+		[EFFECT_DENIED] = "  <-- a policy denies peer traffic",
+		[EFFECT_INVOLVED] = "  <-- affects the route",
+	};
+	const char *word = get_length(hop, "effects") ?
+			   json_object_get_string(get_item(hop, "effects", 0)) : NULL;
+	enum effect effect = word ? parse_effect(word) : EFFECT_OTHER;
 
-	if (!effect)
+	if (!word)
 		return "";
-	if (!strcmp(effect, "redirects"))
-		return "  <-- sends peer traffic up to the host bridge";
-	if (!strcmp(effect, "isolates"))
-		return "  <-- sends peer traffic up, by design";
-	if (!strcmp(effect, "unreadable"))
-		return "  <-- does not tell, so it may block";
-	if (!strcmp(effect, "blocks"))
-		return "  <-- blocks peer traffic";
-	if (!strcmp(effect, "denied"))
-		return "  <-- a policy denies peer traffic";
-	if (!strcmp(effect, "no-forwarding"))
-		return "  <-- does not forward what was redirected";
-	return "  <-- affects the route";
+	if (effect == EFFECT_OTHER)
+		return xasprintf("  <-- affects the route: %s", word);
+	return marks[effect];
 }
 
 static void print_acs(json_object *hop)
@@ -319,7 +319,7 @@ static void print_other(json_object *other)
 	if (!other)
 		return;
 	printf("%s: %s (%s)%s", kernel_words(get_text(other, "kernel")),
-	       paint(get_text(other, "verdict")), get_text(other, "reason"),
+	       paint(get_answer(other)), get_text(other, "reason"),
 	       nr ? "; ports that count:" : "");
 	for (i = 0; i < nr; i++)
 		printf(" %s", get_text(get_item(other, "ports", i), "bdf"));
@@ -330,7 +330,7 @@ static void print_route(json_object *route, const char *kernel)
 {
 	size_t i, nr = get_length(route, "unread");
 
-	printf("verdict   %s (%s%s)", paint(get_text(route, "verdict")),
+	printf("verdict   %s (%s%s)", paint(get_answer(route)),
 	       get_text(route, "source"), strcmp(kernel, "stock") ? "" : " for stock Linux");
 	if (get(route, "distance"))
 		printf(", distance %lld", get_number(route, "distance"));
@@ -357,8 +357,8 @@ static void path_print(json_object *report)
 	for (i = 0; i < get_length(report, "hops"); i++)
 		print_hop(get_item(report, "hops", i));
 	print_remedies(report);
-	if (strcmp(get_text(reverse, "verdict"), get_text(get(report, "route"), "verdict")))
-		printf("\nThe other way round: %s (%s)\n", paint(get_text(reverse, "verdict")),
+	if (get_answer(reverse) != get_answer(get(report, "route")))
+		printf("\nThe other way round: %s (%s)\n", paint(get_answer(reverse)),
 		       get_text(reverse, "reason"));
 	if (get_length(report, "notes"))
 		printf("\n");
@@ -426,7 +426,7 @@ static void check_print(json_object *report)
 	if (quiet)
 		return;
 	printf("%s -> %s: %s (%s, %s%s)\n", get_text(get(route, "client"), "bdf"),
-	       get_text(get(route, "provider"), "bdf"), paint(get_text(route, "verdict")),
+	       get_text(get(route, "provider"), "bdf"), paint(get_answer(route)),
 	       get_text(route, "reason"), get_text(route, "source"),
 	       strcmp(get_text(report, "kernel"), "stock") ? "" : " for stock Linux");
 	print_other(get(report, "other"));

@@ -56,10 +56,12 @@ static void add_lasting(json_object *report, const struct resolved *bridge, enum
 
 static bool is_risky(const struct resolved *bridge, enum policy policy)
 {
-	const char *capability = bridge->host ? bridge->host->capability : NULL;
+	enum capability capability;
 
-	return policy == POLICY_ALLOW && capability && strcmp(capability, "listed") &&
-	       strcmp(capability, "cpu");
+	if (policy != POLICY_ALLOW || !bridge->host || !bridge->host->capability)
+		return false;
+	capability = parse_capability(bridge->host->capability);
+	return capability != CAPABILITY_LISTED && capability != CAPABILITY_CPU;
 }
 
 static void add_warnings(json_object *report, const struct resolved *bridge, enum policy policy)

@@ -65,24 +65,24 @@ static json_object *add_remedy(json_object *to, const char *kind, const char *wh
 	return remedy;
 }
 
-static bool has_port(const struct verdict *verdict, const char *effect)
+static bool has_port(const struct verdict *verdict, enum effect effect)
 {
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, effect))
+		if (verdict->ports[i].effect == effect)
 			return true;
 	return false;
 }
 
 /* Returns the ports with an effect, each after @flags: "0000:01:00.0;0000:02:00.0". */
-static char *port_list(const struct verdict *verdict, const char *effect, const char *flags)
+static char *port_list(const struct verdict *verdict, enum effect effect, const char *flags)
 {
 	char *list = xstrdup("");
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, effect) &&
+		if (verdict->ports[i].effect == effect &&
 		    !strstr(list, verdict->ports[i].function->bdf))
 			list = xasprintf("%s%s%s%s", list, *list ? ";" : "", flags,
 					 verdict->ports[i].function->bdf);
@@ -101,14 +101,14 @@ static void add_config_acs(json_object *remedy, const char *flags, const char *l
 
 /* The kernel remembers routes, so the commands end with a rescan. */
 static void add_trial(const struct machine *machine, json_object *remedy,
-		      const struct verdict *verdict, const char *effect, unsigned int value,
+		      const struct verdict *verdict, enum effect effect, unsigned int value,
 		      unsigned int mask)
 {
 	json_object *now = get(remedy, "now");
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, effect))
+		if (verdict->ports[i].effect == effect)
 			add_words(now, "setpci -s %s ECAP_ACS+%x.w=%x:%x",
 				  verdict->ports[i].function->bdf,
 				  acs_control_offset(verdict->ports[i].function), value, mask);
@@ -200,7 +200,7 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	const char *what;
 	char *list, *all;
 
-	if (!has_port(verdict, "redirects"))
+	if (!has_port(verdict, EFFECT_REDIRECTS))
 		return;
 	what = rules == RULES_STOCK ?
 	       "stock Linux counts every port on the way: turn redirection off in all" :
@@ -208,9 +208,9 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	remedy = add_remedy(to, "access-control", what, NULL);
 	add_text(remedy, "kernel", kernel);
 	add_isolation_price(machine, remedy, verdict->parent);
-	list = port_list(verdict, "redirects", "");
+	list = port_list(verdict, EFFECT_REDIRECTS, "");
 	add_parameter(remedy, "boot", xasprintf("%s%s", redirect_parameter, list));
-	add_trial(machine, remedy, verdict, "redirects", 0, REDIRECTS);
+	add_trial(machine, remedy, verdict, EFFECT_REDIRECTS, 0, REDIRECTS);
 	add_words(get(remedy, "price"),
 		  "on Linux 6.12 other bits of these ports return to the setting of the firmware");
 	add_present(machine, remedy);
@@ -225,11 +225,11 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 /* Do the same ports redirect, in any order? */
 static bool same_redirects(const struct verdict *a, const struct verdict *b)
 {
-	char *one = port_list(a, "redirects", ""), *two = port_list(b, "redirects", "");
+	char *one = port_list(a, EFFECT_REDIRECTS, ""), *two = port_list(b, EFFECT_REDIRECTS, "");
 	unsigned int i;
 
 	for (i = 0; i < a->nr_ports; i++)
-		if (!strcmp(a->ports[i].effect, "redirects") &&
+		if (a->ports[i].effect == EFFECT_REDIRECTS &&
 		    !strstr(two, a->ports[i].function->bdf))
 			return false;
 	return strlen(one) == strlen(two);
@@ -254,13 +254,13 @@ static void undo_blocking(struct machine *machine, json_object *to, const struct
 {
 	json_object *remedy;
 
-	if (!has_port(verdict, "blocks") || strcmp(verdict->reason, "egress-control"))
+	if (!has_port(verdict, EFFECT_BLOCKS) || verdict->reason != REASON_EGRESS)
 		return;
 	remedy = add_remedy(to, "access-control",
 			    "turn egress control off in the port that blocks", NULL);
 	add_isolation_price(machine, remedy, verdict->parent);
-	add_config_acs(remedy, "0xxxxx", port_list(verdict, "blocks", "0xxxxx@"));
-	add_trial(machine, remedy, verdict, "blocks", 0, PCI_ACS_CTRL_EGRESS);
+	add_config_acs(remedy, "0xxxxx", port_list(verdict, EFFECT_BLOCKS, "0xxxxx@"));
+	add_trial(machine, remedy, verdict, EFFECT_BLOCKS, 0, PCI_ACS_CTRL_EGRESS);
 }
 
 static bool can_forward(const struct function *port)
@@ -277,17 +277,17 @@ static void add_forwarding(struct machine *machine, json_object *to,
 	json_object *remedy;
 	unsigned int i;
 
-	if (!has_port(verdict, "no-forwarding"))
+	if (!has_port(verdict, EFFECT_NO_FORWARDING))
 		return;
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, "no-forwarding") &&
+		if (verdict->ports[i].effect == EFFECT_NO_FORWARDING &&
 		    !can_forward(verdict->ports[i].function))
 			return;
 	remedy = add_remedy(to, "access-control",
 			    "let the ports above forward what was redirected; the host bridge decides",
 			    "none in isolation; traffic takes the way through the host bridge");
-	add_config_acs(remedy, "1xxxx", port_list(verdict, "no-forwarding", "1xxxx@"));
-	add_trial(machine, remedy, verdict, "no-forwarding", PCI_ACS_CTRL_FORWARD,
+	add_config_acs(remedy, "1xxxx", port_list(verdict, EFFECT_NO_FORWARDING, "1xxxx@"));
+	add_trial(machine, remedy, verdict, EFFECT_NO_FORWARDING, PCI_ACS_CTRL_FORWARD,
 		  PCI_ACS_CTRL_FORWARD);
 }
 
@@ -300,7 +300,7 @@ static void translate_in_client(json_object *to, const struct function *client,
 	unsigned int at, capability, control;
 	json_object *remedy;
 
-	if (!meeting || !port || !has_port(verdict, "redirects") ||
+	if (!meeting || !port || !has_port(verdict, EFFECT_REDIRECTS) ||
 	    config_extended(client, PCI_EXT_CAP_ID_ATS, &at) != KNOWN_YES ||
 	    config_acs(port, &capability, &control) != KNOWN_YES ||
 	    !(capability & PCI_ACS_CAP_TRANS))
@@ -537,7 +537,7 @@ static bool is_vmd(const struct function *function)
 
 static bool may_route(const struct machine *machine, const struct host *host)
 {
-	return strcmp(host_capability(machine, host), "unlisted");
+	return host_capability(machine, host) != CAPABILITY_UNLISTED;
 }
 
 /* Without VMD, a drive is below a host bridge that has a VMD controller now. */
@@ -596,7 +596,7 @@ static void undo_denial(json_object *to, const struct function *client,
 	unsigned int i;
 
 	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, "denied"))
+		if (verdict->ports[i].effect == EFFECT_DENIED)
 			add_words(now, "p2pdma policy %s auto", verdict->ports[i].function->bdf);
 	for (i = 0; i < COUNT_OF(hosts) - (hosts[0] == hosts[1]); i++)
 		if (hosts[i]->policy == POLICY_DENY)
@@ -608,16 +608,16 @@ static void be_able_to_say(json_object *to, const struct machine *machine,
 {
 	const char *what = "dump configuration space as root with lspci -xxxx";
 
-	if (!strcmp(verdict->reason, "processor-unknown"))
+	if (verdict->reason == REASON_PROCESSOR_UNKNOWN)
 		add_remedy(to, "knowledge",
 			   "say --cpu amd-zen if lscpu says AuthenticAMD and family 23 or more; else --cpu other",
 			   NULL);
-	else if (!strcmp(verdict->reason, "iommu-unknown"))
+	else if (verdict->reason == REASON_IOMMU_UNKNOWN)
 		add_remedy(to, "knowledge", "say with --iommu whether an IOMMU translates", NULL);
-	else if (!strcmp(verdict->reason, "incomplete"))
+	else if (verdict->reason == REASON_INCOMPLETE)
 		add_remedy(to, "knowledge",
 			   "dump the whole machine, as root: sudo lspci -D -xxxx", NULL);
-	else if (!strcmp(verdict->reason, "needs-root"))
+	else if (verdict->reason == REASON_NEEDS_ROOT)
 		add_remedy(to, "knowledge", machine->live ? "run it as root" : what, NULL);
 }
 
@@ -643,13 +643,13 @@ static bool is_meant(const struct function *client, const struct function *provi
 static void add_refused(struct machine *machine, json_object *list, const struct function *client,
 			const struct function *provider, const struct verdict *verdict)
 {
-	const char *reason = verdict->reason;
+	enum reason reason = verdict->reason;
 
 	undo_blocking(machine, list, verdict);
 	add_forwarding(machine, list, verdict);
-	if (!strcmp(reason, "policy") || has_port(verdict, "denied"))
+	if (reason == REASON_POLICY || has_port(verdict, EFFECT_DENIED))
 		undo_denial(list, client, provider, verdict);
-	if (!strcmp(reason, "unlisted") || !strcmp(reason, "listed-same-bridge")) {
+	if (reason == REASON_UNLISTED || reason == REASON_SAME_ONLY) {
 		turn_vmd_off(machine, list, client, provider);
 		if (machine->virtual)
 			ask_hypervisor(list);
@@ -657,11 +657,11 @@ static void add_refused(struct machine *machine, json_object *list, const struct
 			another_slot(machine, list, client, provider);
 		add_vouching(machine, list, client, provider);
 	}
-	if (!strcmp(reason, "address-limit"))
+	if (reason == REASON_ADDRESS)
 		add_remedy(list, "hardware",
 			   "use a client that emits all addresses, or move the memory below its limit",
 			   "another card, or firmware that places BARs below 4 GiB");
-	if (!strcmp(reason, "unreadable"))
+	if (reason == REASON_UNREADABLE)
 		add_remedy(list, "hardware",
 			   "find out why the port does not answer: dmesg, its power state, its slot",
 			   NULL);
@@ -687,7 +687,7 @@ json_object *remedies(struct machine *machine, const struct function *client,
 	if (verdict->answer == ANSWER_UNKNOWN || client == provider)
 		return list;
 	translate_in_client(list, client, provider, verdict);
-	if (!strcmp(verdict->reason, "translated-requests"))
+	if (verdict->reason == REASON_TRANSLATED)
 		undo_translation(machine, list, verdict, stock);
 	else if (!is_meant(client, provider, verdict))
 		undo_redirects(machine, list, verdict, stock);

@@ -142,6 +142,69 @@ json_object *function_report(const struct machine *machine, const struct functio
 }
 
 /**
+ * report_ports - report the ports that affect a route, and the unread functions
+ * @report: object to add to
+ * @verdict: the verdict
+ */
+void report_ports(json_object *report, const struct verdict *verdict)
+{
+	json_object *ports = add_array(report, "ports"), *unread, *port;
+	unsigned int i;
+
+	for (i = 0; i < verdict->nr_ports; i++) {
+		port = json_object_new_object();
+		add_text(port, "bdf", verdict->ports[i].function->bdf);
+		add_text(port, "effect", port_effect(&verdict->ports[i]));
+		add_item(ports, port);
+	}
+	unread = add_array(report, "unread");
+	for (i = 0; i < verdict->nr_unread; i++)
+		add_item(unread, json_object_new_string(verdict->unread[i]->bdf));
+}
+
+/* Returns the shared parent, as in p2pdma/peers. */
+static const char *parent_words(const struct function *client, const struct function *provider,
+				const struct verdict *verdict)
+{
+	if (verdict->parent)
+		return verdict->parent->bdf;
+	if (client->host == provider->host)
+		return client->host->name;
+	return xasprintf("%s,%s", client->host->name, provider->host->name);
+}
+
+/**
+ * verdict_report - report a verdict
+ * @machine: the machine
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ * @verdict: verdict for @client and @provider
+ *
+ * Return: a new object.
+ */
+json_object *verdict_report(struct machine *machine, const struct function *client,
+			    const struct function *provider, const struct verdict *verdict)
+{
+	json_object *report = json_object_new_object();
+
+	json_object_object_add(report, "client", function_report(machine, client));
+	json_object_object_add(report, "provider", function_report(machine, provider));
+	add_text(report, "verdict", answer_word(verdict->answer));
+	add_text(report, "source", verdict->kernel ? "kernel" : "computed");
+	if (verdict->distance >= 0)
+		add_number(report, "distance", verdict->distance);
+	else
+		add_text(report, "distance", NULL);
+	add_text(report, "parent", parent_words(client, provider, verdict));
+	add_text(report, "reason", verdict_reason(verdict));
+	add_text(report, "meaning", verdict_meaning(verdict));
+	add_bool(report, "redirected", verdict->redirected);
+	add_bool(report, "iommu", verdict->iommu);
+	report_ports(report, verdict);
+	return report;
+}
+
+/**
  * get - get a member of an object
  * @from: the object
  * @name: name of the member
@@ -168,6 +231,31 @@ const char *get_text(json_object *from, const char *name)
 	json_object *part = get(from, name);
 
 	return part ? json_object_get_string(part) : NULL;
+}
+
+/**
+ * get_answer - get the answer of a verdict from a report
+ * @from: object with a member "verdict"
+ *
+ * Return: the answer.
+ */
+enum answer get_answer(json_object *from)
+{
+	enum answer answer;
+
+	parse_answer(get_text(from, "verdict"), &answer);
+	return answer;
+}
+
+/**
+ * get_reason - get the reason of a verdict from a report
+ * @from: object with a member "reason"
+ *
+ * Return: the reason; REASON_OTHER for the word of a newer kernel.
+ */
+enum reason get_reason(json_object *from)
+{
+	return parse_reason(get_text(from, "reason"));
 }
 
 /**
@@ -252,31 +340,28 @@ void allow_colour(bool allowed)
 }
 
 /**
- * paint - colour a verdict
- * @word: the verdict
+ * paint - name of an answer, coloured if enabled
+ * @answer: the answer
  *
- * Return: the word, coloured if enabled. The text is valid during the next three calls.
+ * Return: the word. The text is valid during the next three calls.
  */
-const char *paint(const char *word)
+const char *paint(enum answer answer)
 {
-	static const struct {
-		const char *word;
-		int colour;
-	} colours[] = {
-		{ "direct", 32 }, { "host-bridge", 36 }, { "none", 31 }, { "unknown", 33 },
+	static const int colours[] = {
+		[ANSWER_DIRECT] = 32,
+		[ANSWER_HOST] = 36,
+		[ANSWER_NONE] = 31,
+		[ANSWER_UNKNOWN] = 33,
 	};
 	static char texts[4][64];
 	static unsigned int turn;
 	char *text = texts[turn++ % COUNT_OF(texts)];
-	unsigned int i;
 
-	for (i = 0; i < COUNT_OF(colours) && colour_allowed; i++) {
-		if (strcmp(colours[i].word, word))
-			continue;
-		snprintf(text, sizeof(texts[0]), "\033[%dm%s\033[0m", colours[i].colour, word);
-		return text;
-	}
-	return word;
+	if (!colour_allowed)
+		return answer_word(answer);
+	snprintf(text, sizeof(texts[0]), "\033[%dm%s\033[0m", colours[answer],
+		 answer_word(answer));
+	return text;
 }
 
 /**

@@ -107,7 +107,7 @@ static void count_ports(struct verdict *verdict, const struct function *function
 		redirects = stock_redirects(function);
 		if (redirects == KNOWN_YES && verdict->nr_ports < MAX_PORTS)
 			verdict->ports[verdict->nr_ports++] =
-				(struct port) { function, "redirects" };
+				(struct port) { function, EFFECT_REDIRECTS };
 		else if (redirects == UNKNOWN && verdict->nr_unread < MAX_PORTS)
 			verdict->unread[verdict->nr_unread++] = function;
 	}
@@ -122,28 +122,30 @@ static int count_hops(const struct function *function, const struct function *un
 	return hops;
 }
 
-static void set_answer(struct verdict *verdict, enum answer answer, const char *reason)
+static void set_answer(struct verdict *verdict, enum answer answer, enum reason reason)
 {
 	verdict->answer = answer;
-	snprintf(verdict->reason, sizeof(verdict->reason), "%s", reason);
+	verdict->reason = reason;
 }
 
 /* A refusal is final. Without a refusal, the answer is unknown if one host bridge is unknown. */
 static void ask_host(const struct machine *machine, const struct host *host, bool two,
 		     struct verdict *verdict)
 {
-	const char *capability = host_capability(machine, host);
+	enum capability capability = host_capability(machine, host);
 
-	if (!strcmp(capability, "unlisted") ||
-	    (two && !strcmp(capability, "listed-same-bridge")))
-		set_answer(verdict, ANSWER_NONE, capability);
+	if (capability == CAPABILITY_UNLISTED)
+		set_answer(verdict, ANSWER_NONE, REASON_UNLISTED);
+	else if (two && capability == CAPABILITY_LISTED_SAME)
+		set_answer(verdict, ANSWER_NONE, REASON_SAME_ONLY);
 	else if (verdict->answer == ANSWER_UNKNOWN)
 		return;
-	else if (!strcmp(capability, "unknown"))
+	else if (capability == CAPABILITY_UNKNOWN)
 		set_answer(verdict, ANSWER_UNKNOWN,
-			   host->unsure ? "incomplete" : "processor-unknown");
+			   host->unsure ? REASON_INCOMPLETE : REASON_PROCESSOR_UNKNOWN);
 	else
-		set_answer(verdict, ANSWER_HOST, strcmp(capability, "cpu") ? "listed" : "cpu");
+		set_answer(verdict, ANSWER_HOST,
+			   capability == CAPABILITY_CPU ? REASON_CPU : REASON_LISTED);
 }
 
 static void ask_hosts(const struct machine *machine, const struct function *client,
@@ -170,6 +172,7 @@ void stock_compute(const struct machine *machine, const struct function *client,
 	const struct function *meeting = find_meeting(client, provider);
 
 	verdict->kernel = false;
+	verdict->other_answer = NULL;
 	verdict->iommu = false;
 	verdict->nr_ports = 0;
 	verdict->nr_unread = 0;
@@ -187,9 +190,9 @@ void stock_compute(const struct machine *machine, const struct function *client,
 		ask_hosts(machine, client, provider, verdict);
 	} else if (verdict->nr_unread) {
 		set_answer(verdict, ANSWER_UNKNOWN,
-			   geteuid() || !machine->live ? "needs-root" : "unreadable");
+			   geteuid() || !machine->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE);
 	} else {
-		set_answer(verdict, ANSWER_DIRECT, client == provider ? "self" : "spec");
+		set_answer(verdict, ANSWER_DIRECT, client == provider ? REASON_SELF : REASON_SPEC);
 	}
 }
 

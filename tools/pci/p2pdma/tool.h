@@ -4,7 +4,8 @@
  *
  *	p2pdma.c			command line, table of subcommands
  *	list.c path.c matrix.c ...	subcommands: fill a JSON report, print the report as text
- *	verdict.c stock.c		verdicts of the kernel, from its rules, of stock Linux
+ *	peers.c verdict.c stock.c	verdicts of the kernel, from its rules, of stock Linux
+ *	words.c				words for verdicts, reasons, effects and capabilities
  *	remedy.c note.c guess.c		remedies; other causes; processor and hypervisor
  *	machine.c config.c		PCI functions and the hierarchy; configuration space
  *	sysfs.c dump.c text.c input.c	sources of a machine
@@ -90,6 +91,22 @@ enum policy {
 	POLICY_AUTO,
 	POLICY_ALLOW,
 	POLICY_DENY,
+};
+
+/**
+ * enum capability - known peer routing of a host bridge, as enum p2pdma_capability of the kernel
+ * @CAPABILITY_UNLISTED: nothing is known, so the host bridge counts as not routing
+ * @CAPABILITY_LISTED_SAME: routes between its own ports only
+ * @CAPABILITY_LISTED: routes between its ports and to other host bridges
+ * @CAPABILITY_CPU: as @CAPABILITY_LISTED, known from the processor model
+ * @CAPABILITY_UNKNOWN: depends on a part of the machine that is unknown
+ */
+enum capability {
+	CAPABILITY_UNLISTED,
+	CAPABILITY_LISTED_SAME,
+	CAPABILITY_LISTED,
+	CAPABILITY_CPU,
+	CAPABILITY_UNKNOWN,
 };
 
 /**
@@ -213,6 +230,7 @@ struct bar {
  * @policy: policy of a bridge
  * @peers: content of p2pdma/peers, or NULL; see sysfs_peers()
  * @peers_read: sysfs_peers() has tried to read @peers
+ * @next_peer: line of @peers after the last one that was found, or NULL
  */
 struct function {
 	struct address address;
@@ -246,6 +264,7 @@ struct function {
 	enum policy policy;
 	char *peers;
 	bool peers_read;
+	const char *next_peer;
 };
 
 /**
@@ -407,19 +426,91 @@ enum answer {
 #define MAX_PORTS	512
 
 /**
+ * enum reason - reason of a verdict
+ * @REASON_SELF: first of the reasons that the rules of the kernel give, see enum p2pdma_reason
+ * @REASON_SPEC: as P2PDMA_REASON_SPEC
+ * @REASON_SAME_DEVICE: as P2PDMA_REASON_SAME_DEVICE
+ * @REASON_LISTED: as P2PDMA_REASON_LISTED
+ * @REASON_CPU: as P2PDMA_REASON_CPU
+ * @REASON_POLICY: as P2PDMA_REASON_POLICY
+ * @REASON_UNLISTED: as P2PDMA_REASON_UNLISTED
+ * @REASON_SAME_ONLY: as P2PDMA_REASON_SAME_ONLY
+ * @REASON_EGRESS: as P2PDMA_REASON_EGRESS
+ * @REASON_UNREADABLE: as P2PDMA_REASON_UNREADABLE
+ * @REASON_NO_FORWARDING: as P2PDMA_REASON_NO_FORWARDING
+ * @REASON_TRANSLATED: as P2PDMA_REASON_TRANSLATED
+ * @REASON_ADDRESS: as P2PDMA_REASON_ADDRESS
+ * @REASON_DISCONNECTED: from the kernel only: a function is being unplugged
+ * @REASON_ASLEEP: from the kernel only: a function has no power, and cannot be asked
+ * @REASON_NEEDS_ROOT: computed: without root, access control is unreadable
+ * @REASON_PROCESSOR_UNKNOWN: computed: an unknown processor decides
+ * @REASON_IOMMU_UNKNOWN: computed: an unknown IOMMU decides
+ * @REASON_INCOMPLETE: computed: the input lacks a part of the machine
+ * @REASON_OTHER: a word of a newer kernel, see @other_reason of &struct verdict
+ */
+enum reason {
+	REASON_SELF,
+	REASON_SPEC,
+	REASON_SAME_DEVICE,
+	REASON_LISTED,
+	REASON_CPU,
+	REASON_POLICY,
+	REASON_UNLISTED,
+	REASON_SAME_ONLY,
+	REASON_EGRESS,
+	REASON_UNREADABLE,
+	REASON_NO_FORWARDING,
+	REASON_TRANSLATED,
+	REASON_ADDRESS,
+	REASON_DISCONNECTED,
+	REASON_ASLEEP,
+	REASON_NEEDS_ROOT,
+	REASON_PROCESSOR_UNKNOWN,
+	REASON_IOMMU_UNKNOWN,
+	REASON_INCOMPLETE,
+	REASON_OTHER,
+};
+
+/**
+ * enum effect - effect of a port on a route, see enum p2pdma_port_effect of the kernel
+ * @EFFECT_REDIRECTS: as P2PDMA_PORT_REDIRECTS
+ * @EFFECT_ISOLATES: as P2PDMA_PORT_ISOLATES
+ * @EFFECT_BLOCKS: as P2PDMA_PORT_BLOCKS
+ * @EFFECT_UNREADABLE: as P2PDMA_PORT_UNREADABLE
+ * @EFFECT_NO_FORWARDING: as P2PDMA_PORT_NO_FORWARDING
+ * @EFFECT_DENIED: as P2PDMA_PORT_DENIED
+ * @EFFECT_INVOLVED: from an earlier kernel, which named ports only
+ * @EFFECT_OTHER: a word of a newer kernel, see @other_effect of &struct port
+ */
+enum effect {
+	EFFECT_REDIRECTS,
+	EFFECT_ISOLATES,
+	EFFECT_BLOCKS,
+	EFFECT_UNREADABLE,
+	EFFECT_NO_FORWARDING,
+	EFFECT_DENIED,
+	EFFECT_INVOLVED,
+	EFFECT_OTHER,
+};
+
+/**
  * struct port - a port that affects a route
  * @function: the port
- * @effect: name of the effect, as in p2pdma/peers
+ * @effect: the effect
+ * @other_effect: word of a newer kernel, for EFFECT_OTHER
  */
 struct port {
 	const struct function *function;
-	const char *effect;
+	enum effect effect;
+	const char *other_effect;
 };
 
 /**
  * struct verdict - can a client reach the memory of a provider?
  * @answer: the answer
- * @reason: reason of @answer, a word
+ * @other_answer: word of a newer kernel that this version does not know, or NULL
+ * @reason: reason of @answer
+ * @other_reason: word of a newer kernel, for REASON_OTHER
  * @kernel: the verdict is from the kernel, not computed
  * @distance: number of hops, or -1
  * @parent: the shared parent, or NULL for the host bridge
@@ -433,7 +524,9 @@ struct port {
  */
 struct verdict {
 	enum answer answer;
-	char reason[32];
+	const char *other_answer;
+	enum reason reason;
+	const char *other_reason;
 	bool kernel;
 	int distance;
 	const struct function *parent;
@@ -450,17 +543,29 @@ bool verdict_ground(const struct machine *machine, const struct function *client
 		    const struct function *provider, struct verdict *verdict);
 void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict);
-void verdict_get(struct machine *machine, struct function *client, struct function *provider,
-		 bool computed, struct verdict *verdict);
-const char *policy_word(enum policy policy);
 unsigned int acs_control_offset(const struct function *function);
 bool cpu_routes(const char *vendor, unsigned int family);
+enum capability host_capability(const struct machine *machine, const struct host *host);
+
+/* peers.c */
+
+void verdict_get(struct machine *machine, struct function *client, struct function *provider,
+		 bool computed, struct verdict *verdict);
+
+/* words.c */
+
 const char *answer_word(enum answer answer);
+bool parse_answer(const char *word, enum answer *answer);
+const char *reason_word(enum reason reason);
+enum reason parse_reason(const char *word);
+const char *effect_word(enum effect effect);
+enum effect parse_effect(const char *word);
+const char *capability_word(enum capability capability);
+enum capability parse_capability(const char *word);
+const char *policy_word(enum policy policy);
+const char *verdict_reason(const struct verdict *verdict);
+const char *port_effect(const struct port *port);
 const char *verdict_meaning(const struct verdict *verdict);
-const char *host_capability(const struct machine *machine, const struct host *host);
-void report_ports(json_object *report, const struct verdict *verdict);
-json_object *verdict_report(struct machine *machine, const struct function *client,
-			    const struct function *provider, const struct verdict *verdict);
 
 /* stock.c */
 
@@ -534,7 +639,12 @@ size_t get_length(json_object *from, const char *name);
 json_object *get_item(json_object *from, const char *name, size_t index);
 json_object *function_report(const struct machine *machine, const struct function *function);
 void print_lines(json_object *report, const char *name, const char *prefix);
-const char *paint(const char *word);
+void report_ports(json_object *report, const struct verdict *verdict);
+json_object *verdict_report(struct machine *machine, const struct function *client,
+			    const struct function *provider, const struct verdict *verdict);
+enum answer get_answer(json_object *from);
+enum reason get_reason(json_object *from);
+const char *paint(enum answer answer);
 void allow_colour(bool allowed);
 const char *one_name(json_object *function);
 

@@ -77,7 +77,7 @@ static void add_hosts(const struct machine *machine, json_object *hosts)
 		host = machine->hosts[i];
 		node = json_object_new_object();
 		add_text(node, "host", host->name);
-		add_text(node, "capability", host_capability(machine, host));
+		add_text(node, "capability", capability_word(host_capability(machine, host)));
 		add_text(node, "policy", policy_word(host->policy));
 		add_array(node, "below");
 		add_item(hosts, node);

@@ -499,7 +499,7 @@ int list_directory(const char *path, char ***names)
 			continue;
 		if (nr == (int)room) {
 			*names = xgrow(*names, room * sizeof(char *),
-					   (room + 64) * sizeof(char *));
+				       (room + 64) * sizeof(char *));
 			room += 64;
 		}
 		(*names)[nr++] = xstrdup(entry->d_name);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: verdicts of the kernel, and computed verdicts
+ * p2pdma: computed verdicts
  *
  * Computed verdicts use the rules of the kernel: drivers/pci/p2pdma-route.c is part of the
- * command, compiled with the headers in shim/. No other file of the command includes the headers.
+ * command, compiled with the headers in shim/. Only words.c includes these headers, too.
  *
  * Without root, the access control of a function may be unknown. The rules run three times: all
  * such functions have no access control, block, or only forward upstream. The rules run once more
@@ -144,13 +144,10 @@ static int first_type(const struct function *first)
 
 static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 {
-	enum p2pdma_capability capability;
-	const char *word;
+	enum capability said = parse_capability(host->capability);
 
-	for (capability = 0; host->capability && (word = p2pdma_capability_word(capability));
-	     capability++)
-		if (!strcmp(host->capability, word))
-			return capability;
+	if (said != CAPABILITY_UNKNOWN)
+		return (enum p2pdma_capability)said;
 	if (cpu)
 		return P2PDMA_CPU;
 	if (host->unsure && host_supposed)
@@ -229,21 +226,6 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
 	return capability_of(container_of(bridge, struct shadow_host, bridge)->host, cpu_supposed);
 }
 
-static_assert((int)POLICY_ALLOW == (int)P2PDMA_POLICY_ALLOW &&
-	      (int)POLICY_DENY == (int)P2PDMA_POLICY_DENY,
-	      "both enumerations have the same numbers");
-
-/**
- * policy_word - name of a policy
- * @policy: the policy
- *
- * Return: the word, as in sysfs.
- */
-const char *policy_word(enum policy policy)
-{
-	return p2pdma_policy_word((enum p2pdma_policy)policy);
-}
-
 /**
  * acs_control_offset - offset of the ACS control register
  * @function: the function
@@ -278,17 +260,18 @@ bool cpu_routes(const char *vendor, unsigned int family)
  * @machine: the machine
  * @host: the host bridge
  *
- * Return: the word, as in sysfs; "unknown" if an unknown processor decides.
+ * Return: the capability; CAPABILITY_UNKNOWN if an unknown processor decides.
  */
-const char *host_capability(const struct machine *machine, const struct host *host)
+enum capability host_capability(const struct machine *machine, const struct host *host)
 {
 	bool may = machine->cpu != CPU_OTHER, must = machine->cpu == CPU_ROUTES;
 	enum p2pdma_capability capability = capability_of(host, must);
 
 	if (host->unsure && capability == P2PDMA_UNLISTED)
-		return "unknown";
-	return capability == capability_of(host, may) || capability == P2PDMA_LISTED ?
-	       p2pdma_capability_word(capability) : "unknown";
+		return CAPABILITY_UNKNOWN;
+	if (capability != capability_of(host, may) && capability != P2PDMA_LISTED)
+		return CAPABILITY_UNKNOWN;
+	return (enum capability)capability;
 }
 
 static struct shadow *shadow_of(const struct function *function)
@@ -444,7 +427,7 @@ static void collect_port(struct p2pdma_port_visitor *visitor, struct pci_dev *pd
 	if (verdict->nr_ports < MAX_PORTS)
 		verdict->ports[verdict->nr_ports++] = (struct port) {
 			.function = container_of(pdev, struct shadow, pdev)->function,
-			.effect = p2pdma_effect_word(effect),
+			.effect = (enum effect)effect,
 		};
 }
 
@@ -460,11 +443,6 @@ static enum answer route_answer(const struct p2pdma_route *route)
 	}
 }
 
-static void set_reason(struct verdict *verdict, const char *word)
-{
-	snprintf(verdict->reason, sizeof(verdict->reason), "%s", word);
-}
-
 static void ask_rules(struct shadow *client, struct shadow *provider, struct verdict *verdict)
 {
 	struct collector collector = { .visitor.visit = collect_port, .verdict = verdict };
@@ -473,7 +451,7 @@ static void ask_rules(struct shadow *client, struct shadow *provider, struct ver
 	verdict->nr_ports = 0;
 	p2pdma_route(&provider->pdev, &client->pdev, &route, &collector.visitor);
 	verdict->answer = route_answer(&route);
-	set_reason(verdict, p2pdma_reason_word(&route));
+	verdict->reason = (enum reason)route.reason;
 	verdict->distance = route.distance;
 	verdict->redirected = route.redirected;
 	verdict->iommu = route.translated;
@@ -481,17 +459,17 @@ static void ask_rules(struct shadow *client, struct shadow *provider, struct ver
 					 NULL;
 }
 
-static void make_unknown(struct verdict *verdict, const char *reason)
+static void make_unknown(struct verdict *verdict, enum reason reason)
 {
 	verdict->answer = ANSWER_UNKNOWN;
-	set_reason(verdict, reason);
+	verdict->reason = reason;
 	verdict->redirected = false;
 	verdict->nr_ports = 0;
 }
 
-static const char *unread_reason(void)
+static enum reason unread_reason(void)
 {
-	return geteuid() || !shadowed->live ? "needs-root" : "unreadable";
+	return geteuid() || !shadowed->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE;
 }
 
 /* Keeps the ports that have the same effect in both verdicts. */
@@ -502,7 +480,7 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 	for (i = 0; i < verdict->nr_ports; i++)
 		for (j = 0; j < other->nr_ports; j++)
 			if (verdict->ports[i].function == other->ports[j].function &&
-			    !strcmp(verdict->ports[i].effect, other->ports[j].effect)) {
+			    verdict->ports[i].effect == other->ports[j].effect) {
 				verdict->ports[nr++] = verdict->ports[i];
 				break;
 			}
@@ -510,10 +488,10 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 }
 
 /* Both verdicts have the same answer. If the reasons differ, the reason is @reason. */
-static void agree(struct verdict *verdict, const struct verdict *other, const char *reason)
+static void agree(struct verdict *verdict, const struct verdict *other, enum reason reason)
 {
-	if (strcmp(verdict->reason, other->reason))
-		set_reason(verdict, reason);
+	if (verdict->reason != other->reason)
+		verdict->reason = reason;
 	keep_ports(verdict, other);
 }
 
@@ -553,7 +531,8 @@ static void require_ground(const struct function *function, struct verdict *verd
 	if (!shadow->missing || verdict->missing)
 		return;
 	verdict->missing = shadow->missing;
-	make_unknown(verdict, config_dead(shadow->culprit) ? "unreadable" : "incomplete");
+	make_unknown(verdict, config_dead(shadow->culprit) ? REASON_UNREADABLE :
+							REASON_INCOMPLETE);
 	verdict->unread[0] = shadow->culprit;
 	verdict->nr_unread = 1;
 }
@@ -604,7 +583,7 @@ static void suppose_host(struct shadow *client, struct shadow *provider, struct 
 	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure ||
 	    !host_decides(client, provider, verdict))
 		return;
-	make_unknown(verdict, "incomplete");
+	make_unknown(verdict, REASON_INCOMPLETE);
 	verdict->missing = host->first ?
 		xasprintf("the function that identifies %s may be missing: the first is %s",
 			  host->name, host->first->bdf) :
@@ -625,14 +604,14 @@ static void suppose_iommu(struct shadow *client, struct shadow *provider, struct
 	iommu_supposed = false;
 	if (iommu == KNOWN_YES) {
 		verdict->answer = other.answer;
-		set_reason(verdict, other.reason);
+		verdict->reason = other.reason;
 		verdict->redirected = other.redirected;
 		verdict->iommu = other.iommu;
 		memcpy(verdict->ports, other.ports, sizeof(verdict->ports));
 		verdict->nr_ports = other.nr_ports;
 	} else if (other.answer != verdict->answer) {
 		verdict->answer = ANSWER_UNKNOWN;
-		set_reason(verdict, "iommu-unknown");
+		verdict->reason = REASON_IOMMU_UNKNOWN;
 	}
 }
 
@@ -648,7 +627,7 @@ static void suppose_cpu(struct shadow *client, struct shadow *provider, struct v
 	if (other.answer == verdict->answer)
 		return;
 	verdict->answer = ANSWER_UNKNOWN;
-	set_reason(verdict, "processor-unknown");
+	verdict->reason = REASON_PROCESSOR_UNKNOWN;
 }
 
 /* A port of a known type in a text: root has made the text. */
@@ -664,14 +643,14 @@ static void explain_unread(struct verdict *verdict)
 {
 	unsigned int i;
 
-	if (strcmp(verdict->reason, unread_reason()))
+	if (verdict->reason != unread_reason())
 		return;
 	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
 		verdict->missing = shadow_of(verdict->unread[i])->nameless;
 	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
 		verdict->missing = lacks_lines(verdict->unread[i]);
 	if (verdict->missing)
-		set_reason(verdict, "incomplete");
+		verdict->reason = REASON_INCOMPLETE;
 }
 
 /**
@@ -715,6 +694,7 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	verdict->nr_unread = 0;
 	verdict->kernel = false;
 	verdict->missing = NULL;
+	verdict->other_answer = NULL;
 	gap_found = false;
 	collecting = verdict;
 	cpu_supposed = machine->cpu == CPU_ROUTES;
@@ -731,280 +711,4 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	suppose_host(from, to, verdict);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
-}
-
-static const char *after_line(const char *line)
-{
-	const char *end = strchr(line, '\n');
-
-	return end ? end + 1 : line + strlen(line);
-}
-
-/* Lines are sorted by address. Callers mostly ask in the same order: go on after the last hit. */
-static const char *find_line(struct function *client, const char *bdf)
-{
-	static const struct function *last;
-	static const char *next;
-	const char *text = sysfs_peers(client), *line, *start;
-	size_t length = strlen(bdf);
-
-	if (!text)
-		return NULL;
-	start = last == client ? next : text;
-	last = client;
-	for (line = start; *line; line = after_line(line))
-		if (!strncmp(line, bdf, length) && line[length] == ' ')
-			goto found;
-	for (line = text; line != start && *line; line = after_line(line))
-		if (!strncmp(line, bdf, length) && line[length] == ' ')
-			goto found;
-	next = text;
-	return NULL;
-found:
-	next = after_line(line);
-	return line;
-}
-
-static bool parse_answer(const char *word, enum answer *answer)
-{
-	for (*answer = ANSWER_DIRECT; *answer <= ANSWER_UNKNOWN; (*answer)++)
-		if (!strcmp(word, answer_word(*answer)))
-			return true;
-	return false;
-}
-
-static const struct function *find_named(const struct machine *machine, const char *bdf)
-{
-	struct address address;
-
-	return parse_address(bdf, &address) ? machine_find(machine, address) : NULL;
-}
-
-static const char *known_effect(const char *word)
-{
-	enum p2pdma_port_effect effect;
-
-	for (effect = P2PDMA_PORT_REDIRECTS; effect <= P2PDMA_PORT_DENIED; effect++)
-		if (!strcmp(p2pdma_effect_word(effect), word))
-			return p2pdma_effect_word(effect);
-	return NULL;
-}
-
-/* Parses " 0000:02:01.0=redirects ..."; an earlier kernel had no effects. */
-static void parse_ports(const struct machine *machine, const char *text, struct verdict *verdict)
-{
-	char bdf[ADDRESS_SIZE], word[24];
-	const struct function *port;
-	const char *effect;
-	int length;
-
-	while (verdict->nr_ports < MAX_PORTS && *text == ' ' &&
-	       sscanf(text, " %19[0-9a-f:.]%n", bdf, &length) == 1) {
-		text += length;
-		effect = "involved";
-		if (*text == '=' && sscanf(text, "=%23[a-z-]%n", word, &length) == 1) {
-			text += length;
-			effect = known_effect(word);
-		}
-		port = find_named(machine, bdf);
-		if (port && effect)
-			verdict->ports[verdict->nr_ports++] = (struct port) { port, effect };
-	}
-}
-
-static bool ports_redirect(const struct verdict *verdict)
-{
-	unsigned int i;
-
-	for (i = 0; i < verdict->nr_ports; i++)
-		if (!strcmp(verdict->ports[i].effect, "redirects") ||
-		    !strcmp(verdict->ports[i].effect, "isolates"))
-			return true;
-	return false;
-}
-
-/* Parses "BDF verdict distance parent reason [iommu] [port=effect ...]" */
-static bool parse_line(const struct machine *machine, const char *line, struct verdict *verdict)
-{
-	char word[16], distance[16], parent[64], reason[sizeof(verdict->reason)];
-	static const char iommu[] = " iommu";
-	unsigned long long number;
-	int length;
-
-	if (sscanf(line, "%*[0-9a-f:.] %15[a-z-] %15[0-9-] %63[0-9a-z:.,-] %31[a-z-]%n", word,
-		   distance, parent, reason, &length) != 4 ||
-	    !parse_answer(word, &verdict->answer))
-		return false;
-	line += length;
-	set_reason(verdict, reason);
-	verdict->distance = parse_number(distance, 10, 1000, &number) ? (int)number : -1;
-	verdict->parent = find_named(machine, parent);
-	verdict->iommu = !strncmp(line, iommu, strlen(iommu));
-	if (verdict->iommu)
-		line += strlen(iommu);
-	parse_ports(machine, line, verdict);
-	verdict->redirected = ports_redirect(verdict);
-	verdict->kernel = true;
-	return true;
-}
-
-/**
- * verdict_get - get the kernel's verdict, or else a computed verdict
- * @machine: the machine
- * @client: function that masters DMA
- * @provider: function with the memory
- * @computed: do not ask the kernel
- * @verdict: filled in
- */
-void verdict_get(struct machine *machine, struct function *client, struct function *provider,
-		 bool computed, struct verdict *verdict)
-{
-	const char *line = computed || client == provider ? NULL : find_line(client, provider->bdf);
-
-	verdict->nr_ports = 0;
-	verdict->nr_unread = 0;
-	verdict->redirected = false;
-	verdict->iommu = false;
-	verdict->missing = NULL;
-	if (line && parse_line(machine, line, verdict))
-		return;
-	if (line)
-		machine_odd(machine, "%s: p2pdma/peers: what it says of %s makes no sense",
-			    client->bdf, provider->bdf);
-	verdict_compute(machine, client, provider, verdict);
-}
-
-/**
- * answer_word - name of an answer
- * @answer: the answer
- *
- * Return: the word, as in sysfs.
- */
-const char *answer_word(enum answer answer)
-{
-	static const char * const words[] = {
-		[ANSWER_DIRECT] = "direct",
-		[ANSWER_HOST] = "host-bridge",
-		[ANSWER_NONE] = "none",
-		[ANSWER_UNKNOWN] = "unknown",
-	};
-
-	return words[answer];
-}
-
-/**
- * verdict_meaning - explain the reason of a verdict
- * @verdict: the verdict
- *
- * Return: a sentence.
- */
-const char *verdict_meaning(const struct verdict *verdict)
-{
-	static const struct {
-		const char *reason;
-		const char *meaning;
-	} meanings[] = {
-		{ "self", "a function reaches its own memory" },
-		{ "spec", "the bridge that both share is obliged to route between them" },
-		{ "same-device",
-		  "functions of one device that reach each other although nothing obliges them" },
-		{ "listed", "the host bridge is known to route" },
-		{ "cpu", "the host bridge is part of a processor that is known to route" },
-		{ "policy", "the administrator vouches for the host bridge" },
-		{ "unlisted",
-		  "the host bridge would have to route, and nothing is known of it" },
-		{ "listed-same-bridge",
-		  "two host bridges, and one routes only between its own ports" },
-		{ "egress-control", "egress control in a port blocks the request" },
-		{ "unreadable", "access control of a port cannot be read, so it may block" },
-		{ "no-upstream-forwarding",
-		  "redirected below a port that does not forward upstream: undefined" },
-		{ "translated-requests",
-		  "requests that the client translates itself would go astray" },
-		{ "address-limit", "the client cannot emit the addresses of the memory" },
-		{ "asleep", "a function on the way has no power, and cannot be asked" },
-		{ "iommu-unknown",
-		  "it matters whether an IOMMU translates for the client, and nothing tells" },
-		{ "disconnected", "one of the two is being unplugged" },
-		{ "needs-root",
-		  "access control decides, and without root it cannot be read" },
-		{ "incomplete", "the input lacks a part of the machine" },
-		{ "processor-unknown",
-		  "the processor decides, and it is not known which one it is" },
-	};
-	unsigned int i;
-
-	if (verdict->missing)
-		return verdict->missing;
-	if (!strcmp(verdict->reason, "policy") && verdict->answer == ANSWER_NONE)
-		return "the administrator denies it";
-	if (!strcmp(verdict->reason, "needs-root") && verdict->answer != ANSWER_UNKNOWN)
-		return "the reason depends on access control, and without root it cannot be read";
-	for (i = 0; i < COUNT_OF(meanings); i++)
-		if (!strcmp(meanings[i].reason, verdict->reason))
-			return meanings[i].meaning;
-	return "a reason that this version of the tool does not know";
-}
-
-/**
- * report_ports - report the ports that affect a route, and the unread functions
- * @report: object to add to
- * @verdict: the verdict
- */
-void report_ports(json_object *report, const struct verdict *verdict)
-{
-	json_object *ports = add_array(report, "ports"), *unread, *port;
-	unsigned int i;
-
-	for (i = 0; i < verdict->nr_ports; i++) {
-		port = json_object_new_object();
-		add_text(port, "bdf", verdict->ports[i].function->bdf);
-		add_text(port, "effect", verdict->ports[i].effect);
-		add_item(ports, port);
-	}
-	unread = add_array(report, "unread");
-	for (i = 0; i < verdict->nr_unread; i++)
-		add_item(unread, json_object_new_string(verdict->unread[i]->bdf));
-}
-
-/* Returns the shared parent, as in p2pdma/peers. */
-static const char *parent_words(const struct function *client, const struct function *provider,
-				const struct verdict *verdict)
-{
-	if (verdict->parent)
-		return verdict->parent->bdf;
-	if (client->host == provider->host)
-		return client->host->name;
-	return xasprintf("%s,%s", client->host->name, provider->host->name);
-}
-
-/**
- * verdict_report - report a verdict
- * @machine: the machine
- * @client: function that masters DMA
- * @provider: function with the memory
- * @verdict: verdict for @client and @provider
- *
- * Return: a new object.
- */
-json_object *verdict_report(struct machine *machine, const struct function *client,
-			    const struct function *provider, const struct verdict *verdict)
-{
-	json_object *report = json_object_new_object();
-
-	json_object_object_add(report, "client", function_report(machine, client));
-	json_object_object_add(report, "provider", function_report(machine, provider));
-	add_text(report, "verdict", answer_word(verdict->answer));
-	add_text(report, "source", verdict->kernel ? "kernel" : "computed");
-	if (verdict->distance >= 0)
-		add_number(report, "distance", verdict->distance);
-	else
-		add_text(report, "distance", NULL);
-	add_text(report, "parent", parent_words(client, provider, verdict));
-	add_text(report, "reason", verdict->reason);
-	add_text(report, "meaning", verdict_meaning(verdict));
-	add_bool(report, "redirected", verdict->redirected);
-	add_bool(report, "iommu", verdict->iommu);
-	report_ports(report, verdict);
-	return report;
 }

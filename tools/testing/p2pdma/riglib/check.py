@@ -430,6 +430,17 @@ def columns(files):
     silent(["\n".join(house.columns(name, text_of(name))) for name in some(names)])
 
 
+def words(files):
+    """The command compares enumerations, not words, for verdicts, reasons and effects."""
+    tables = ("drivers/pci/p2pdma-route.c", "tools/pci/p2pdma/words.c")
+    known = house.enumerated_words(map(text_of, tables))
+    print(f"# {len(known)} words")
+    names = [name for name in some(files.all)
+             if name.startswith("tools/pci/p2pdma/") and name.endswith((".c", ".h"))]
+    silent([line for name in some(names) if name != tables[1]
+            for line in house.compared_words(name, text_of(name), some(known))])
+
+
 def rooms(files):
     """Calls between the files of drivers/pci go down only, by the symbols of the objects."""
     output, symbols = prepared("plain"), {}
@@ -466,7 +477,7 @@ def originality(_files):
 
 CHECKERS = [checkpatch, kernel_doc, objects_plain, objects_debug, objects_without, modules,
             coccicheck, get_maintainer, abi, kconfig, rst, shellcheck, python, functions,
-            help_target, hygiene, gates, prose, rulers, columns, rooms, locks]
+            help_target, hygiene, gates, prose, rulers, columns, words, rooms, locks]
 CHECKERS += [originality] if ORIGINALITY else []
 
 

@@ -46,6 +46,12 @@ LOCK_RULES = (
 ASSERTION = re.compile(r"\b(?:lockdep_assert_\w+|RCU_LOCKDEP_WARN|might_sleep|device_lock_assert|"
                        r"lockdep_is_held)\b")
 
+# A table of words, an element of the table, and a comparison of words in C.
+WORD_TABLE = re.compile(r"\[(?:P2PDMA_)?(?:ANSWER|REASON|PORT|EFFECT)_\w+\] = \"([a-z-]+)\"")
+COMPARISON = re.compile(r"\bstrn?(?:case)?cmp\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
+ENUMERATED = re.compile(r"(?:->|\.|\b)(?:answer|reason|effect)\b(?!\()|"
+                        r"\b(?:answer|reason|effect)_word\(|\"(?:verdict|reason|effects?)\"")
+
 
 def c_comments(text):
     """Return (line number, comment without markers at line starts) of a C source."""
@@ -113,6 +119,24 @@ def columns(name, text):
         bare = re.sub(r'"(?:\\.|[^"\\])*"', '""', line).expandtabs(TAB)
         if len(bare) > COLUMNS:
             complaints.append(f"{name}:{number}: {len(bare)} columns")
+    return complaints
+
+
+def enumerated_words(sources):
+    """Return the words for verdicts, reasons and effects in the tables of sources."""
+    return {word for text in sources for word in WORD_TABLE.findall(text)}
+
+
+def compared_words(name, text, words):
+    """Verdicts, reasons and effects are enumerations: no code compares their words."""
+    complaints = []
+    for found in COMPARISON.finditer(text):
+        if '"support"' in found[1]:
+            continue
+        literals = {part.strip() for part in found[1].split(",")}
+        if ENUMERATED.search(found[1]) or literals & {f'"{word}"' for word in words}:
+            number = text.count("\n", 0, found.start()) + 1
+            complaints.append(f"{name}:{number}: compares words: {' '.join(found[0].split())}")
     return complaints
 
 

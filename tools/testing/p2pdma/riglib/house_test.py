@@ -75,6 +75,31 @@ class Columns(unittest.TestCase):
         self.assertEqual(len(house.columns("a.c", f'\t"{"x" * 90}"{" " * 80}x')), 1)
 
 
+class Words(unittest.TestCase):
+    WORDS = house.enumerated_words(['[P2PDMA_REASON_SPEC] = "spec",\n[P2PDMA_PORT_BLOCKS] = "blocks"',
+                                    '[ANSWER_HOST] = "host-bridge"', '[POLICY_AUTO] = "auto"'])
+
+    def test_tables(self):
+        self.assertEqual(self.WORDS, {"spec", "blocks", "host-bridge"})
+
+    def test_found(self):
+        for code in ('!strcmp(verdict->reason, reason)', 'strcmp(word, "spec")',
+                     'strncmp("host-bridge", answer,\n\t\t4)', '!strcmp(ports[i].effect, "x")',
+                     'strcmp(get_text(get(report, "route"), "verdict"), word)',
+                     'strcmp(reason_word(verdict->reason), word)'):
+            with self.subTest(code):
+                told = house.compared_words("a.c", f"\n\tif ({code})\n", self.WORDS)
+                self.assertEqual(len(told), 1)
+                self.assertTrue(told[0].startswith("a.c:2: compares words: str"), told)
+
+    def test_other_words(self):
+        for code in ('strcmp(get_text(hop, "policy"), "auto")', 'strcmp(name, "spectrum")',
+                     'strcmp(get_text(machine, "support"), "none")', 'verdict->reason == reason',
+                     'strcmp(why->reasons, name)'):
+            with self.subTest(code):
+                self.assertEqual(house.compared_words("a.c", f"\tif ({code})\n", self.WORDS), [])
+
+
 class Rooms(unittest.TestCase):
     def test_calls_down_and_sideways(self):
         self.assertEqual(house.rooms(rooms_without_faults()), [])
