@@ -60,12 +60,19 @@ check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(BUILD) linux
 	@$(TOOLS)/rig check
 
-presubmit: ## a minute: checks of texts and scripts, the route rules, the command
+presubmit: ## a minute: checks of what changed, the route rules, the command
 	@$(PACKAGES) build check integrate tool $(SOURCE)
 	@$(BUILD) linux
-	@$(TOOLS)/rig check shellcheck python functions help_target hygiene gates prose rulers \
-		columns locks
-	@$(TOOLS)/rig all route build-tool tool
+	@$(TOOLS)/rig check --changed checkpatch kernel_doc shellcheck python functions \
+		hygiene gates prose rulers columns words
+	@$(TOOLS)/rig all route build-tool
+	@$(TOOLS)/unit/tool/run --cuts 20 --fuzz 1
+
+commits: ## SINCE=REVISION: does each later commit compile? About 20 seconds a commit
+	@$(if $(SINCE),,$(error say since when: make $@ SINCE=REVISION))
+	@$(PACKAGES) build check integrate tool $(SOURCE)
+	@$(BUILD) linux
+	@$(TOOLS)/unit/rig/commits "$(SINCE)"
 
 ##
 ## Build kernels (source: Debian's linux-source-6.12, or KDIR=DIR for any 6.12.y tree):
@@ -117,5 +124,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak kunit model fuzz bench check presubmit kernel kernel-debug kernel-stock \
+.PHONY: help demo test soak kunit model fuzz bench check presubmit commits kernel kernel-debug kernel-stock \
 	compile_commands install uninstall tool install-tool clean

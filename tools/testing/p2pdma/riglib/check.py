@@ -30,6 +30,7 @@ CONFIG = HERE / "kconfig"
 ORIGINALITY = os.environ.get("P2PDMA_ORIGINALITY")
 JOBS = int(os.environ.get("JOBS") or len(os.sched_getaffinity(0)))
 SHOWN = 60
+OPTIONS = argparse.Namespace(changed=False)
 
 # name -> fragments of the configurations in which our objects must be clean
 CONFIGURATIONS = {
@@ -75,18 +76,36 @@ def each(function, items):
 
 def some(names):
     """Refuse an empty list: a checker that looks at nothing finds nothing."""
+    if not names and OPTIONS.changed:
+        raise ktap.Skip("no such file changed")
     if not names:
         raise ktap.Failure("there is no file to check")
     return names
 
 
+def git(*words):
+    """Run git in the repository; return the status and the output."""
+    # git asks for this where the checkout belongs to another user, as in many containers.
+    return run("git", "-c", "safe.directory=*", *words)
+
+
 def tracked():
     """Return the files of the repository: what git tracks or would."""
-    # git asks for this where the checkout belongs to another user, as in many containers.
-    status, out = run("git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard")
+    status, out = git("ls-files", "-co", "--exclude-standard")
     if status:
         raise ktap.Failure(f"git ls-files: {out}")
-    return sorted(name for name in out.splitlines() if (ROOT / name).is_file())
+    names = {name for name in out.splitlines() if (ROOT / name).is_file()}
+    return sorted(names & changed() if OPTIONS.changed else names)
+
+
+def changed():
+    """Return the files that differ from the upstream branch, or from the commit before."""
+    status, base = git("merge-base", "HEAD", "@{upstream}")
+    status, out = git("diff", "--name-only", "HEAD~1" if status else base.strip())
+    _, new = git("ls-files", "-o", "--exclude-standard")
+    if status:
+        raise ktap.Failure(f"git diff: {out}")
+    return set(out.splitlines()) | set(new.splitlines())
 
 
 def text_of(name):
@@ -127,7 +146,7 @@ class Files:
 
 def checkpatch(files):
     """Style: no error, no warning, no check, in whatever checkpatch reads."""
-    names = some(files.code) + files.rst + files.abi + files.kconfig + files.makefiles
+    names = some(files.code + files.rst + files.abi + files.kconfig + files.makefiles)
 
     def one(name):
         # These two names mean the file itself wherever such a file has them.
@@ -420,7 +439,7 @@ def prose(files):
 
 def rulers(files):
     """No comment is a ruler."""
-    names = some(files.code) + some(files.python) + some(files.shell)
+    names = some(files.code + files.python + files.shell)
     silent(["\n".join(house.rulers(name, text_of(name))) for name in names])
 
 
@@ -487,8 +506,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog=f"checkers: {' '.join(names)}")
     parser.add_argument("--output", help="also write the KTAP to this file")
+    parser.add_argument("--changed", action="store_true",
+                        help="only the files that differ from the upstream branch")
     parser.add_argument("checker", nargs="*", help="only these checkers")
-    args = parser.parse_args()
+    args = parser.parse_args(namespace=OPTIONS)
     for name in args.checker:
         if name not in names:
             parser.error(f"no checker '{name}'; there are: {' '.join(names)}")

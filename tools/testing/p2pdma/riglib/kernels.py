@@ -169,10 +169,10 @@ def make_linux():
     fresh = BUILD / "linux.new"
     shutil.rmtree(fresh, ignore_errors=True)
     # Hard links: what is laid over replaces files, it never writes into them.
-    if subprocess.run(["cp", "-al", BUILD / "stock", fresh], check=False,
+    if subprocess.run(["cp", "-al", f"{BUILD}/stock/.", fresh], check=False,
                       stderr=subprocess.DEVNULL).returncode:
         shutil.rmtree(fresh, ignore_errors=True)
-        subprocess.run(["cp", "-a", BUILD / "stock", fresh], check=True)
+        subprocess.run(["cp", "-a", f"{BUILD}/stock/.", fresh], check=True)
     integrate("install", str(fresh))
     fresh.rename(linux)
 
