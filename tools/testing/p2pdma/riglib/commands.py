@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """The rig's subcommands."""
 import contextlib
+import shutil
+import subprocess
 import sys
 import time
 
 from . import build, ktap, runner, selfcheck, splat, topology as topologies
-from .paths import BUILD, RESULTS, RigError
+from .paths import BUILD, GDB, RESULTS, RigError
 from .qemu import BOOT_SECONDS, Guest, GuestGone
 
 KUNIT_SECONDS = 1800
@@ -66,7 +68,7 @@ def kunit(arguments):
         except GuestGone as gone:
             why = str(gone)
         lines = guest.console
-    return _judge_kunit(lines, why)
+    return _judge_kunit(kernel, lines, why)
 
 
 def _watch_kunit(guest):
@@ -84,7 +86,7 @@ def _watch_kunit(guest):
     guest.wait_end(60)
 
 
-def _judge_kunit(lines, why):
+def _judge_kunit(kernel, lines, why):
     """Write both result files from the console's LINES; the exit status."""
     stripped = [splat.strip(line) for line in lines]
     start = next((i for i, line in enumerate(stripped) if line == "KTAP version 1"), None)
@@ -92,7 +94,7 @@ def _judge_kunit(lines, why):
         raise RigError("no KUnit suite ran: the console has no KTAP. " + why)
     (RESULTS / "kunit.ktap").write_text("\n".join(stripped[start:]) + "\n")
     problems = [why] if why else []
-    problems += splat.find(lines)
+    problems += splat.decode(splat.find(lines), kernel)
     if "debug_locks:" in " ".join(stripped) and not any(
             line.split() == ["debug_locks:", "1"] for line in stripped):
         problems.append("the lock checker had switched itself off")
@@ -111,9 +113,32 @@ def demo(arguments):
 
 
 def shell(arguments):
-    kernel = _kernel(arguments.kernel, "kernel")
+    kernel = _kernel(arguments.kernel, "kernel-debug" if arguments.gdb else "kernel")
     loaded = topologies.load(arguments.topology)
-    return Guest(loaded, kernel, "shell").interactive()
+    guest = Guest(loaded, kernel, "shell", gdb=_symbols(kernel) and GDB if arguments.gdb else None)
+    if arguments.gdb:
+        print("The guest waits for 'rig gdb' in another terminal.", flush=True)
+    return guest.interactive()
+
+
+def _symbols(kernel):
+    if not build.has_option(kernel, "CONFIG_DEBUG_INFO"):
+        raise RigError(f"{kernel.name} has no debug information; build/kernel-debug has")
+    return True
+
+
+def gdb(arguments):
+    """Connect a debugger to the guest of 'rig shell --gdb'. Return the exit status of gdb."""
+    kernel = _kernel(arguments.kernel, "kernel-debug")
+    program = shutil.which("gdb")
+    if not program:
+        raise RigError("gdb is not here; install the package gdb")
+    if not GDB.is_socket():
+        raise RigError("no guest waits for a debugger; start 'rig shell --gdb TOPOLOGY' first")
+    _symbols(kernel)
+    return subprocess.call([program, "-iex", f"add-auto-load-safe-path {kernel}",
+                            "-iex", f"add-auto-load-safe-path {build.source_tree(kernel)}",
+                            "-ex", f"target remote {GDB}", *arguments.words, kernel / "vmlinux"])
 
 
 def run(arguments):
@@ -138,7 +163,7 @@ def run(arguments):
                 guest.wait_end(30)
         except GuestGone as gone:
             raise RigError(f"{gone}; the console is in {console}") from gone
-        found = splat.find(guest.console)
+        found = splat.decode(splat.find(guest.console), kernel)
     if found:
         print("rig: the kernel complained:", *found, sep="\n", file=sys.stderr)
     return message["status"] or (1 if found else 0)

@@ -15,6 +15,7 @@ SELFTESTS = ROOT / "tools/testing/selftests/p2pdma"
 
 SCRATCH = BUILD / "rig"
 RESULTS = BUILD / "results"
+GDB = SCRATCH / "gdb"           # socket of a guest for the debugger
 BUILT_MODULES = BUILD / "modules"
 
 

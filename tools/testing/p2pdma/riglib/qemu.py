@@ -30,11 +30,13 @@ class GuestGone(Exception):
 class Guest:
     """A context manager for a QEMU process."""
 
-    def __init__(self, topology, kernel, mode="agent", console=None, append=(), exact=False):
+    def __init__(self, topology, kernel, mode="agent", console=None, append=(), exact=False,
+                 gdb=None):
         self.topology = topology
         self.kernel = kernel
         self.mode = mode
         self.exact = exact
+        self.gdb = gdb          # socket for a debugger; the guest waits for the debugger
         self.append = list(append)
         self.console_path = console
         self.console = []
@@ -107,6 +109,13 @@ class Guest:
                     "-icount", "shift=0,sleep=off"]
         return ["-accel", "tcg,thread=multi", "-smp", "2"]
 
+    def _debugger(self):
+        if not self.gdb:
+            return []
+        self.gdb.parent.mkdir(parents=True, exist_ok=True)
+        return ["-S", "-chardev", f"socket,id=gdb,path={self.gdb},server=on,wait=off",
+                "-gdb", "chardev:gdb"]
+
     def _command(self):
         append = ["console=ttyS0", "loglevel=8", "panic=-1", "printk.devkmsg=on",
                   "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
@@ -115,7 +124,7 @@ class Guest:
         if self.mode != "kunit":
             append.append("kunit.enable=0")
         return [qemu_binary(), "-nodefaults", "-no-user-config", "-no-reboot",
-                *self._processors(),
+                *self._processors(), *self._debugger(),
                 *topologies.qemu_arguments(self.topology, self.images()),
                 "-kernel", str(build.bzimage(self.kernel)), "-initrd", str(build.initramfs()),
                 "-append", " ".join(append),

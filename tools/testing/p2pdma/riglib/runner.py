@@ -98,7 +98,7 @@ class Boot:
         started = time.monotonic()
         with Guest(self.topology, self.kernel, console=console) as guest:
             release = guest.receive(BOOT_SECONDS, "sign of the guest's agent")["ready"]
-            found = splat.find(guest.console)
+            found = splat.decode(splat.find(guest.console), self.kernel)
             if found:
                 raise GuestGone("the kernel complained while it booted:\n" + "\n".join(found))
             guest.send({"do": "settle", "hung_seconds": 45})
@@ -121,7 +121,8 @@ class Boot:
                 [str(gone)] + [splat.strip(line) for line in guest.console[-30:]]))
         except RigError as error:       # a module or selftest that does not build
             result = ktap.Result(case.name, "failed", str(error))
-        blame(result, splat.find(guest.console[console:], case.may_log))
+        blame(result, splat.decode(splat.find(guest.console[console:], case.may_log),
+                                   self.kernel))
         result.seconds = time.monotonic() - started
         self._add(result)
         return alive and result.good
@@ -137,7 +138,7 @@ class Boot:
         result = ktap.Result("end_of_boot", "ok", seconds=time.monotonic() - started)
         problems = []
         if leaks := splat.unknown_leaks(answer["leaks"]):
-            problems.append("memory was leaked:\n" + leaks)
+            problems += ["memory was leaked:", *splat.decode(leaks.splitlines(), self.kernel)]
         if answer["lockdep"] is False:
             problems.append("the lock checker had switched itself off")
         if not ended:
@@ -146,7 +147,8 @@ class Boot:
         found = splat.find(guest.console[console:], [r"kmemleak: \d+ new suspected"]
                            if answer["leaks"] else ())
         if found:
-            problems.append("\n".join(["the kernel complained:", *found]))
+            problems.append("\n".join(["the kernel complained:",
+                                       *splat.decode(found, self.kernel)]))
         if problems:
             result.verdict, result.why = "failed", "\n".join(problems)
         self._add(result)

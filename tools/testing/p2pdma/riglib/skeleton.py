@@ -4,7 +4,8 @@ import re
 
 from .paths import ROOT, TESTS, RigError
 
-KINDS = ("guest", "kunit")
+KINDS = ("guest", "kunit", "unit")
+UNIT = ROOT / "tools/testing/p2pdma/unit/tool"
 SUITES = ROOT / "drivers/pci/tests"
 
 GUEST = '''# SPDX-License-Identifier: GPL-2.0
@@ -17,6 +18,21 @@ from guest.devices import provider
 def {name}_works(test):
     """The provider of the topology has peer memory. Replace this."""
     test.check(provider().function.size(), "the provider has no memory")
+'''
+
+TOOL = '''# SPDX-License-Identifier: GPL-2.0
+"""{title}: one sentence about the output of the command under test."""
+from riglib import ktap
+
+
+def {name}_works(stage):
+    """The demonstration has a direct route. Replace this."""
+    status, text, _ = stage.call("switch", "path", "nvme1", "nvme0")
+    if status or "direct" not in text:
+        raise ktap.Failure(f"status {{status}}\\n{{text}}")
+
+
+TESTS = [{name}_works]
 '''
 
 SUITE = '''// SPDX-License-Identifier: GPL-2.0
@@ -64,6 +80,10 @@ def new(arguments):
     if arguments.kind == "guest":
         _write(TESTS / f"{name}.py", GUEST.format(**words))
         print(f"run it: tools/testing/p2pdma/rig guest {name}")
+        return 0
+    if arguments.kind == "unit":
+        _write(UNIT / f"{name}.py", TOOL.format(**words))
+        print("run it: tools/testing/p2pdma/rig all build-tool tool")
         return 0
     _write(SUITES / f"p2pdma_{name}_kunit.c", SUITE.format(**words))
     makefile = SUITES / "Makefile"

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Find splats in a kernel log: warnings and errors of the kernel."""
 import re
+import subprocess
+
+from . import build
 
 SPLAT = re.compile("|".join((
     r"\bWARNING: ", r"\bBUG: ", r"kernel BUG at", r"KASAN: ", r"UBSAN: ", r"KCSAN: ",
@@ -59,6 +62,18 @@ def find(lines, wanted=()):
         elif not (forgiven and "Call Trace:" in line):
             return [strip(each) for each in lines[max(0, index - 3):index + EXCERPT]]
     return []
+
+
+def decode(lines, kernel):
+    """Return LINES with source lines in call traces, if KERNEL has debug information."""
+    script = build.source_tree(kernel) / "scripts/decode_stacktrace.sh"
+    if not lines or not build.has_option(kernel, "CONFIG_DEBUG_INFO") or not script.exists():
+        return lines
+    done = subprocess.run([script, kernel / "vmlinux", build.source_tree(kernel)],
+                          input="\n".join(lines) + "\n", stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, encoding="utf-8", errors="replace",
+                          check=False)
+    return lines if done.returncode else done.stdout.splitlines()
 
 
 def _end_of_known(lines, start):
