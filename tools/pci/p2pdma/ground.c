@@ -163,23 +163,23 @@ static const char *missing_above(const struct machine *machine, const struct fun
 }
 
 /*
- * Root ports of Intel Xeon E5 and E7, up to v4. The root buses of all sockets but the first begin
- * with a root port, and have no function 00.0.
+ * Root ports of Intel Xeon E5 and E7, v2 and v4. Root buses of the second socket often begin with
+ * port 1. Function 00.0 would be port 0, which is as unlisted as the others: a dump that lacks port
+ * 0 gives the same verdict. Port 0 of v1 and v3 is listed.
  */
 static bool begins_with_port(const struct function *function)
 {
 	unsigned int series = function->device & 0xff00, port = function->device & 0xff;
 
 	return function->address.bus && function->vendor == 0x8086 && port >= 0x01 &&
-	       port <= 0x0b && (series == 0x3c00 || series == 0x0e00 || series == 0x2f00 ||
-				series == 0x6f00);
+	       port <= 0x0b && (series == 0x0e00 || series == 0x6f00);
 }
 
 /**
- * ground_first - is the first known function on a root bus the first function there is?
+ * ground_first - does the first known function on a root bus name the host bridge?
  * @function: the first function in the input
  *
- * Return: true for function 00.0, or if the root bus is known to have none.
+ * Return: true for function 00.0, or if a function 00.0 would not change a verdict.
  */
 bool ground_first(const struct function *function)
 {
@@ -227,6 +227,9 @@ const char *ground_missing(const struct machine *machine, const struct function 
 			return missing;
 		if (!at->placed && is_bare(at))
 			return silence(at);
+		if (!at->placed && at->rival)
+			return xasprintf("%s and %s lead to the same bus, by their bus numbers",
+					 at->bdf, at->rival->bdf);
 		if (lacks_type(at))
 			return xasprintf("the input lacks capabilities of %s, which root sees",
 					 at->bdf);

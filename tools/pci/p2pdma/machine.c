@@ -234,8 +234,14 @@ static void find_buses(const struct machine *machine, unsigned int first, struct
 		bridge = machine->functions[i];
 		if (bridge->address.domain != domain)
 			break;
-		if (bridge_buses(bridge, &secondary, &subordinate) && !buses->below[secondary])
+		if (!bridge_buses(bridge, &secondary, &subordinate))
+			continue;
+		if (!buses->below[secondary]) {
 			buses->below[secondary] = bridge;
+			continue;
+		}
+		bridge->rival = buses->below[secondary];
+		bridge->rival->rival = bridge;
 	}
 }
 

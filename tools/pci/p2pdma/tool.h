@@ -223,6 +223,7 @@ struct bar {
  * @numa_node: number of the NUMA node, or -1
  * @physfn: physical function of a virtual function, or NULL
  * @up: the bridge above, or NULL directly below a host bridge
+ * @rival: another bridge with the same secondary bus number, or NULL
  * @host: the host bridge
  * @bars: base address registers
  * @memory: peer memory of a provider, or NULL
@@ -257,6 +258,7 @@ struct function {
 	int numa_node;
 	struct function *physfn;
 	struct function *up;
+	struct function *rival;
 	struct host *host;
 	struct bar bars[BARS];
 	struct memory *memory;

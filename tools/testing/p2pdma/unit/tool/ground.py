@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of inputs that lack a function, or contradict themselves: no verdict without ground."""
+from riglib import ktap
+import machines
+
+PAIR = ("0000:82:00.0", "0000:83:00.0")
+
+
+def _second_socket(port, first=()):
+    """Return functions of a root bus with two ports and a drive below each of the ports."""
+    function = machines.Function
+    return [function("0000:00:00.0", "8086:2f00", "host"), *first,
+            *(function(f"0000:80:0{2 + at}.0", port, "bridge", machines.ROOT_PORT,
+                       buses=(0x82 + at, 0x82 + at)) for at in range(2)),
+            *(function(f"0000:8{2 + at}:00.0", "144d:a808", "nvme", machines.ENDPOINT)
+              for at in range(2))]
+
+
+def _verdict(stage, functions):
+    (stage.folder / "ground").write_text("".join(each.dump() for each in functions))
+    return stage.verdicts("ground", "-c", "other")[PAIR]
+
+
+def first_function_cut(stage):
+    """Without the first function of a root bus, the verdict is the same or unknown."""
+    for port, host in (("8086:2f04", "8086:2f01"), ("8086:3c04", "8086:3c01"),
+                       ("8086:0e04", "8086:0e01"), ("8086:6f04", "8086:6f01")):
+        first = machines.Function("0000:80:00.0", host, "bridge", machines.ROOT_PORT,
+                                  buses=(0x81, 0x81))
+        whole = _verdict(stage, _second_socket(port, [first]))
+        cut = _verdict(stage, _second_socket(port))
+        if cut not in ("unknown", whole):
+            raise ktap.Failure(f"{port}: {cut}; with the first function: {whole}")
+
+
+def rival_bridges(stage):
+    """Two bridges with the same bus below: one of both is wrong, and nothing tells which."""
+    functions = _second_socket("8086:2f04", [machines.Function(
+        "0000:80:00.0", "8086:2f01", "bridge", machines.ROOT_PORT, buses=(0x82, 0x82))])
+    (stage.folder / "ground").write_text("".join(each.dump() for each in functions))
+    status, text, _ = stage.call("ground", "-c", "other", "path", *PAIR)
+    if status != 3 or "lead to the same bus" not in text:
+        raise ktap.Failure(f"status {status}\n{text}")
+
+
+TESTS = [first_function_cut, rival_bridges]
