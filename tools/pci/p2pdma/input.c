@@ -19,6 +19,9 @@
 /* Limit for broken input, far above the dump of any machine. */
 #define INPUT_LIMIT	(256U << 20)
 
+/* Mail programs and browsers pack files that are packed already. */
+#define MOST_LAYERS	4U
+
 /**
  * struct bytes - content of a file
  * @data: the bytes, followed by a zero byte
@@ -137,26 +140,28 @@ static bool starts(struct bytes bytes, const char *mark, size_t size)
 	return bytes.size >= size && !memcmp(bytes.data, mark, size);
 }
 
-static struct bytes unpack(const char *name, struct bytes bytes)
+/* Returns false if the bytes are not packed. */
+static bool unpack(const char *name, struct bytes *bytes)
 {
 	struct bytes plain;
 
-	if (starts(bytes, "\x1f\x8b", 2))
-		plain = unpack_gzip(name, bytes);
-	else if (starts(bytes, "\3757zXZ", 6))
-		plain = unpack_xz(name, bytes);
-	else if (starts(bytes, "BZh", 3))
+	if (starts(*bytes, "\x1f\x8b", 2))
+		plain = unpack_gzip(name, *bytes);
+	else if (starts(*bytes, "\3757zXZ", 6))
+		plain = unpack_xz(name, *bytes);
+	else if (starts(*bytes, "BZh", 3))
 		die(STATUS_UNKNOWN, "%s: packed: bzcat FILE | p2pdma -l - ...", name);
-	else if (starts(bytes, "\x28\xb5\x2f\xfd", 4))
+	else if (starts(*bytes, "\x28\xb5\x2f\xfd", 4))
 		die(STATUS_UNKNOWN, "%s: packed: zstdcat FILE | p2pdma -l - ...", name);
-	else if (starts(bytes, "PK\3\4", 4))
+	else if (starts(*bytes, "PK\3\4", 4))
 		die(STATUS_UNKNOWN, "%s: packed: unzip -p FILE | p2pdma -l - ...", name);
 	else
-		return bytes;
-	free(bytes.data);
+		return false;
+	free(bytes->data);
+	*bytes = plain;
 	if (plain.size > 262 && !memcmp(plain.data + 257, "ustar", 5))
 		die(STATUS_UNKNOWN, "%s: an archive of files; --sysfs reads a copy of /sys", name);
-	return plain;
+	return true;
 }
 
 /* Text in UTF-16 becomes ASCII, with "?" for everything else. */
@@ -180,9 +185,14 @@ static void narrow(struct bytes *bytes, unsigned int high)
  */
 char *read_input(const char *name)
 {
-	struct bytes bytes = unpack(name, read_all(name));
+	struct bytes bytes = read_all(name);
+	unsigned int layers = 0;
 	size_t i;
 
+	/* There are files that unpack to themselves. */
+	while (unpack(name, &bytes))
+		if (++layers > MOST_LAYERS)
+			die(STATUS_UNKNOWN, "%s: packed more than %u times", name, MOST_LAYERS);
 	if (starts(bytes, "\xff\xfe", 2))
 		narrow(&bytes, 1);
 	else if (starts(bytes, "\xfe\xff", 2))

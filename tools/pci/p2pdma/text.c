@@ -832,6 +832,10 @@ void text_read(struct machine *machine, struct function *function, const char *t
 		machine_odd(machine, "%s: no blank line ends its text, so the rest may be missing",
 			    function->bdf);
 	read_buses(&text);
+	if (strstr(body, "!!! Unknown header type 7f")) {
+		put(function, PCI_VENDOR_ID, 4, 0xffffffff);
+		put(function, PCI_CLASS_DEVICE, 2, 0xffff);
+	}
 	read_title(&text, title);
 	read_command(&text);
 	read_status(&text);
@@ -915,6 +919,23 @@ static bool is_fence(const char *line)
 	return !strncmp(line, "```", 3) || !strncmp(line, "~~~", 3);
 }
 
+/* A quotation may begin in the line of the first function. */
+static char *skip_markup(char *line)
+{
+	static const char * const begins[] = {
+		"[code]", "[quote]", "[pre]", "<code>", "<pre>",
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(begins); i++) {
+		if (strncasecmp(line, begins[i], strlen(begins[i])))
+			continue;
+		line += strlen(begins[i]);
+		i = -1;
+	}
+	return line;
+}
+
 /**
  * normal_line - prepare a line for reading
  * @line: the line, changed in place
@@ -941,6 +962,7 @@ char *normal_line(char *line)
 		else
 			break;
 	}
+	line = skip_markup(line);
 	length = strlen(line);
 	while (length && isspace((unsigned char)line[length - 1]))
 		line[--length] = '\0';

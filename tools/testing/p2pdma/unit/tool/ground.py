@@ -43,4 +43,16 @@ def rival_bridges(stage):
         raise ktap.Failure(f"status {status}\n{text}")
 
 
-TESTS = [first_function_cut, rival_bridges]
+def dead_in_text(stage):
+    """A function that answers every read with all ones is called dead in a text, too."""
+    text = "".join(f"{title}\n\t!!! Unknown header type 7f\n\n" for title in (
+        "01:00.0 VGA compatible controller [0300]: NVIDIA Corporation AD102 [10de:2684] (rev ff) "
+        "(prog-if ff)", "02:00.0 Non-Volatile memory controller [0108]: Samsung [144d:a808] "
+        "(rev ff) (prog-if ff)"))
+    (stage.folder / "ground").write_text(text)
+    status, said, _ = stage.call("ground", "-c", "other", "path", "01:00.0", "02:00.0")
+    if status != 3 or "answers every read with all ones" not in said:
+        raise ktap.Failure(f"status {status}\n{said}")
+
+
+TESTS = [first_function_cut, rival_bridges, dead_in_text]
