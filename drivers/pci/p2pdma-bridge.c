@@ -43,6 +43,7 @@
 
 #include "p2pdma-private.h"
 #include "p2pdma-hosts.h"
+#include "p2pdma-words.h"
 #include "p2pdma_trace.h"
 
 #undef MODULE_PARAM_PREFIX
@@ -212,7 +213,7 @@ static ssize_t policy_store(struct device *dev, struct device_attribute *attr,
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	for (policy = 0; (word = p2pdma_policy_word(policy)); policy++)
-		if (sysfs_streq(buf, word))
+		if (p2pdma_is_word(buf, count, word))
 			break;
 	if (!word || !p2pdma_policy_applies(dev, policy))
 		return -EINVAL;
@@ -278,20 +279,18 @@ struct p2pdma_rule {
 static struct p2pdma_rule p2pdma_parse_rule(const char *text, size_t len)
 {
 	struct p2pdma_rule rule = {};
-	unsigned int bus, slot, func;
 	char word[24], low[5];
 	int end = -1;
+	u16 rid;
 
-	if (len >= sizeof(word))
+	if (len >= sizeof(word) || !p2pdma_is_address(text, len))
 		return rule;
 	memcpy(word, text, len);
 	word[len] = '\0';
 
-	if (sscanf(word, "%8x:%2x:%2x.%1x%n", &rule.high, &bus, &slot, &func,
-		   &end) == 4 &&
-	    end == len && slot < 32 && func < 8) {
+	if (p2pdma_parse_function(text, len, &rule.high, &rid)) {
 		rule.kind = P2PDMA_RULE_BRIDGE;
-		rule.low = PCI_DEVID(bus, PCI_DEVFN(slot, func));
+		rule.low = rid;
 	} else if (sscanf(word, "%8x:%4[0123456789abcdefABCDEF]%n", &rule.high,
 			  low, &end) == 2 &&
 		   end == len && !kstrtou32(low, 16, &rule.low)) {
@@ -447,11 +446,9 @@ static struct notifier_block p2pdma_bus_notifier = {
 static ssize_t p2pdma_rescan_store(const struct bus_type *bus, const char *buf,
 				   size_t count)
 {
-	bool rescan;
-
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	if (kstrtobool(buf, &rescan) || !rescan)
+	if (!p2pdma_is_word(buf, count, "1"))
 		return -EINVAL;
 	p2pdma_routes_changed();
 	return count;

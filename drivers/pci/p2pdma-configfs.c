@@ -53,8 +53,10 @@ static int p2pdma_provider_by_name(const char *name, struct pci_dev **provider)
 
 	pdev = to_pci_dev(dev);
 	if (!pci_has_p2pmem(pdev)) {
-		pr_err("PCI device has no peer-to-peer memory: %s\n",
-		       pci_name(pdev));
+		/* Linux 6.12 has the first of both texts for both. */
+		pr_err("PCI device has %s peer-to-peer memory: %s\n",
+		       rcu_access_pointer(pdev->p2pdma) ? "not published its" :
+							  "no", pci_name(pdev));
 		pci_dev_put(pdev);
 		return -ENODEV;
 	}

@@ -109,8 +109,8 @@ static ssize_t reserve_store(struct device *dev, struct device_attribute *attr,
 	unsigned long bytes;
 	int ret;
 
-	/* kstrtoul() takes a sign. */
-	if (!isdigit(*buf))
+	/* kstrtoul() takes a sign, and any bytes after a zero byte. */
+	if (!isdigit(*buf) || memchr(buf, '\0', count))
 		return -EINVAL;
 	ret = kstrtoul(buf, 0, &bytes);
 	if (ret)

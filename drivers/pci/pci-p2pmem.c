@@ -24,6 +24,8 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include "p2pdma-words.h"
+
 #define P2PMEM_MAX_CHOICES	32
 
 /**
@@ -55,34 +57,23 @@ struct p2pmem_choices {
 /* Written while parameters are locked. */
 static struct p2pmem_choices p2pmem_choices;
 
-/*
- * Parse the function before the slash. Returns the number of characters; 0
- * without a function.
- */
-static int p2pmem_parse_function(const char *word, struct p2pmem_choice *choice)
-{
-	unsigned int domain, bus, slot, func;
-	int end = 0;
-
-	choice->any = true;
-	if (sscanf(word, "%x:%x:%x.%x/%n", &domain, &bus, &slot, &func,
-		   &end) != 4 || !end)
-		return 0;
-	if (bus > U8_MAX || slot > PCI_SLOT(U8_MAX) || func > PCI_FUNC(U8_MAX))
-		return 0;
-	choice->domain = domain;
-	choice->bus = bus;
-	choice->devfn = PCI_DEVFN(slot, func);
-	choice->any = false;
-	return end;
-}
-
 /* Returns the number of characters of the word, or -EINVAL. */
 static int p2pmem_parse_choice(const char *word, struct p2pmem_choice *choice)
 {
-	int length = p2pmem_parse_function(word, choice);
-	int bar = word[length] - '0';
+	int length = strcspn(word, "/,\n"), bar;
+	u16 rid;
 
+	choice->any = word[length] != '/';
+	if (choice->any) {
+		length = 0;
+	} else {
+		if (!p2pdma_parse_function(word, length, &choice->domain, &rid))
+			return -EINVAL;
+		choice->bus = PCI_BUS_NUM(rid);
+		choice->devfn = rid & U8_MAX;
+		length++;
+	}
+	bar = word[length] - '0';
 	if (bar < PCI_STD_RESOURCES || bar > PCI_STD_RESOURCE_END)
 		return -EINVAL;
 	choice->bar = bar;
@@ -107,7 +98,7 @@ static int p2pmem_parse(const char *text, struct p2pmem_choices *choices)
 		else if (*text && *text != '\n')
 			return -EINVAL;
 	}
-	return 0;
+	return *text && text[1] ? -EINVAL : 0;
 }
 
 /* The kernel's command line is parsed before memory can be allocated. */

@@ -164,8 +164,8 @@ static const char *missing_above(const struct machine *machine, const struct fun
 
 /*
  * Root ports of Intel Xeon E5 and E7, v2 and v4. Root buses of the second socket often begin with
- * port 1. Function 00.0 would be port 0, which is as unlisted as the others: a dump that lacks port
- * 0 gives the same verdict. Port 0 of v1 and v3 is listed.
+ * port 1. Function 00.0 would be port 0. All ports are unlisted, so a dump without port 0 gives the
+ * same verdict. Port 0 of v1 and v3 is listed.
  */
 static bool begins_with_port(const struct function *function)
 {

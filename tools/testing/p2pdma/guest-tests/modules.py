@@ -4,7 +4,7 @@ import errno
 import os
 import pathlib
 
-from guest import transfer
+from guest import nvmet, transfer
 from guest.case import case
 from guest.devices import Drive, Function, Provider, provider
 from guest.module import Module
@@ -97,6 +97,26 @@ def bad_ranges(test):
                          (2 * MIB + 1, 0)):
         test.refused(errno.EINVAL, _add, card, 2, size, offset)
         _nothing_registered(test, card)
+
+
+@case(modules=("p2pdma_card",))
+def memory_not_published(test):
+    """The log tells memory that is not published from no memory at all."""
+    Module(test, "p2pdma_card")
+    card = _bind(test, CARD)
+    with nvmet.Namespace("hidden", Drive("alpha").path) as namespace:
+        for published, words in ((None, "no"), ("0", "not published its")):
+            if published:
+                _add(card, 2)
+                (card.path / "publish").write_text(published)
+            seen = len(test.kernel_log())
+            test.refused(errno.ENODEV, namespace.set, "p2pmem", card.bdf)
+            said = "\n".join(test.kernel_log()[seen:])
+            test.check(f"PCI device has {words} peer-to-peer memory: {card.bdf}" in said, said)
+        (card.path / "publish").write_text("1")
+        namespace.set("p2pmem", card.bdf)
+        test.equal(namespace.get("p2pmem"), card.bdf, "the provider")
+        namespace.set("p2pmem", "0")
 
 
 @case(modules=("p2pdma_card",))

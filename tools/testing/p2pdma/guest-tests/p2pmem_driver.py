@@ -180,7 +180,11 @@ def driver_parameter(test):
         test.equal(module.get("bars"), good, "the parameter")
     for bad in ("6", "-1", "2,", ",2", "2,,4", "2;4", "2 4", "22", "x", address, f"{address}/",
                 f"{address}/6", f"{address}/22", "0000:03:20.0/2", "0000:03:00.8/2",
-                "0000:100:00.0/2", "03:00.0/2", ","):
+                "0000:100:00.0/2", "03:00.0/2", ",", "0000:03:00.100000000/2",
+                "0000:03:100000000.0/2", "0000:100000003:00.0/2", "100000000:03:00.0/2",
+                "0000:003:00.0/2", "0000:03:00.00/2", "0x0:03:00.0/2", "0000: 3:00.0/2",
+                "0000:03:+0.0/2", " 0000:03:00.0/2", "0000:03:00.0/0x2", "0000:03:00.0//2",
+                "2\nx", "2\n\n"):
         test.refused(errno.EINVAL, module.set, "bars", bad)
         test.equal(module.get("bars"), good, f"the parameter, after {bad}")
     test.refused(errno.E2BIG, module.set, "bars", ",".join("2" * 33))

@@ -118,13 +118,15 @@ def policy_of_a_switch(test):
 def policy_words(test):
     """Words that are no policy are refused and change nothing."""
     port = upstream(Function(Drive("alpha").bdf))
-    for path, words in ((HOST / "policy", ["nonsense", "", "\n", "allow deny", "AUTO", "1"]),
-                        (port.path / "p2pdma/policy", ["nonsense", "allow", "", "den", "denyy"])):
+    for path, words in ((HOST / "policy", ["nonsense", "", "\n", "allow deny", "AUTO", "1", "deny\0",
+                                            "deny\0x", "\0deny", " deny", "deny\n\n"]),
+                        (port.path / "p2pdma/policy", ["nonsense", "allow", "", "den", "denyy", "deny\0x",
+                                                            "deny\nx"])):
         before = path.read_text()
         for word in words:
             test.refused(errno.EINVAL, os_write, path, word or "\n")
             test.equal(path.read_text(), before, f"policy after {word!r}")
-    for word in ("0", "nonsense", "n", "2"):
+    for word in ("0", "nonsense", "n", "2", "1x", "1 ", "11", "yes", "on", "1\0", "1\0x", "1\n1"):
         test.refused(errno.EINVAL, os_write, PCI / "p2pdma_rescan", word)
     os_write(PCI / "p2pdma_rescan", "1\n")
     for path in (HOST / "capability", port.path / "p2pdma/capability"):

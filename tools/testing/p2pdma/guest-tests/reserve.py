@@ -28,7 +28,8 @@ def reserve_words(test):
     for word in (MIB, 0, size, "0x10000", size // 16):
         _set(function, word)
         test.equal(function.number(NAME), int(str(word), 0), "reserve, after a good word")
-    for word in ("", "many", "1M", "1.5", "1 2", "-1", "0x", size + 1, 2 * size):
+    for word in ("", "many", "1M", "1.5", "1 2", "-1", "0x", "0\0", "0\0x", "0\nx",
+                 size + 1, 2 * size):
         test.refused(errno.EINVAL, _set, function, word)
         test.equal(function.number(NAME), size // 16, f"reserve, after '{word}'")
     test.refused((errno.EINVAL, errno.ERANGE), _set, function, 1 << 70)

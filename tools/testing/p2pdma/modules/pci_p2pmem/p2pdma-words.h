@@ -1,0 +1,1 @@
+../../../../../drivers/pci/p2pdma-words.h
