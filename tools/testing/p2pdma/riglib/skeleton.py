@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Write a file with a first test, for somebody to fill in."""
 import re
+import sys
 
 from .paths import ROOT, TESTS, RigError
 
@@ -76,6 +77,8 @@ def new(arguments):
     name = arguments.name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise RigError(f"'{name}' is no name: lower-case letters, digits and _ only")
+    if arguments.kind != "kunit" and name in sys.stdlib_module_names:
+        raise RigError(f"'{name}' is the name of a Python module")
     words = {"name": name, "title": name.replace("_", " ")}
     if arguments.kind == "guest":
         _write(TESTS / f"{name}.py", GUEST.format(**words))
