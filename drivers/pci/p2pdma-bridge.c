@@ -62,6 +62,7 @@ struct p2pdma_denial {
 };
 
 atomic64_t p2pdma_generation = ATOMIC64_INIT(1);
+const struct p2pdma_exporter *p2pdma_exporter __ro_after_init;
 
 /* Serialises changes of policies and denials. */
 static DEFINE_MUTEX(p2pdma_bridge_mutex);
@@ -73,7 +74,7 @@ static LIST_HEAD(p2pdma_denials);
  * p2pdma_routes_changed - forget all routes
  *
  * To be called after a change of anything that p2pdma_route() reads. Mappings
- * made before keep their route.
+ * made before keep their route, except mappings of dma-bufs.
  *
  * Context: Any.
  */
@@ -81,6 +82,8 @@ void p2pdma_routes_changed(void)
 {
 	/* Full ordering: a CPU with the new generation also sees the change. */
 	atomic64_inc_return(&p2pdma_generation);
+	if (p2pdma_exporter)
+		p2pdma_exporter->routes_changed();
 }
 
 /* Two host bridges both have to route, so a listed host bridge may need it. */

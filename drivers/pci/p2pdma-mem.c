@@ -6,7 +6,9 @@
  * the region of the pages and the provider, so an owner of memory needs no
  * further protection.
  */
+#include <linux/capability.h>
 #include <linux/cleanup.h>
+#include <linux/io.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/pci-p2pdma.h>
@@ -33,6 +35,98 @@ bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr)
 		if (!p2pdma_return_pages(p2pdma))
 			return false;
 	return true;
+}
+
+/**
+ * p2pdma_charge - count pages as pages of user space
+ * @p2pdma: state of the provider
+ * @nr: number of pages
+ *
+ * User space leaves the reserve alone, unless the task is privileged.
+ *
+ * Context: Task that asks for the pages. The caller holds rcu_read_lock() or
+ * memory of the provider.
+ * Return: whether user space may have the pages. The pages are to be
+ * subtracted from pci_p2pdma.user_pages when user space gives the pages back.
+ */
+bool p2pdma_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
+{
+	size_t size = p2pdma_pool_size(p2pdma->pool);
+	size_t reserve = min(READ_ONCE(p2pdma->reserve), size);
+	unsigned long pages;
+
+	if (nr > size >> PAGE_SHIFT)
+		return false;
+	pages = atomic_long_add_return(nr, &p2pdma->user_pages);
+	if (pages <= (size - reserve) >> PAGE_SHIFT ||
+	    capable(CAP_SYS_RESOURCE))
+		return true;
+	atomic_long_sub(nr, &p2pdma->user_pages);
+	return false;
+}
+
+#ifdef CONFIG_X86
+#include <asm/cpufeature.h>
+
+/* Stores of 64 bytes, where the CPU has such stores. */
+static bool p2pdma_clear_wide(void __iomem *addr, size_t size)
+{
+	const void *zero = page_address(ZERO_PAGE(0));
+	void __iomem *end = addr + size;
+
+	if (!cpu_feature_enabled(X86_FEATURE_MOVDIR64B))
+		return false;
+	for (; addr < end; addr += 64)
+		movdir64b_io(addr, zero);
+	return true;
+}
+#else
+static bool p2pdma_clear_wide(void __iomem *addr, size_t size)
+{
+	return false;
+}
+#endif
+
+/**
+ * p2pdma_clear - clear contiguous pages for a new owner in user space
+ * @pages: kernel address of the pages
+ * @nr: number of pages, at most %P2PDMA_CLEAR_STEP
+ *
+ * The bytes of the previous owner are private. The memory is uncached, so every
+ * store is a transaction of its own, and memset() stores single bytes on some
+ * CPUs. p2pdma_flush_stores() ends a series of clears.
+ *
+ * Context: Any.
+ */
+void p2pdma_clear(void *pages, unsigned long nr)
+{
+	void __iomem *addr = (void __iomem __force *)pages;
+	size_t size = nr << PAGE_SHIFT;
+	u64 __iomem *pos = addr, *end = addr + size;
+
+	if (p2pdma_clear_wide(addr, size))
+		return;
+	for (; pos < end; pos += 4) {
+		__raw_writeq(0, pos);
+		__raw_writeq(0, pos + 1);
+		__raw_writeq(0, pos + 2);
+		__raw_writeq(0, pos + 3);
+	}
+}
+
+/**
+ * p2pdma_flush_stores - wait until stores have arrived in peer memory
+ * @page: kernel address of a page of the memory
+ *
+ * No posted zero may arrive after the write of another device.
+ *
+ * Context: Any.
+ */
+void p2pdma_flush_stores(const void *page)
+{
+	/* Zeros first, then the read that flushes all zeros. */
+	wmb();
+	__raw_readq((const void __iomem __force *)page);
 }
 
 static noinline void p2pmem_trace_runs(struct pci_dev *provider,

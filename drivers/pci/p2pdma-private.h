@@ -15,6 +15,7 @@
  * p2pdma-sysfs.c                      files for user space: of a provider,
  * p2pdma-peers.c                      of any function,
  * p2pdma-configfs.c                   and of users such as nvmet
+ * p2pdma-heap.c, p2pdma-dmabuf.c      DMA heaps; dma-bufs
  * p2pdma-mem.c                        allocation
  * p2pdma-find.c                       distance, choice of a provider
  * p2pdma-map.c                        DMA mapping
@@ -26,7 +27,8 @@
  * p2pdma-inputs.c, p2pdma-hosts.c     facts; known hardware
  * ==================================  =======================================
  *
- * p2pdma.c knows the sysfs files as attribute groups only.
+ * p2pdma.c knows the sysfs files as attribute groups only, and dma-bufs as
+ * struct p2pdma_exporter.
  */
 
 /**
@@ -70,8 +72,9 @@
  *
  * 1. the pool closes the chunk: no allocation takes a page any more;
  * 2. the file "allocate" goes, so no new user mapping begins;
- * 3. user mappings are zapped, again and again, because a mapping that was
- *    under construction in step 2 appears late, and the last page returns;
+ * 3. user mappings are zapped and dma-bufs are revoked, again and again,
+ *    because a mapping or dma-buf that was under construction in step 2 appears
+ *    late, and the last page returns;
  * 4. the pool and the provider forget the region;
  * 5. devres releases the pagemap, then the region.
  *
@@ -91,11 +94,14 @@
  * 4. locks inside kernfs, and references of kernfs to files in use: removing
  *    the file "allocate" under p2pdma_mutex waits for mmap() calls. So neither
  *    mmap() nor a file of p2pmem/ may take p2pdma_mutex;
- * 5. p2pdma_bridge_mutex, in the file "policy" and in the notifier of the PCI
+ * 5. the reservation lock of a dma-buf, inside mmap_lock at a page fault;
+ *    importers take locks of their own inside;
+ * 6. p2pdma_bridge_mutex, in the file "policy" and in the notifier of the PCI
  *    bus; p2pdma_endpoints_sem, in the file "peers" and in the notifier.
  *    Neither is taken inside the other, nor inside p2pdma_mutex;
- * 6. p2pdma_cache.lock and pci_p2pdma.return_lock, with interrupts off. No
- *    other lock of this subsystem is taken inside.
+ * 7. p2pdma_cache.lock and pci_p2pdma.return_lock, with interrupts off. No
+ *    other lock of this subsystem is taken inside. The same holds for
+ *    the lock of the list of dma-bufs.
  *
  * The pool has no lock. Routes are decided without a lock, in any context.
  */
@@ -136,6 +142,26 @@ extern atomic64_t p2pdma_generation;
 
 void p2pdma_routes_changed(void);
 
+struct pci_p2pdma;
+struct p2pdma_region;
+
+/**
+ * struct p2pdma_exporter - events that dma-bufs of peer memory react to
+ * @routes_changed: any route may have changed; called in any context
+ * @published: a provider was published; called under rcu_read_lock()
+ * @revoke: a region goes; called again and again until pages and dma-bufs of
+ *	the region are gone; may sleep. @report: log who holds dma-bufs.
+ *
+ * p2pdma-heap.c sets p2pdma_exporter at boot, as calls go down only.
+ */
+struct p2pdma_exporter {
+	void (*routes_changed)(void);
+	void (*published)(struct pci_p2pdma *p2pdma);
+	void (*revoke)(struct p2pdma_region *region, bool report);
+};
+
+extern const struct p2pdma_exporter *p2pdma_exporter;
+
 /* p2pdma-map.c: mapping */
 
 struct pci_dev *p2pdma_client_function(struct device *client);
@@ -164,11 +190,12 @@ struct p2pdma_counters {
  * @cache: routes to the provider's memory
  * @counters: counters of each CPU
  * @file: file of all user mappings; its address space finds the mappings
- * @user_pages: number of pages that user mappings own
- * @reserve: number of bytes that user mappings leave alone, unless the task has
+ * @user_pages: number of pages in user mappings and in buffers of the heap
+ * @reserve: number of bytes that user space leaves alone, unless the task has
  *	CAP_SYS_RESOURCE
  * @reserve_set: an administrator wrote @reserve
  * @owned: number of bytes in regions that the driver owns
+ * @needs_heap: a DMA heap for the provider is to be added
  * @published: find may offer the memory to orchestrators
  * @allocate_file: the sysfs file "allocate" exists; p2pdma_mutex
  * @regions: struct p2pdma_region; RCU, changed under p2pdma_mutex
@@ -189,6 +216,7 @@ struct pci_p2pdma {
 	size_t reserve;
 	bool reserve_set;
 	size_t owned;
+	bool needs_heap;
 	bool published;
 	bool allocate_file;
 	struct list_head regions;
@@ -209,6 +237,7 @@ struct pci_p2pdma {
  * @chunk: the pages in the pool; NULL if the driver owns the pages
  * @page_free: callback of the driver that owns the pages, or NULL
  * @nr_returning: number of pages in the state "returning" that the driver owns
+ * @exported: number of pages in dma-bufs
  * @freed: completed when pages come back during teardown
  * @node: entry in pci_p2pdma.regions
  */
@@ -220,6 +249,7 @@ struct p2pdma_region {
 	struct p2pdma_chunk *chunk;
 	void (*page_free)(struct page *page);
 	atomic_long_t nr_returning;
+	atomic_long_t exported;
 	struct completion freed;
 	struct list_head node;
 };
@@ -238,7 +268,16 @@ bool p2pdma_return_pages(struct pci_p2pdma *p2pdma);
 
 /* p2pdma-mem.c: allocation */
 
+/* Pages to clear before the task may be rescheduled or killed: 64 KiB. */
+#define P2PDMA_CLEAR_STEP	(SZ_64K >> PAGE_SHIFT ?: 1UL)
+
+/* Pages that are taken or freed at a time, without a chance to reschedule. */
+#define P2PDMA_TAKE_PART	16384UL
+
 bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr);
+bool p2pdma_charge(struct pci_p2pdma *p2pdma, unsigned long nr);
+void p2pdma_clear(void *pages, unsigned long nr);
+void p2pdma_flush_stores(const void *page);
 unsigned int p2pdma_take(struct pci_p2pdma *p2pdma, unsigned long *nr,
 			 struct p2pdma_run *runs);
 void p2pdma_free_runs(struct pci_p2pdma *p2pdma, const struct p2pdma_run *runs,
@@ -251,6 +290,9 @@ extern const struct attribute_group p2pmem_group;
 extern const struct attribute_group p2pmem_allocate_group;
 
 #if IS_ENABLED(CONFIG_KUNIT)
+void p2pdma_export_published(struct pci_p2pdma *p2pdma);
+void p2pdma_log_importer(struct pci_dev *provider, struct device *importer,
+			 size_t size, const char *what, const char *reason);
 void p2pdma_forget_denials(void);
 bool p2pdma_listed_in(const char *list, struct device *bridge);
 

@@ -22,11 +22,9 @@
  * write faults do not end up in the page_mkwrite() of kernfs, which never ends
  * for pages that belong to no file.
  */
-#include <linux/capability.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
 #include <linux/device.h>
-#include <linux/io.h>
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/pci-p2pdma.h>
@@ -34,9 +32,6 @@
 #include <linux/sysfs.h>
 
 #include "p2pdma-private.h"
-
-/* Pages to clear before the task may be rescheduled or killed: 64 KiB. */
-#define P2PMEM_CLEAR_STEP	(SZ_64K >> PAGE_SHIFT ?: 1)
 
 /*
  * Some programs (Python's mmap module) compare the length of a mapping with the
@@ -83,6 +78,22 @@ static ssize_t allocated_peak_show(struct device *dev,
 	return sysfs_emit(buf, "%zu\n", peak);
 }
 static DEVICE_ATTR_RO(allocated_peak);
+
+static ssize_t exported_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	struct p2pdma_region *region;
+	struct pci_p2pdma *p2pdma;
+	unsigned long pages = 0;
+
+	guard(rcu)();
+	p2pdma = p2pdma_of(dev);
+	if (p2pdma)
+		list_for_each_entry_rcu(region, &p2pdma->regions, node)
+			pages += atomic_long_read(&region->exported);
+	return sysfs_emit(buf, "%lu\n", pages << PAGE_SHIFT);
+}
+static DEVICE_ATTR_RO(exported);
 
 static ssize_t published_show(struct device *dev, struct device_attribute *attr,
 			      char *buf)
@@ -167,55 +178,6 @@ static struct dev_ext_attribute counter_map_refused = {
 	.var = (void *)offsetof(struct p2pdma_counters, map_refused),
 };
 
-#ifdef CONFIG_X86
-#include <asm/cpufeature.h>
-
-/* Stores of 64 bytes, where the CPU has such stores. */
-static bool allocate_clear_wide(void __iomem *addr, const void *zero)
-{
-	size_t done;
-
-	if (!cpu_feature_enabled(X86_FEATURE_MOVDIR64B))
-		return false;
-	for (done = 0; done < PAGE_SIZE; done += 64)
-		movdir64b_io(addr + done, zero);
-	return true;
-}
-#else
-static bool allocate_clear_wide(void __iomem *addr, const void *zero)
-{
-	return false;
-}
-#endif
-
-/*
- * Clear a page, because the bytes of the previous owner are private. The memory
- * is uncached, so every store is a transaction of its own, and memset() stores
- * single bytes on some CPUs.
- */
-static void allocate_clear_page(void *page)
-{
-	void __iomem *addr = (void __iomem __force *)page;
-	u64 __iomem *pos = addr, *end = addr + PAGE_SIZE;
-
-	if (allocate_clear_wide(addr, page_address(ZERO_PAGE(0))))
-		return;
-	for (; pos < end; pos += 4) {
-		__raw_writeq(0, pos);
-		__raw_writeq(0, pos + 1);
-		__raw_writeq(0, pos + 2);
-		__raw_writeq(0, pos + 3);
-	}
-}
-
-/* No posted zero may arrive after the write of another device. */
-static void allocate_flush_clears(const void *page)
-{
-	/* Zeros first, then the read that flushes all zeros. */
-	wmb();
-	__raw_readq((const void __iomem __force *)page);
-}
-
 /*
  * Clear pages and put the pages into a mapping, whose property they become.
  * Return the number of pages; less than @nr on error.
@@ -229,27 +191,24 @@ static unsigned long allocate_insert(struct vm_area_struct *vma,
 	unsigned long i;
 
 	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
-		if (!(i % P2PMEM_CLEAR_STEP)) {
+		if (!(i % P2PDMA_CLEAR_STEP)) {
 			if (fatal_signal_pending(current))
 				break;
 			cond_resched();
+			p2pdma_clear(addr, min(nr - i, P2PDMA_CLEAR_STEP));
+			cleared = addr;
 		}
 		page = virt_to_page(addr);
-		allocate_clear_page(addr);
-		cleared = addr;
 		if (vm_insert_page(vma, start + (i << PAGE_SHIFT), page))
 			break;
 		/* From here on, the count is that of page tables and pins. */
 		put_page(page);
 	}
-	/* A page that was cleared in vain is freed, too. */
+	/* Pages that were cleared in vain are freed, too. */
 	if (cleared)
-		allocate_flush_clears(cleared);
+		p2pdma_flush_stores(cleared);
 	return i;
 }
-
-/* Pages that are taken or freed at a time, without a chance to reschedule. */
-#define ALLOCATE_PART	16384UL
 
 /* Fill a mapping with reserved pages. Return the number of pages. */
 static unsigned long allocate_fill(struct pci_p2pdma *p2pdma,
@@ -260,7 +219,7 @@ static unsigned long allocate_fill(struct pci_p2pdma *p2pdma,
 	unsigned int n;
 
 	while (nr) {
-		part = min(nr, ALLOCATE_PART);
+		part = min(nr, P2PDMA_TAKE_PART);
 		nr -= part;
 		n = p2pdma_take(p2pdma, &part, runs);
 		if (!n) {
@@ -286,25 +245,11 @@ failed:
 	return (start - vma->vm_start) >> PAGE_SHIFT;
 }
 
-/* User mappings leave the reserve alone, unless the task is privileged. */
-static bool allocate_charge(struct pci_p2pdma *p2pdma, unsigned long nr)
-{
-	unsigned long pages = atomic_long_add_return(nr, &p2pdma->user_pages);
-	size_t size = p2pdma_pool_size(p2pdma->pool);
-	size_t reserve = min(READ_ONCE(p2pdma->reserve), size);
-
-	if (pages <= (size - reserve) >> PAGE_SHIFT ||
-	    capable(CAP_SYS_RESOURCE))
-		return true;
-	atomic_long_sub(nr, &p2pdma->user_pages);
-	return false;
-}
-
 static int allocate_map(struct pci_p2pdma *p2pdma, struct vm_area_struct *vma)
 {
 	unsigned long nr = vma_pages(vma), done = 0;
 
-	if (!allocate_charge(p2pdma, nr))
+	if (!p2pdma_charge(p2pdma, nr))
 		return -ENOMEM;
 	if (p2pdma_reserve(p2pdma, nr))
 		done = allocate_fill(p2pdma, vma);
@@ -384,6 +329,7 @@ static struct attribute *p2pmem_attrs[] = {
 	&dev_attr_published.attr,
 	&dev_attr_reserve.attr,
 	&dev_attr_allocated_peak.attr,
+	&dev_attr_exported.attr,
 	&counter_alloc_failed.attr.attr,
 	&counter_mapped_bus.attr.attr,
 	&counter_mapped_host.attr.attr,

@@ -310,15 +310,16 @@ static void p2pdma_update_size(struct pci_p2pdma *p2pdma, long owned)
 /* Number of pages that are not where they were at registration. */
 static unsigned long p2pdma_region_held(struct p2pdma_region *region)
 {
-	unsigned long pfn = PHYS_PFN(region->pgmap.range.start), nr = 0;
+	unsigned long exported = atomic_long_read(&region->exported), nr = 0;
+	unsigned long pfn = PHYS_PFN(region->pgmap.range.start);
 	unsigned long end = PHYS_PFN(region->pgmap.range.end + 1);
 	struct page *page;
 
 	if (region->chunk)
-		return p2pdma_pool_held(region->chunk);
+		return max(p2pdma_pool_held(region->chunk), exported);
 	/* The driver unmapped the pages: no struct page is left to look at. */
 	if (percpu_ref_is_dying(&region->pgmap.ref))
-		return 0;
+		return exported;
 	for (; pfn < end; pfn++) {
 		page = pfn_to_page(pfn);
 		/* The count of a mapped page is that of a page table. */
@@ -328,21 +329,25 @@ static unsigned long p2pdma_region_held(struct p2pdma_region *region)
 	}
 	/* A page is counted as returning before the count becomes 1. */
 	smp_rmb();
-	return nr + atomic_long_read(&region->nr_returning);
+	return max(nr + atomic_long_read(&region->nr_returning), exported);
 }
 
 static void p2pdma_wait_idle(struct p2pdma_region *region)
 {
 	unsigned long report = jiffies + P2PDMA_WAIT_REPORT, held;
 	struct pci_p2pdma *p2pdma = region->p2pdma;
+	bool late = false;
 
 	for (;;) {
 		reinit_completion(&region->freed);
 		unmap_mapping_range(p2pdma->file->f_mapping, 0, 0, true);
+		if (p2pdma_exporter)
+			p2pdma_exporter->revoke(region, late);
 		held = p2pdma_region_held(region);
 		if (!held)
 			return;
-		if (time_after_eq(jiffies, report)) {
+		late = time_after_eq(jiffies, report);
+		if (late) {
 			pci_warn(p2pdma->pdev, "BAR %d cannot be released yet: %lu pages of peer-to-peer DMA memory are in use\n",
 				 region->bar, held);
 			report = jiffies + P2PDMA_WAIT_REPORT;
@@ -734,8 +739,11 @@ void pci_p2pmem_publish(struct pci_dev *provider, bool publish)
 
 	guard(rcu)();
 	p2pdma = rcu_dereference(provider->p2pdma);
-	if (p2pdma)
-		WRITE_ONCE(p2pdma->published, publish);
+	if (!p2pdma)
+		return;
+	WRITE_ONCE(p2pdma->published, publish);
+	if (publish && p2pdma_exporter)
+		p2pdma_exporter->published(p2pdma);
 }
 EXPORT_SYMBOL_GPL(pci_p2pmem_publish);
 

@@ -14,8 +14,11 @@
 #ifndef _LINUX_PCI_P2PDMA_H
 #define _LINUX_PCI_P2PDMA_H
 
+#include <linux/err.h>
+#include <linux/export.h>
 #include <linux/pci.h>
 
+struct dma_buf;
 struct page;
 struct scatterlist;
 
@@ -142,6 +145,30 @@ static inline ssize_t pci_p2pdma_enable_show(char *text,
 }
 
 #endif /* CONFIG_PCI_P2PDMA */
+
+#ifdef CONFIG_PCI_P2PDMA_DMABUF
+
+struct dma_buf *__pci_p2pmem_export(struct pci_dev *provider, void *addr,
+				    size_t size, unsigned int flags,
+				    void (*release)(void *data), void *data,
+				    struct module *owner);
+
+#else /* !CONFIG_PCI_P2PDMA_DMABUF */
+
+static inline struct dma_buf *
+__pci_p2pmem_export(struct pci_dev *provider, void *addr, size_t size,
+		    unsigned int flags, void (*release)(void *data),
+		    void *data, struct module *owner)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+#endif /* CONFIG_PCI_P2PDMA_DMABUF */
+
+/* See __pci_p2pmem_export(). */
+#define pci_p2pmem_export(provider, addr, size, flags, release, data)	\
+	__pci_p2pmem_export(provider, addr, size, flags, release, data,	\
+			    THIS_MODULE)
 
 /**
  * pci_p2pdma_distance - distance between a provider and one client

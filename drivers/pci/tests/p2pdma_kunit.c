@@ -48,6 +48,7 @@ void p2pdma_kunit_provide_ranges(struct kunit *test, struct pci_dev *pdev,
 {
 	struct ranges all = { .range = ranges, .nr = nr };
 
+	p2pdma_kunit_no_heaps(test);
 	KUNIT_ASSERT_EQ_MSG(test, 0, mock_pci_bind(pdev, provide_probe, &all),
 			    "%s", pci_name(pdev));
 }

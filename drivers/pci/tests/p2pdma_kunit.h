@@ -6,6 +6,7 @@
 #include <linux/pci.h>
 #include <linux/sizes.h>
 
+struct dma_buf;
 struct kunit;
 
 /**
@@ -43,6 +44,31 @@ void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem);
 
 u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev,
 			const char *name);
+
+#ifdef CONFIG_PCI_P2PDMA_DMABUF
+void p2pdma_kunit_no_heaps(struct kunit *test);
+struct dma_buf *p2pdma_kunit_export(struct kunit *test,
+				    struct pci_dev *provider);
+int p2pdma_kunit_attach(struct dma_buf *buf, struct pci_dev *client,
+			const char **reason);
+#else
+static inline void p2pdma_kunit_no_heaps(struct kunit *test)
+{
+}
+
+static inline struct dma_buf *p2pdma_kunit_export(struct kunit *test,
+						  struct pci_dev *provider)
+{
+	return NULL;
+}
+
+static inline int p2pdma_kunit_attach(struct dma_buf *buf,
+				      struct pci_dev *client,
+				      const char **reason)
+{
+	return 0;
+}
+#endif
 
 bool p2pdma_kunit_cpu_routes(void);
 bool p2pdma_kunit_cpu_does_not_route(void);

@@ -92,11 +92,13 @@ static const struct mock_pci_row small_rows[SM_NR] = {
 /* Returns the provider of a small hierarchy, which goes with the test. */
 static struct pci_dev *small_add(struct kunit *test)
 {
+	p2pdma_kunit_no_heaps(test);
 	return mock_pci_dev(mock_pci_add(test, small_rows, SM_NR), SM_MEM);
 }
 
 static struct mock_pci *life_add(struct kunit *test)
 {
+	p2pdma_kunit_no_heaps(test);
 	kunit_activate_static_stub(test, p2pdma_cpu_routes,
 				   p2pdma_kunit_cpu_does_not_route);
 	return mock_pci_add(test, life_rows, NR);

@@ -55,6 +55,8 @@ MODULE_PARM_DESC(hierarchies, "how many random hierarchies to compare");
  * @vf_of: by function in @model: number of the virtual function
  * @dev: by function in @model: the function in the PCI core
  * @mock: the hierarchy in the PCI core
+ * @exporter: function in @model with peer memory, or %P2PDMA_MODEL_NONE
+ * @buf: dma-buf of @exporter, or NULL in a kernel without dma-bufs
  */
 struct random_case {
 	struct kunit *test;
@@ -66,6 +68,8 @@ struct random_case {
 	unsigned int vf_of[P2PDMA_MODEL_FUNCTIONS];
 	struct pci_dev *dev[P2PDMA_MODEL_FUNCTIONS];
 	struct mock_pci *mock;
+	int exporter;
+	struct dma_buf *buf;
 };
 
 static const enum mock_pci_kind mock_kinds[] = {
@@ -132,6 +136,23 @@ static struct mock_pci_row mock_function_row(const struct random_case *random,
 		if (random->model.fn[i].pf == nr)
 			row.vf_acs = mock_acs(&random->model.fn[i].acs);
 	return row;
+}
+
+/* Give one function memory. The choice depends on the hierarchy only. */
+static void choose_exporter(struct random_case *random)
+{
+	const struct p2pdma_model *model = &random->model;
+	int i;
+
+	random->exporter = P2PDMA_MODEL_NONE;
+	for (i = 0; i < model->nr; i++)
+		if (model->fn[i].kind == P2PDMA_MODEL_ENDPOINT &&
+		    model->fn[i].pf == P2PDMA_MODEL_NONE &&
+		    !model->fn[i].unreadable && !model->fn[i].vendor &&
+		    (random->exporter == P2PDMA_MODEL_NONE || i % 3 == 0))
+			random->exporter = i;
+	if (random->exporter != P2PDMA_MODEL_NONE)
+		random->rows[random->row_of[random->exporter]].bar[0] = SZ_2M;
 }
 
 static void make_rows(struct random_case *random)
@@ -209,12 +230,19 @@ static void build(struct random_case *random)
 	int i;
 
 	make_rows(random);
+	choose_exporter(random);
 	random->mock =
 		mock_pci_add(random->test, random->rows, random->nr_rows);
 	for (i = 0; i < random->model.nr_hosts; i++)
 		set_up_host(random, i);
 	for (i = 0; i < random->model.nr; i++)
 		set_up_function(random, i);
+	random->buf = NULL;
+	if (random->exporter == P2PDMA_MODEL_NONE)
+		return;
+	p2pdma_kunit_provide(random->test, random->dev[random->exporter]);
+	random->buf = p2pdma_kunit_export(random->test,
+					  random->dev[random->exporter]);
 }
 
 /* Copy settings changed by p2pdma_model_shake() to the mock. */
@@ -322,6 +350,31 @@ static bool client_reaches(struct pci_dev *client, struct pci_dev *provider)
 	return model_of(client)->mask >= model_of(provider)->top;
 }
 
+/* Attaching to a dma-buf is refused without a route, for the same reason. */
+static bool attach_agrees(struct random_case *random, int provider, int client,
+			  const struct p2pdma_model_verdict *verdict)
+{
+	const struct p2pdma_route route = {
+		.type = verdict->type,
+		.reason = verdict->reason,
+	};
+	bool none = verdict->type == PCI_P2PDMA_MAP_NOT_SUPPORTED;
+	const char *word = none ? p2pdma_reason_word(&route) : NULL;
+	const char *reason = NULL;
+	int ret;
+
+	if (provider != random->exporter || !random->buf)
+		return true;
+	ret = p2pdma_kunit_attach(random->buf, random->dev[client], &reason);
+	if (ret == (none ? -EREMOTEIO : 0) && !word == !reason &&
+	    (!word || !strcmp(word, reason)))
+		return true;
+	kunit_info(random->test, "%s attaches to %s: error %d (%s), not %s",
+		   pci_name(random->dev[client]),
+		   pci_name(random->dev[provider]), ret, reason, word);
+	return false;
+}
+
 static bool compare_pair(struct random_case *random, int provider, int client)
 {
 	struct p2pdma_model_verdict expected, actual;
@@ -329,7 +382,7 @@ static bool compare_pair(struct random_case *random, int provider, int client)
 	p2pdma_model_route(&random->model, provider, client, &expected);
 	ask_kernel(random, provider, client, &actual);
 	if (p2pdma_model_agree(&random->model, &expected, &actual))
-		return true;
+		return attach_agrees(random, provider, client, &actual);
 
 	kunit_info(random->test, "provider #%d (%s), client #%d (%s)", provider,
 		   pci_name(random->dev[provider]), client,

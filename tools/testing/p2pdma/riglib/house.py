@@ -23,7 +23,7 @@ TAB = 8
 # Layers of drivers/pci from the top. A room may call rooms of the same layer and of lower layers.
 LAYERS = (
     ("pci-p2pmem",),
-    ("p2pdma-sysfs", "p2pdma-peers", "p2pdma-configfs"),
+    ("p2pdma-sysfs", "p2pdma-peers", "p2pdma-configfs", "p2pdma-heap", "p2pdma-dmabuf"),
     ("p2pdma-mem", "p2pdma-find", "p2pdma-map"),
     ("p2pdma",),
     ("p2pdma-bridge", "p2pdma-pool", "p2pdma-cache"),

@@ -253,7 +253,8 @@ def make_kernel(name, locked):
     output = BUILD / name
     command = [CONFIG / "apply", "--source", source, "--output", output]
     if name == "kernel-stock":
-        for ours in ("CONFIG_PCI_P2PDMA_KUNIT_TEST", "CONFIG_PCI_P2PMEM"):
+        for ours in ("CONFIG_PCI_P2PDMA_KUNIT_TEST", "CONFIG_PCI_P2PMEM",
+                     "CONFIG_PCI_P2PDMA_DMABUF"):
             command += ["--may-lack", ours]
     command += [CONFIG / fragment for fragment in FRAGMENTS[name]]
     if subprocess.run(command, env=clean_env(), check=False).returncode:
