@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""inside.py MODULE AGED SEED... - the guest's half of the benchmark
+"""inside.py MODULE AGED IMPORTER P2PMEM SEED... - the guest's half of the benchmark
 
 Loads MODULE once, and AGED for each mix of lists and each SEED; prints a line of key=value words
-for each measured operation. The exit status is 1 if a module does not load.
+for each measured operation. IMPORTER attaches to dma-bufs, and P2PMEM makes the card a provider.
+The exit status is 1 if a module does not load.
 """
+import fcntl
 import mmap
 import os
 import pathlib
@@ -14,7 +16,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "guest-tests"))
 
-from guest.devices import Drive, Function, provider  # noqa: E402
+from guest import heap  # noqa: E402
+from guest.devices import Drive, Function, provider, until  # noqa: E402
 
 CARD = (0x1af4, 0x1110)
 CARD_BAR = 2
@@ -22,6 +25,9 @@ MARK = "p2pdma_bench"
 SHARES = "fill=50,90,99"
 MAPPING = 16 << 20              # bytes of a user mapping
 MAPPINGS = 9
+DMABUFS = ((64 << 10, 50), (1 << 30, 3))        # bytes of a dma-buf, and rounds
+SYSTEM = pathlib.Path("/dev/dma_heap/system")
+COMMANDS = pathlib.Path("/sys/module/p2pdma_importer/parameters")
 # A scan of a large pool takes long where the kernel's own implementation scans.
 FEWER = ("rounds=2000", "singles=200")
 OLDER = ("fill=99", "age=50000")
@@ -59,6 +65,48 @@ def user_mapping(peer):
           flush=True)
 
 
+def card_heap(card, p2pmem):
+    """Make the card a provider. Return the path of the heap."""
+    subprocess.run(["insmod", p2pmem, f"bars={card.bdf}/{CARD_BAR}"], check=True)
+    (card.path / "driver_override").write_text("pci_p2pmem")
+    card.bind("pci_p2pmem")
+    until(heap.path(card).exists, 30, "heap of the card")
+    return heap.path(card)
+
+
+def dmabuf(path, client, size, rounds):
+    """Allocate a dma-buf, attach and map a client, and undo all of that. As in user_mapping(), the
+    quickest round counts. The calls of this program count, too, alike for every heap."""
+    commands = {name: os.open(COMMANDS / name, os.O_WRONLY)
+                for name in ("attach", "map", "unmap", "detach")}
+    source, costs = os.open(path, os.O_RDONLY), []
+    for _ in range(rounds):
+        request = heap.request(size)
+        start = time.monotonic_ns()
+        fd = heap.granted(fcntl.ioctl(source, heap.ALLOC, request))
+        os.write(commands["attach"], b"0 %s %d moves" % (client.bdf.encode(), fd))
+        for name in ("map", "unmap", "detach"):
+            os.write(commands[name], b"0")
+        os.close(fd)
+        costs.append(time.monotonic_ns() - start)
+    for each in (source, *commands.values()):
+        os.close(each)
+    print(f"op=dmabuf_{size} heap={path.name} bytes={size} instructions={min(costs)} "
+          f"rounds={rounds}", flush=True)
+
+
+def dmabufs(importer, p2pmem, peer, card, client):
+    """Measure the heaps of providers, or the system heap on a kernel without such heaps."""
+    subprocess.run(["insmod", importer], check=True)
+    if heap.path(peer).exists():
+        paths = (heap.path(peer), card_heap(card, p2pmem))
+    else:
+        paths = (SYSTEM, SYSTEM)
+    for path, (size, rounds) in zip(paths, DMABUFS):
+        dmabuf(path, client, size, rounds)
+    subprocess.run(["rmmod", "p2pdma_importer"], check=True)
+
+
 def aged(log, module, seed, target, size, longest, *parameters):
     """Load AGED for one mix, and unload it, for the next one."""
     loaded = load(log, module, f"provider={target.bdf}", f"pages={size // mmap.PAGESIZE}",
@@ -68,7 +116,7 @@ def aged(log, module, seed, target, size, longest, *parameters):
     return loaded
 
 
-def main(module, aged_module, *seeds):
+def main(module, aged_module, importer, p2pmem, *seeds):
     peer, alpha, card = provider(), Drive("alpha"), Function.by_id(*CARD)
     first, last = card.bar(CARD_BAR)
     log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
@@ -80,6 +128,8 @@ def main(module, aged_module, *seeds):
             done &= aged(log, aged_module, seed, peer.function, peer.function.size(), longest,
                          f"client={alpha.bdf}", *mix)
         done &= aged(log, aged_module, seed, card, last - first + 1, 256, SHARES, *FEWER)
+    # At the end, because the card stays bound.
+    dmabufs(importer, p2pmem, peer.function, card, alpha.function)
     return 0 if done else 1
 
 

@@ -89,6 +89,8 @@ ROWS = [
     Row("register a BAR of 4 GiB, per MiB", _per_mib("register")),
     Row("struct pages of that, per GiB", _struct_pages, unit="MiB"),
     Row("user mapping made and taken away, per MiB", _per_mib("user_mapping")),
+    Row("dma-buf of 64 KiB, from heap to close", _cost("dmabuf_65536")),
+    Row("dma-buf of 1 GiB, the same, per MiB", _per_mib("dmabuf_1073741824")),
     _aged_page(32),
     _aged_page(256),
     _aged(64 * MIB, 32, 50, 900),

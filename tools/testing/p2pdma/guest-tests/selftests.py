@@ -15,6 +15,11 @@ def selftest_longterm(test):
     selftest.run(test, "p2pmem_longterm", provider())
 
 
+@case(selftests=True, short=True)
+def selftest_dmabuf(test):
+    selftest.run(test, "p2pmem_dmabuf", provider())
+
+
 @case("switch intel-root-ports viommu", selftests=True, short=True)
 def selftest_dio(test):
     selftest.run(test, "p2pmem_dio", provider())

@@ -8,18 +8,18 @@
 #include <linux/log2.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
+#include <rdma/ib_umem.h>
+#include <rdma/iter.h>
 
 #include "rnic.h"
 
-static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_pages)
+static struct rnic_mr *rnic_new_mr(struct ib_pd *pd, u32 max_pages)
 {
 	struct rnic *rnic = to_rnic(pd->device);
 	struct rnic_mr *mr;
 	u32 index;
 	int ret;
 
-	if (type != IB_MR_TYPE_MEM_REG)
-		return ERR_PTR(-EOPNOTSUPP);
 	if (!max_pages || max_pages > RNIC_MAX_PAGES)
 		return ERR_PTR(-EINVAL);
 	mr = kzalloc(sizeof(*mr), GFP_KERNEL);
@@ -39,12 +39,22 @@ static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 m
 	mr->key = index << RNIC_KEY_SHIFT;
 	mr->ib.lkey = mr->key;
 	mr->ib.rkey = mr->key;
-	return &mr->ib;
+	return mr;
 
 err_free:
 	kfree(mr->pages);
 	kfree(mr);
 	return ERR_PTR(ret);
+}
+
+static struct ib_mr *rnic_alloc_mr(struct ib_pd *pd, enum ib_mr_type type, u32 max_pages)
+{
+	struct rnic_mr *mr;
+
+	if (type != IB_MR_TYPE_MEM_REG)
+		return ERR_PTR(-EOPNOTSUPP);
+	mr = rnic_new_mr(pd, max_pages);
+	return IS_ERR(mr) ? ERR_CAST(mr) : &mr->ib;
 }
 
 static int rnic_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
@@ -57,6 +67,9 @@ static int rnic_dereg_mr(struct ib_mr *ib, struct ib_udata *udata)
 	xa_erase(&rnic->mrs, mr->key >> RNIC_KEY_SHIFT);
 	spin_unlock(&rnic->mr_lock);
 	wait_var_event(&mr->users, !atomic_read(&mr->users));
+	/* Unmaps the dma-buf, and lets the exporter have the memory back. */
+	if (mr->umem)
+		ib_umem_release(mr->umem);
 	kfree(mr->pages);
 	kfree(mr);
 	return 0;
@@ -98,12 +111,43 @@ static struct ib_mr *rnic_reg_user_mr(struct ib_pd *pd, u64 start, u64 length, u
 	return ERR_PTR(-EOPNOTSUPP);
 }
 
+/* A region over a dma-buf is pinned: the device cannot follow a move. */
+static struct ib_mr *rnic_reg_user_mr_dmabuf(struct ib_pd *pd, u64 offset, u64 length,
+					     u64 virt_addr, int fd, int access,
+					     struct uverbs_attr_bundle *attrs)
+{
+	struct ib_umem_dmabuf *umem_dmabuf;
+	struct ib_block_iter block;
+	struct rnic_mr *mr;
+
+	umem_dmabuf = ib_umem_dmabuf_get_pinned(pd->device, offset, length, fd, access);
+	if (IS_ERR(umem_dmabuf))
+		return ERR_CAST(umem_dmabuf);
+	mr = rnic_new_mr(pd, ib_umem_num_pages(&umem_dmabuf->umem));
+	if (IS_ERR(mr)) {
+		ib_umem_release(&umem_dmabuf->umem);
+		return ERR_CAST(mr);
+	}
+	mr->umem = &umem_dmabuf->umem;
+	rdma_umem_for_each_dma_block(mr->umem, &block, PAGE_SIZE)
+		mr->pages[mr->nr_pages++] = rdma_block_iter_dma_address(&block);
+	mr->ib.page_size = PAGE_SIZE;
+	mr->ib.iova = virt_addr;
+	mr->ib.length = length;
+	mr->iova = virt_addr;
+	mr->length = length;
+	mr->access = access;
+	mr->valid = true;
+	return &mr->ib;
+}
+
 const struct ib_device_ops rnic_mr_ops = {
 	.alloc_mr = rnic_alloc_mr,
 	.dereg_mr = rnic_dereg_mr,
 	.get_dma_mr = rnic_get_dma_mr,
 	.map_mr_sg = rnic_map_mr_sg,
 	.reg_user_mr = rnic_reg_user_mr,
+	.reg_user_mr_dmabuf = rnic_reg_user_mr_dmabuf,
 };
 
 static u64 rnic_mr_first_byte(const struct rnic_mr *mr)

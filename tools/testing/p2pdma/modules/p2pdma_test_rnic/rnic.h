@@ -155,8 +155,9 @@ struct rnic_cq {
 };
 
 /**
- * struct rnic_mr - a memory region for fast registration
+ * struct rnic_mr - a memory region, for fast registration or over a dma-buf
  * @ib: memory region of the RDMA core
+ * @umem: the dma-buf, or NULL
  * @pages: DMA addresses of the pages, as mapped by the consumer
  * @nr_pages: number of entries in use in @pages
  * @max_pages: length of @pages
@@ -169,6 +170,7 @@ struct rnic_cq {
  */
 struct rnic_mr {
 	struct ib_mr ib;
+	struct ib_umem *umem;
 	dma_addr_t *pages;
 	u32 nr_pages;
 	u32 max_pages;

@@ -3,7 +3,9 @@
  * Tests of the test RNIC through the RDMA core.
  *
  * When the module is loaded, all cases run between two queue pairs of this machine and print KTAP.
- * The load fails if a case fails. The module parameter is an address of the RNIC's interface.
+ * The load fails if a case fails. The parameter "address" is an address of the RNIC's interface.
+ * With the parameter "dmabuf", two file descriptors of dma-bufs, the only case copies the first
+ * dma-buf to the second.
  *
  *       ends[0] ── connects to ──> listener ── makes ──> ends[1]
  *       buffer[0]                                        buffer[1], behind the region "mr"
@@ -29,6 +31,15 @@
 static char *address = "192.0.2.1";
 module_param(address, charp, 0444);
 MODULE_PARM_DESC(address, "IPv4 address of the RNIC's interface");
+
+static int dmabuf[2];
+static int nr_dmabufs;
+module_param_array(dmabuf, int, &nr_dmabufs, 0444);
+MODULE_PARM_DESC(dmabuf, "file descriptors of source and destination");
+
+static ulong dmabuf_bytes;
+module_param(dmabuf_bytes, ulong, 0444);
+MODULE_PARM_DESC(dmabuf_bytes, "length of each dma-buf");
 
 enum vt_policy { VT_ACCEPT, VT_REJECT, VT_IGNORE };
 
@@ -823,10 +834,53 @@ static void nobody_answers(struct vt *vt)
 	vt_close(vt);
 }
 
-static const struct {
+/* Cases with dma-bufs of the parameter */
+
+static struct ib_mr *vt_dmabuf_region(struct vt *vt, int n)
+{
+	struct ib_mr *mr = vt->device->ops.reg_user_mr_dmabuf(vt->pd, 0, dmabuf_bytes, 0, dmabuf[n],
+							      VT_ACCESS, NULL);
+
+	vt_expect(vt, "region over a dma-buf", PTR_ERR_OR_ZERO(mr), 0);
+	if (IS_ERR(mr))
+		return NULL;
+	/* As the caller in the RDMA core does for a user. */
+	mr->device = vt->device;
+	return mr;
+}
+
+static void vt_dereg(struct vt *vt, struct ib_mr *mr)
+{
+	if (mr)
+		vt->device->ops.dereg_mr(mr, NULL);
+}
+
+static void copy_dmabuf(struct vt *vt)
+{
+	struct ib_mr *from = vt_dmabuf_region(vt, 0), *to = vt_dmabuf_region(vt, 1);
+	struct ib_sge sge = { .length = dmabuf_bytes };
+
+	if (from && to) {
+		vt_open(vt);
+		sge.lkey = from->lkey;
+		vt_expect(vt, "posting", vt_rdma(vt, 0, IB_WR_RDMA_WRITE, &sge, 1, 0, to->rkey), 0);
+		vt_wait(vt, "write", 0, IB_WC_SUCCESS);
+		vt_close(vt);
+	}
+	vt_dereg(vt, from);
+	vt_dereg(vt, to);
+}
+
+struct vt_case {
 	const char *name;
 	void (*run)(struct vt *vt);
-} vt_cases[] = {
+};
+
+static const struct vt_case vt_dmabuf_cases[] = {
+	{ "copy_dmabuf", copy_dmabuf },
+};
+
+static const struct vt_case vt_cases[] = {
 	{ "write_sizes", write_sizes },
 	{ "read_sizes", read_sizes },
 	{ "write_gathers", write_gathers },
@@ -853,24 +907,31 @@ static const struct {
 	{ "nobody_answers", nobody_answers },
 };
 
-static int vt_run(struct vt *vt)
+static int vt_run(struct vt *vt, const struct vt_case *cases, unsigned int nr)
 {
 	int i, op, bad = 0;
 
-	pr_info("KTAP version 1\n1..%zu\n", ARRAY_SIZE(vt_cases));
-	for (i = 0; i < ARRAY_SIZE(vt_cases); i++) {
+	pr_info("KTAP version 1\n1..%u\n", nr);
+	for (i = 0; i < nr; i++) {
 		vt->failed = false;
 		for (op = 0; op < VT_OPS; op++) {
 			vt->ops[op].cqe.done = vt_done;
 			init_completion(&vt->ops[op].done);
 		}
 		vt->mr = vt_region(vt, vt->pd, 1);
-		vt_cases[i].run(vt);
+		cases[i].run(vt);
 		ib_dereg_mr(vt->mr);
 		bad += vt->failed;
-		pr_info("%sok %d %s\n", vt->failed ? "not " : "", i + 1, vt_cases[i].name);
+		pr_info("%sok %d %s\n", vt->failed ? "not " : "", i + 1, cases[i].name);
 	}
 	return bad ? -EIO : 0;
+}
+
+static int vt_run_all(struct vt *vt)
+{
+	if (nr_dmabufs)
+		return vt_run(vt, vt_dmabuf_cases, ARRAY_SIZE(vt_dmabuf_cases));
+	return vt_run(vt, vt_cases, ARRAY_SIZE(vt_cases));
 }
 
 static void vt_cleanup(struct vt *vt)
@@ -931,7 +992,7 @@ static int __init vt_init(void)
 	}
 	ret = vt_prepare(vt);
 	if (!ret)
-		ret = vt_run(vt);
+		ret = vt_run_all(vt);
 	vt_cleanup(vt);
 out:
 	kfree(vt);

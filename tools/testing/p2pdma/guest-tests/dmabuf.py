@@ -1,0 +1,559 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Peer memory as dma-bufs: heaps, importers, revocation."""
+import errno
+import mmap
+import os
+import random
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+import fcntl
+
+from guest import heap, transfer, user
+from guest.case import case
+from guest.devices import Drive, provider, rescan, until
+from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic
+from guest.heap import Buffer, Importer
+from guest.module import Module
+from guest.worker import Worker
+from modules import Injection
+
+MIB = 1 << 20
+PAGE = mmap.PAGESIZE
+IMPORTER = heap.NAME
+EXPORTER = "p2pdma_exporter"
+
+
+def _counts(function):
+    return function.available(), heap.exported(function)
+
+
+def _expect_back(test, function, what):
+    test.equal(_counts(function), (function.size(), 0), f"available and exported, {what}")
+
+
+@case(short=True)
+def dmabuf_heap(test):
+    """The heap of a provider allocates cleared memory, and counts to the byte."""
+    peer = provider().function
+    size = peer.size()
+    names = [each.name for each in heap.path(peer).parent.glob("p2pmem-*")]
+    test.equal(names, [f"p2pmem-{peer.bdf}"], "heaps of peer memory")
+    for length in (1, PAGE, PAGE + 1, 64 << 10, 3 * MIB + 5 * PAGE):
+        pages = -(-length // PAGE) * PAGE
+        buffer = Buffer(test, peer, length)
+        test.equal(_counts(peer), (size - pages, pages), f"available and exported, {length}")
+        test.equal(os.lseek(buffer.fd, 0, os.SEEK_END), pages, "length of the file")
+        test.equal(buffer.info()["exp_name"], f"p2pmem-{peer.bdf}", "exporter in fdinfo")
+        with buffer.map(pages) as memory:
+            test.check(not any(memory[at] for at in range(0, pages, 64)), "bytes are not zero")
+            memory[:] = b"\x5a" * pages
+        buffer.close()
+        _expect_back(test, peer, f"after {length}")
+    whole = Buffer(test, peer, size)
+    with whole.map() as memory:
+        test.check(memory[:] == bytes(size), "bytes of an earlier owner")
+    whole.close()
+
+
+@case(short=True, modules=(IMPORTER,))
+def dmabuf_words(test):
+    """Bad requests are refused with an errno, and change nothing."""
+    peer = provider().function
+    node, size = heap.path(peer), peer.size()
+    failed = peer.number("p2pmem/alloc_failed")
+    test.refused(errno.EINVAL, heap.allocate, node, 0)
+    test.refused(errno.EINVAL, heap.allocate, node, PAGE, 1 << 30)
+    test.refused(errno.EINVAL, heap.allocate, node, PAGE, os.O_RDWR, 1)
+    for length in (size + 1, 1 << 40, (1 << 63) - 1):
+        test.refused(errno.ENOMEM, heap.allocate, node, length)
+    test.equal(peer.number("p2pmem/alloc_failed"), failed + 3, "failed allocations")
+    _expect_back(test, peer, "after bad requests")
+    buffer = Buffer(test, peer, 2 * PAGE)
+    test.refused(errno.EINVAL, buffer.map, flags=mmap.MAP_PRIVATE)
+    test.refused(errno.EINVAL, buffer.map, 3 * PAGE)
+    test.refused(errno.EINVAL, buffer.map, 2 * PAGE, offset=PAGE)
+    test.refused(errno.EINVAL, buffer.sync, 8)
+    test.refused(errno.EINVAL, heap.importer(test).set, "vmap", str(buffer.fd))
+
+
+
+
+@case(short=True)
+def dmabuf_as_a_file(test):
+    """Names, poll, read-only descriptors, synchronisation, and transfers by the CPU."""
+    peer = provider().function
+    buffer = Buffer(test, peer, MIB)
+    fcntl.ioctl(buffer.fd, heap.SET_NAME, b"frame 7\0")
+    test.equal(buffer.info()["name"], "frame 7", "name in fdinfo")
+    poll = select.poll()
+    poll.register(buffer.fd, select.POLLIN | select.POLLOUT)
+    test.equal(poll.poll(0), [(buffer.fd, select.POLLIN | select.POLLOUT)], "poll without fences")
+    with buffer.map() as memory:
+        buffer.sync(heap.WRITE)
+        memory[5 * PAGE:6 * PAGE] = b"\xa5" * PAGE
+        buffer.sync(heap.WRITE | heap.END)
+        with buffer.map(PAGE, mmap.PROT_READ, offset=5 * PAGE) as page:
+            test.check(page[:] == b"\xa5" * PAGE, "a second mapping shows other bytes")
+        # Page tables hold no reference, so no direct I/O: a read of a drive is refused.
+        test.refused(errno.EFAULT, transfer.read_into, Drive("alpha"), memory, PAGE)
+    reader = Buffer(test, peer, PAGE, heap.allocate(heap.path(peer), PAGE, os.O_RDONLY))
+    test.refused(errno.EACCES, reader.map)
+    with reader.map(prot=mmap.PROT_READ) as memory:
+        test.check(memory[:] == bytes(PAGE), "bytes are not zero")
+
+
+@case(short=True)
+def dmabuf_reserve(test):
+    """A user's dma-bufs leave the reserve alone, like mappings."""
+    peer = provider().function
+    user.invite(test, str(heap.path(peer)))
+    free = peer.size() - peer.number("p2pmem/reserve")
+
+    def all_but_the_reserve():
+        first = heap.allocate(heap.path(peer), free - MIB)
+        second = heap.allocate(heap.path(peer), MIB)
+        assert heap.fails(errno.ENOMEM, heap.allocate, heap.path(peer), PAGE)
+        os.close(second)
+        os.close(heap.allocate(heap.path(peer), PAGE))
+        os.close(first)
+
+    test.equal(user.do(test, all_but_the_reserve), "done", "dma-bufs of a user")
+    heap.all_back(test, peer)
+    Buffer(test, peer, peer.size()).close()
+
+
+def _in_bar(test, function, entries, length):
+    first, last = function.bar(function.BAR)
+    for address, size in entries:
+        test.check(first <= address and address + size - 1 <= last,
+                   f"{address:#x}+{size} is not in {first:#x}-{last:#x}")
+    test.equal(sum(size for _, size in entries), length, "length of all entries")
+
+
+@case(short=True, modules=(IMPORTER, "p2pdma_user"))
+def dmabuf_import(test):
+    """An importer below the same switch gets bus addresses, also of memory in pieces."""
+    peer, alpha, beta = provider().function, Drive("alpha").function, Drive("beta").function
+    module = heap.importer(test)
+    before = peer.number("p2pmem/mapped_bus")
+    buffer = Buffer(test, peer, MIB)
+    first = Importer(test, module, 0, alpha, buffer)
+    second = Importer(test, module, 1, beta, buffer, "pinned")
+    for each in (first, second):
+        each.map()
+        _in_bar(test, peer, each.entries(), MIB)
+    test.equal(peer.number("p2pmem/mapped_bus"), before + 2, "mapped_bus")
+    buffer.close()
+    test.equal(_counts(peer), (peer.size() - MIB, MIB), "counts while importers have the buffer")
+    first.detach()
+    second.detach()
+    heap.all_back(test, peer)
+    sieve = Module(test, "p2pdma_user")
+    sieve.set("sieve", f"{peer.bdf} {peer.size()}")
+    torn = Buffer(test, peer, 32 * PAGE)
+    third = Importer(test, module, 0, alpha, torn)
+    third.map()
+    entries = third.entries()
+    test.equal(len(entries), 32, "entries for pages with gaps")
+    _in_bar(test, peer, entries, 32 * PAGE)
+    with torn.map() as memory:
+        for page in range(32):
+            memory[page * PAGE] = page + 1
+    third.detach()
+    torn.close()
+    sieve.set("sieve", "0")
+
+
+def _peers_word(client, peer):
+    """Return reason that p2pdma/peers gives for the route from CLIENT to PEER."""
+    for line in client.text("p2pdma/peers").splitlines():
+        words = line.split()
+        if words[0] == peer.bdf:
+            return words[4]
+    return None
+
+
+@case("intel-root-ports", short=True, modules=(IMPORTER,))
+def dmabuf_without_route(test):
+    """attach() fails without a route, and the log has the reason of p2pdma/peers."""
+    peer, alpha = provider().function, Drive("alpha").function
+    module = heap.importer(test)
+    buffer = Buffer(test, peer, PAGE)
+    test.refused(errno.EREMOTEIO, Importer, test, module, 0, alpha, buffer)
+    word = _peers_word(alpha, peer)
+    test.check(test.logged(f"importer {alpha.bdf} refused: {word}"), f"no log line with {word}")
+    test.equal(peer.number("p2pmem/map_refused"), 0, "map_refused, as nothing was mapped")
+
+
+@case(short=True, modules=(IMPORTER,))
+def dmabuf_importers_without_peer_memory(test):
+    """Importers that want system RAM are refused, and so is udmabuf."""
+    peer, alpha = provider().function, Drive("alpha").function
+    module = heap.importer(test)
+    buffer = Buffer(test, peer, PAGE)
+    for kind in ("no-peer", "static"):
+        test.refused(errno.EOPNOTSUPP, Importer, test, module, 0, alpha, buffer, kind)
+    test.check(test.logged(f"importer {alpha.bdf} refused: accepts no peer memory"), "no log line")
+    with open("/dev/udmabuf", "rb") as device:
+        create = struct.pack("IIQQ", buffer.fd, 0, 0, PAGE)
+        test.refused((errno.EBADFD, errno.EINVAL), fcntl.ioctl, device, 0x40187542, create)
+    buffer.close()
+    _expect_back(test, peer, "afterwards")
+
+
+def _policy(path, word):
+    (path / "p2pdma/policy").write_text(word)
+
+
+def _parents(function):
+    """Return the bridges above a function, the nearest first."""
+    path, found = function.path.resolve().parent, []
+    while (path / "vendor").exists():
+        found.append(path)
+        path = path.parent
+    return found
+
+
+@case(short=True, modules=(IMPORTER,))
+def dmabuf_denied(test):
+    """When a policy ends a route, an importer that can move unmaps, and a pinned one is named."""
+    peer, alpha, beta = provider().function, Drive("alpha").function, Drive("beta").function
+    module = heap.importer(test)
+    buffer = Buffer(test, peer, MIB)
+    moves = Importer(test, module, 0, alpha, buffer)
+    pinned = Importer(test, module, 1, beta, buffer, "pinned")
+    moves.map()
+    pinned.map()
+    shared = _parents(peer)[1]
+    test.later(_policy, shared, "auto")
+    _policy(shared, "deny")
+    until(lambda: not moves.mapped, 10, "unmap of the importer that moves")
+    test.equal(moves.notified, 1, "calls of move_notify() for the importer that moves")
+    test.refused(errno.EREMOTEIO, moves.map)
+    text = f"dma-buf of {MIB} bytes: importer {beta.bdf} keeps a mapping: policy"
+    until(lambda: test.logged(text), 10, "a log line with the pinned importer")
+    test.equal((pinned.mapped, pinned.notified), (True, 0), "state of the pinned importer")
+    seen = sum(text in line for line in test.kernel_log())
+    until(lambda: sum(text in line for line in test.kernel_log()) > seen, 15, "a second log line")
+    pinned.unmap()
+    test.refused(errno.EREMOTEIO, pinned.map)
+    _policy(shared, "auto")
+    moves.map()
+    pinned.map()
+    _in_bar(test, peer, moves.entries(), MIB)
+
+
+def _touch_after(worker, memory):
+    """Touch, wait until the parent says so, touch again."""
+    memory[0] = 1
+    worker.tick()
+    signal.pause()
+    memory[0] = 2
+
+
+@case(short=True, modules=(IMPORTER,))
+def dmabuf_unbind(test):
+    """Unbinding revokes: mappings end, files stay open and are useless, a rebound heap works."""
+    drive = provider()
+    peer, alpha, beta = drive.function, Drive("alpha").function, Drive("beta").function
+    module = heap.importer(test)
+    buffer = Buffer(test, peer, MIB)
+    moves = Importer(test, module, 0, alpha, buffer)
+    moves.map()
+    memory = buffer.map()
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    worker = Worker(test, _touch_after, memory)
+    worker.busy(1)
+    peer.unbind()
+    test.equal((moves.mapped, moves.notified), (False, 1), "state of the importer")
+    os.kill(worker.pid, signal.SIGUSR1)
+    test.equal(worker.wait(), "SIGBUS", "end of a process that touches the memory")
+    memory.close()
+    test.refused(errno.ENODEV, moves.map)
+    test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
+    test.refused(errno.ENODEV, buffer.map)
+    test.refused(errno.ENODEV, buffer.sync, heap.WRITE | heap.END)
+    test.refused(errno.ENODEV, heap.allocate, heap.path(peer), PAGE)
+    moves.detach()
+    peer.bind()
+    drive.find()
+    again = until(lambda: _try(Buffer, test, peer, MIB), 20, "a dma-buf of the rebound provider")
+    third = Importer(test, module, 0, alpha, again)
+    third.map()
+    test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
+
+
+def _try(call, *args):
+    try:
+        return call(*args)
+    except OSError:
+        return None
+
+
+@case(modules=(IMPORTER,), short=True)
+def dmabuf_unbind_waits(test):
+    """Unbinding waits for a pinned importer, names it, and ends when it unmaps."""
+    drive = provider()
+    peer, alpha = drive.function, Drive("alpha").function
+    module = heap.importer(test)
+    buffer = Buffer(test, peer, MIB)
+    pinned = Importer(test, module, 0, alpha, buffer, "pinned")
+    pinned.map()
+    unbind = Worker(test, lambda worker: peer.unbind())
+    text = f"dma-buf of {MIB} bytes: importer {alpha.bdf} keeps a mapping: the provider goes"
+    until(lambda: test.logged(text), 20, "a log line with the importer")
+    until(lambda: test.logged(f"{MIB // PAGE} pages of peer-to-peer DMA memory are in use"), 20,
+          "a log line with the number of pages")
+    test.check(not unbind.ended(), "unbinding did not wait")
+    pinned.unmap()
+    test.equal(unbind.wait(20), "done", "end of unbinding")
+    pinned.detach()
+    peer.bind()
+    drive.find()
+
+
+@case(modules=(IMPORTER, EXPORTER), short=True)
+def dmabuf_of_a_driver(test):
+    """A driver exports memory of its own, and has the memory back at the close or the unbind."""
+    drive = provider()
+    peer, alpha = drive.function, Drive("alpha").function
+    module, exporter = heap.importer(test), Module(test, EXPORTER)
+
+    def export():
+        exporter.set("export", f"{peer.bdf} {MIB}")
+        return Buffer(test, peer, MIB, int(exporter.get("export")))
+
+    first = export()
+    test.equal(_counts(peer), (peer.size() - MIB, MIB), "available and exported")
+    with first.map() as memory:
+        memory[0] = 7
+    one = Importer(test, module, 0, alpha, first)
+    one.map()
+    _in_bar(test, peer, one.entries(), MIB)
+    first.close()
+    test.equal(exporter.get("released"), "0", "releases while an importer has the buffer")
+    one.detach()
+    until(lambda: exporter.get("released") == "1", 10, "release by the last importer")
+    _expect_back(test, peer, "after the release")
+    second = export()
+    peer.unbind()
+    test.equal(exporter.get("released"), "2", "releases after the unbind")
+    second.close()
+    test.equal(exporter.get("released"), "2", "releases after the close")
+    peer.bind()
+    drive.find()
+
+
+def _pass_on(fd):
+    """Send FD through a socket. Return the descriptor that arrives."""
+    one, other = socket.socketpair()
+    with one, other:
+        socket.send_fds(one, [b"x"], [fd])
+        return socket.recv_fds(other, 1, 1)[1][0]
+
+
+@case(short=True)
+def dmabuf_lifetimes(test):
+    """fork(), passed descriptors, any order of close, and SIGKILL: everything comes back."""
+    peer = provider().function
+    choice = random.Random(20261126)
+    for _ in range(20):
+        buffer = Buffer(test, peer, choice.randrange(1, 64) * PAGE)
+        memory = buffer.map()
+        passed = Buffer(test, peer, buffer.length, _pass_on(buffer.fd))
+        worker = Worker(test, _touch_after, memory)
+        worker.busy(1)
+        steps = [memory.close, buffer.close, passed.close, worker.kill]
+        choice.shuffle(steps)
+        for step in steps[:-1]:
+            step()
+            test.check(heap.exported(peer), "the memory came back too early")
+        steps[-1]()
+        heap.all_back(test, peer)
+
+
+@case(seconds=240)
+def dmabuf_killed_while_allocating(test):
+    """A task that allocates is killed at any time, and loses nothing."""
+    peer = provider().function
+
+    def allocate_forever(worker):
+        while True:
+            os.close(heap.allocate(heap.path(peer), peer.size()))
+            worker.tick()
+
+    choice = random.Random(20261127)
+    for _ in range(20):
+        worker = Worker(test, allocate_forever)
+        time.sleep(choice.random() / 5)     # the moment of the kill is random on purpose
+        os.kill(worker.pid, signal.SIGKILL)
+        test.equal(worker.wait(20), "SIGKILL", "end of the task")
+        heap.all_back(test, peer)
+
+
+@case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
+def dmabuf_rdma(test):
+    """The RNIC copies a dma-buf to a dma-buf: all addresses are in the BAR, and the bytes match."""
+    peer = provider().function
+    size = MIB
+    source, target = Buffer(test, peer, size), Buffer(test, peer, size)
+    wanted = random.Random(1).randbytes(size)
+    with source.map() as memory:
+        memory[:] = wanted
+    with Rnic(test):
+        test.host("trace_begin")
+        done = subprocess.run(["insmod", test.module(CASES), f"dmabuf={source.fd},{target.fd}",
+                               f"dmabuf_bytes={size}"], capture_output=True, text=True,
+                              pass_fds=(source.fd, target.fd))
+        if not done.returncode:
+            subprocess.run(["rmmod", CASES], check=True)
+        found = test.host("trace_drives", bar=peer.bar(peer.BAR), pages=[])
+    test.equal(done.returncode, 0, f"status of insmod ({done.stderr.strip()})")
+    test.check(test.logged("ok 1 copy_dmabuf"), "the case was not run")
+    for way in ("out", "in"):
+        seen = found.get(str(NSID["rnic"]), {}).get(way, NOTHING)
+        test.equal(seen["peer"], size, f"bytes that the RNIC mastered in the BAR, {way}")
+        test.equal(seen["buffer"] + seen["elsewhere"], 0, f"bytes in system RAM, {way}")
+    with target.map() as memory:
+        test.check(memory[:] == wanted, "the bytes differ")
+    source.close()
+    target.close()
+    heap.all_back(test, peer)
+
+
+# Failing allocations, and devices that go
+
+@case(modules=(IMPORTER, EXPORTER), seconds=300)
+def dmabuf_failing_allocations(test):
+    """Each allocation of export, attach and map is made to fail: nothing is lost."""
+    injection = Injection(test)
+    peer, alpha = provider().function, Drive("alpha").function
+    module, exporter = heap.importer(test), Module(test, EXPORTER)
+    heap_fd = os.open(heap.path(peer), os.O_RDONLY)
+    test.later(os.close, heap_fd)
+    def from_heap(point):
+        answer = bytearray(heap.request(MIB))
+        failed, error = injection.call(point, fcntl.ioctl, heap_fd, heap.ALLOC, answer)
+        if not error:
+            os.close(heap.granted(answer))
+        return failed, error
+
+    def write(point, parameter, text, name=IMPORTER):
+        """Inject the failure into the write only: a failing close would look like a refusal."""
+        fd = os.open(f"/sys/module/{name}/parameters/{parameter}", os.O_WRONLY)
+        try:
+            return injection.call(point, os.write, fd, text.encode())
+        finally:
+            os.close(fd)
+
+    def from_driver(point):
+        failed, error = write(point, "export", f"{peer.bdf} {MIB}", EXPORTER)
+        if not error:
+            os.close(int(exporter.get("export")))
+        return failed, error
+
+    buffer = Buffer(test, peer, MIB)
+
+    def attach(point):
+        failed, error = write(point, "attach", f"0 {alpha.bdf} {buffer.fd} moves")
+        if not error:
+            module.set("detach", "0")
+        return failed, error
+
+    def pages_again():
+        return _counts(peer) == (peer.size() - MIB, MIB)
+
+    def sweep(call):
+        def attempt(point):
+            failed, error = call(point)
+            if error:
+                test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
+            until(pages_again, 20, f"return of the memory after failure {point}")
+            return failed
+        test.check(injection.each(test, attempt), "no allocation was made to fail")
+
+    for call in (from_heap, from_driver, attach):
+        sweep(call)
+    Importer(test, module, 0, alpha, buffer)
+
+    def mapping(point):
+        failed, error = write(point, "map", "0")
+        if not error:
+            module.set("unmap", "0")
+        return failed, error
+
+    sweep(mapping)
+
+
+def _use_forever(worker, module, slot, peer, client):
+    """Allocate, attach, map, touch, and give everything back, whatever fails."""
+    choice = random.Random(slot)
+    sink = os.open("/dev/null", os.O_WRONLY)
+    while True:
+        fd = _try(heap.allocate, heap.path(peer), choice.randrange(1, 256) * PAGE)
+        if fd is not None:
+            kind = choice.choice(("moves", "pinned"))
+            _try(module.set, "attach", f"{slot} {client} {fd} {kind}")
+            _try(module.set, "map", str(slot))
+            memory = _try(mmap.mmap, fd, PAGE)
+            if memory:
+                # The kernel reads the memory: EFAULT, and no SIGBUS, after a revocation.
+                _try(os.write, sink, memory)
+                memory.close()
+            if choice.random() < 0.5:
+                _try(module.set, "unmap", str(slot))
+            _try(module.set, "detach", str(slot))
+            os.close(fd)
+        worker.tick()
+
+
+def _without(drive, port):
+    """Return functions that take a device away. Each returns what brings the device back."""
+    function = drive.function
+
+    def unbind():
+        function.unbind()
+        return function.bind
+
+    def remove():
+        function.remove()
+        return rescan
+
+    def remove_port():
+        (port / "remove").write_text("1")
+        return rescan
+
+    return unbind, remove, remove_port
+
+
+@case(modules=(IMPORTER,), short=True, seconds=120)
+def dmabuf_devices_go(test):
+    """Provider, importers and bridges go and return while several tasks use dma-bufs."""
+    drives = [provider(), Drive("alpha"), Drive("beta")]
+    peer = drives[0].function
+    module = heap.importer(test)
+    workers = [Worker(test, _use_forever, module, slot, peer, drives[1 + slot % 2].bdf)
+               for slot in range(4)]
+    ports = [_parents(drive.function)[0] for drive in drives]
+    for _ in test.rounds:
+        for drive, port in zip(drives, ports):
+            for take in _without(drive, port):
+                for worker in workers:
+                    worker.busy(2)
+                back = take()
+                for worker in workers:
+                    worker.busy(1)
+                back()
+                drive.find()
+    for worker in workers:
+        worker.kill()
+    for slot in range(4):
+        _try(module.set, "detach", str(slot))
+    peer = provider().function
+    heap.all_back(test, peer)
+    Buffer(test, peer, peer.size()).close()
+    test.note(f"{sum(worker.ticks() for worker in workers)} dma-bufs were used")

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""DMA heaps, dma-bufs, and the importer of ../../modules/p2pdma_importer."""
+import contextlib
+import fcntl
+import mmap
+import os
+import pathlib
+import struct
+
+from guest.devices import until
+from guest.module import Module
+
+NAME = "p2pdma_importer"
+ALLOC = 0xC0184800              # DMA_HEAP_IOCTL_ALLOC
+SYNC = 0x40086200               # DMA_BUF_IOCTL_SYNC
+SET_NAME = 0x40086201           # DMA_BUF_SET_NAME_B
+READ, WRITE, END = 1, 2, 4      # DMA_BUF_SYNC_*
+
+
+def path(function):
+    return pathlib.Path(f"/dev/dma_heap/p2pmem-{function.bdf}")
+
+
+def request(length, fd_flags=os.O_RDWR | os.O_CLOEXEC, heap_flags=0):
+    """Return a struct dma_heap_allocation_data."""
+    return struct.pack("QIIQ", length, 0, fd_flags, heap_flags)
+
+
+def granted(answer):
+    """Return the file descriptor in a struct dma_heap_allocation_data."""
+    return struct.unpack("QIIQ", answer)[1]
+
+
+def allocate(heap, *args, **kwargs):
+    """Allocate a dma-buf from the heap at the path. Return a file descriptor."""
+    heap_fd = os.open(heap, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return granted(fcntl.ioctl(heap_fd, ALLOC, request(*args, **kwargs)))
+    finally:
+        os.close(heap_fd)
+
+
+class Buffer:
+    """A dma-buf of a provider, closed at the end of the case."""
+
+    def __init__(self, test, function, length, fd=None):
+        self.length = length
+        self.fd = allocate(path(function), length) if fd is None else fd
+        test.later(self.close)
+
+    def close(self):
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd = None
+
+    def map(self, length=None, prot=mmap.PROT_READ | mmap.PROT_WRITE, flags=mmap.MAP_SHARED,
+            offset=0):
+        return mmap.mmap(self.fd, length or self.length, flags, prot, offset=offset)
+
+    def sync(self, flags):
+        fcntl.ioctl(self.fd, SYNC, struct.pack("Q", flags))
+
+    def info(self):
+        """Return the lines of fdinfo by name."""
+        lines = pathlib.Path(f"/proc/self/fdinfo/{self.fd}").read_text().splitlines()
+        return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+class Importer:
+    """A slot of the importer module: one device and one dma-buf."""
+
+    def __init__(self, test, module, slot, function, buffer, kind="moves"):
+        self._module, self._slot = module, slot
+        module.set("attach", f"{slot} {function.bdf} {buffer.fd} {kind}")
+        self.attached = True
+        test.later(self.detach)
+
+    def map(self):
+        self._module.set("map", str(self._slot))
+
+    def unmap(self):
+        self._module.set("unmap", str(self._slot))
+
+    def detach(self):
+        if self.attached:
+            with contextlib.suppress(OSError):
+                self._module.set("detach", str(self._slot))
+        self.attached = False
+
+    def _words(self):
+        for line in self._module.get("slots").splitlines():
+            if line.split()[0] == str(self._slot):
+                return line.split()
+        return None
+
+    @property
+    def mapped(self):
+        return self._words()[2] == "mapped"
+
+    @property
+    def notified(self):
+        return int(self._words()[3])
+
+    def entries(self):
+        """Return (address, length) of each entry of the mapping."""
+        return [tuple(int(each, 0) for each in word.split("+")) for word in self._words()[5:]]
+
+
+def importer(test):
+    return Module(test, NAME)
+
+
+def exported(function):
+    return function.number("p2pmem/exported")
+
+
+def all_back(test, function):
+    """Expect that all memory returns, within the time that deferred work needs."""
+    until(lambda: function.available() == function.size() and not exported(function), 20,
+          "return of all memory")
+
+
+def fails(number, call, *args):
+    """Return whether CALL fails with the errno NUMBER."""
+    try:
+        call(*args)
+    except OSError as error:
+        return error.errno == number
+    return False
