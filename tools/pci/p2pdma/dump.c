@@ -402,7 +402,7 @@ static unsigned int read_lines(struct dump *dump, char *text)
 }
 
 /**
- * dump_load - read a machine from the output of lspci
+ * dump_load - read a machine from the output of lspci, or from a capture
  * @machine: machine to fill in; @machine->dump is the name of the file
  *
  * Ends the command if the file cannot be read, has no function, or has two machines.
@@ -414,6 +414,10 @@ void dump_load(struct machine *machine)
 	struct dump dump = { .machine = machine };
 	unsigned int i, value, empty = 0;
 
+	if (capture_is(text)) {
+		capture_load(machine, machine->dump, text);
+		return;
+	}
 	if (!read_lines(&dump, text)) {
 		/* A line ends in a zero byte now. */
 		for (at = text; (at = memchr(at, '\0', end - at));)

@@ -140,6 +140,12 @@ static void add_provider(const struct machine *machine, json_object *providers,
 	add_number(provider, "size", function->memory->size);
 	add_number(provider, "available", function->memory->available);
 	add_bool(provider, "published", function->memory->published);
+	if (function->memory->exports)
+		add_number(provider, "exported", function->memory->exported);
+	else
+		add_text(provider, "exported", NULL);
+	add_text(provider, "heap", function->memory->heap ?
+		 xasprintf("/dev/dma_heap/p2pmem-%s", function->bdf) : NULL);
 	add_counters(provider, function->memory);
 	add_users(machine, provider, function->bdf);
 	add_targets(machine, provider, function->bdf);
@@ -281,6 +287,15 @@ static void print_counters(json_object *provider)
 	       get_number(counters, "mapped_host"), get_number(counters, "map_refused"));
 }
 
+static void print_exports(json_object *provider)
+{
+	const char *heap = get_text(provider, "heap");
+
+	if (heap && get(provider, "exported"))
+		print_wrapped(4, "  dma-bufs: %s, from drivers and from %s",
+			      show_size(get_number(provider, "exported")), heap);
+}
+
 static void print_provider(json_object *provider)
 {
 	json_object *function = get(provider, "function");
@@ -294,6 +309,7 @@ static void print_provider(json_object *provider)
 	       get_bool(provider, "published") ? "yes" : "no");
 	print_wrapped(4, "  %s", get_text(function, "title"));
 	print_counters(provider);
+	print_exports(provider);
 	print_users(provider);
 	print_lines(provider, "targets", "  for the NVMe target: ");
 }

@@ -215,7 +215,7 @@ static void watch(struct request *request, struct space *spaces, unsigned int nr
 		wait_interval();
 	for (i = 0; i < machine->nr && machine->live; i++)
 		if (machine->functions[i]->memory)
-			sysfs_load_memory(machine->functions[i]);
+			sysfs_load_memory(machine, machine->functions[i]);
 	for (i = 0; i < nr; i++) {
 		after = (struct totals) {};
 		if (spaces[i].wants)

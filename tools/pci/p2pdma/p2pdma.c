@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -21,6 +22,7 @@ static const struct command * const commands[] = {
 	&command_nvmet,
 	&command_copy,
 	&command_monitor,
+	&command_capture,
 };
 
 /* Options of a single subcommand have numbers from 256 on. */
@@ -62,19 +64,19 @@ static void print_overview(void)
 	unsigned int i;
 
 	puts("Usage: p2pdma [OPTION]... COMMAND [ARGUMENT]...\n"
-	     "Tells which PCI devices can reach each other's memory, why not, and what to do.\n");
+	     "Tells which PCI devices reach each other's memory, why not, and what to do.");
 	for (i = 0; i < COUNT_OF(commands); i++)
 		printf("  %-7s %-24s %s\n", commands[i]->name, commands[i]->args,
 		       commands[i]->summary);
 	puts("\nA device is an address or a name: 0000:03:00.0, 03:00.0, nvme0, nvme0n1,\n"
 	     "/dev/nvme0n1, eth0, mlx5_0, card0, renderD128.\n\n"
-	     "  -s, --sysfs DIR   look at a copy of /sys rather than at this machine\n"
+	     "  -s, --sysfs PATH  look at a copy of /sys, or a capture, not at this machine\n"
 	     "  -l, --lspci FILE  look at the output of lspci -xxxx or -vvv (-: from a pipe)\n"
-	     "  -c, --cpu KIND    whose processor is amd-zen (family 17h or later) or other\n"
-	     "      --iommu WORD  whose IOMMU is on or off for the client\n"
+	     "  -c, --cpu KIND    processor: amd-zen (family 17h or later) or other\n"
+	     "      --iommu WORD  IOMMU of the client: on or off\n"
 	     "  -C, --computed    compute verdicts also where the kernel has them\n"
 	     "  -n, --numeric     IDs, not names;  -j, --json: JSON;  -J, --pretty: for people\n"
-	     "  -h, --help        this, or the help of a command;  -V, --version\n"
+	     "  -h, --help        this, or help on a command;  -V, --version\n"
 	     "Exit status: 0 yes or done, 1 no, 2 wrong usage, 3 cannot say.");
 }
 
@@ -225,28 +227,53 @@ static void check_usage(const struct line *line)
 		die(STATUS_USAGE, "usage: p2pdma %s %s", command->name, command->args);
 }
 
-static void load(struct machine *machine)
+static bool is_directory(const char *path)
 {
-	machine->odd = json_object_new_array();
-	if (machine->dump) {
-		dump_load(machine);
-	} else {
-		machine->live = !machine->sysfs;
-		if (machine->live)
-			machine->sysfs = "/sys";
+	struct stat stat_of;
+
+	if (stat(path, &stat_of))
+		die(STATUS_USAGE, "%s: %m", path);
+	return S_ISDIR(stat_of.st_mode);
+}
+
+/* A copy of /sys is a directory, a capture is a file. */
+static void load_copy(struct machine *machine)
+{
+	const char *name = machine->sysfs;
+	char *text;
+
+	if (strcmp(name, "-") && is_directory(name)) {
 		sysfs_load(machine);
+		return;
 	}
+	text = read_input(name);
+	if (!capture_is(text))
+		die(STATUS_USAGE, "%s: neither a copy of /sys nor a capture; --lspci reads lspci",
+		    name);
+	capture_load(machine, name, text);
+}
+
+static void load(struct line *line)
+{
+	struct machine *machine = &line->machine;
+
+	machine->odd = json_object_new_array();
+	machine->live = !machine->sysfs && !machine->dump;
+	if (machine->live)
+		machine->sysfs = "/sys";
+	if (line->command->records && machine->sysfs)
+		line->request.recorded = files_record(machine->sysfs);
+	if (machine->dump)
+		dump_load(machine);
+	else if (machine->live)
+		sysfs_load(machine);
+	else
+		load_copy(machine);
 	guess_machine(machine);
 }
 
 static json_object *new_report(const struct line *line)
 {
-	static const char * const support[] = {
-		[SUPPORT_UNKNOWN] = "unknown",
-		[SUPPORT_NONE] = "none",
-		[SUPPORT_OTHER] = "without-verdicts",
-		[SUPPORT_OURS] = "with-verdicts",
-	};
 	static const char * const cpu[] = { "unknown", "amd-zen", "other" };
 	const struct machine *machine = &line->machine;
 	json_object *report = json_object_new_object(), *about;
@@ -254,9 +281,10 @@ static json_object *new_report(const struct line *line)
 	add_number(report, "schema", SCHEMA_VERSION);
 	add_text(report, "command", line->command->name);
 	about = add_object(report, "machine");
-	add_text(about, "source", machine->dump ? "lspci" : machine->live ? "live" : "sysfs");
+	add_text(about, "source", machine->dump ? "lspci" : machine->live ? "live" :
+		 machine->captured ? "capture" : "sysfs");
 	add_text(about, "kernel", machine->release);
-	add_text(about, "support", support[machine->support]);
+	add_text(about, "support", support_word(machine->support));
 	add_text(about, "cpu", cpu[machine->cpu]);
 	add_bool(about, "virtual", machine->virtual);
 	add_number(about, "functions", machine->nr);
@@ -307,7 +335,7 @@ int main(int argc, char **argv)
 		return STATUS_YES;
 	}
 	check_usage(&line);
-	load(&line.machine);
+	load(&line);
 	allow_colour(!line.request.json);
 	line.request.report = new_report(&line);
 	status = line.command->run(&line.request);

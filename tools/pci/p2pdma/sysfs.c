@@ -132,7 +132,7 @@ static void load_config(struct machine *machine, struct function *function)
 	 * On the live machine a read of more than 64 bytes is complete. A copy of 256 bytes may
 	 * have lost the extended space.
 	 */
-	function->extended_known = machine->live && size >= 256;
+	function->extended_known = (machine->live || machine->complete) && size >= 256;
 }
 
 static void load_ids(struct function *function)
@@ -200,10 +200,12 @@ enum policy sysfs_policy(const char *path)
 
 /**
  * sysfs_load_memory - read p2pmem/ of a function, for the first time or again
+ * @machine: the machine
  * @function: the function; @function->memory becomes NULL if p2pmem/ is missing
  */
-void sysfs_load_memory(struct function *function)
+void sysfs_load_memory(const struct machine *machine, struct function *function)
 {
+	const char *heap;
 	unsigned long long published = 0;
 	struct memory *memory = function->memory;
 	struct memory now = {};
@@ -216,6 +218,9 @@ void sysfs_load_memory(struct function *function)
 	now.published = published;
 	now.counters = read_number(function, "p2pmem/mapped_bus", &now.bus) &&
 		       read_number(function, "p2pmem/mapped_host", &now.host);
+	now.exports = read_number(function, "p2pmem/exported", &now.exported);
+	heap = xasprintf("%s/class/dma_heap/p2pmem-%s", machine->sysfs, function->bdf);
+	now.heap = file_exists(heap);
 	read_number(function, "p2pmem/map_refused", &now.refused);
 	read_number(function, "p2pmem/alloc_failed", &now.failed);
 	read_number(function, "p2pmem/allocated_peak", &now.peak);
@@ -255,7 +260,7 @@ static void load_function(struct machine *machine, struct function *function)
 	load_config(machine, function);
 	load_ids(function);
 	load_bars(function);
-	sysfs_load_memory(function);
+	sysfs_load_memory(machine, function);
 	link = read_link("%s/driver", function->path);
 	if (link && strrchr(link, '/'))
 		function->driver = strrchr(link, '/') + 1;
@@ -421,7 +426,7 @@ static enum support find_support(const struct machine *machine)
 	unsigned int i;
 	char *symbols;
 
-	if (!access(path, F_OK))
+	if (file_exists(path))
 		return SUPPORT_OURS;
 	for (i = 0; i < machine->nr; i++) {
 		if (machine->functions[i]->memory)
@@ -536,7 +541,7 @@ void sysfs_load(struct machine *machine)
 	struct utsname name;
 	unsigned int i, nr;
 
-	if (access(machine->sysfs, R_OK | X_OK))
+	if (!machine->captured && access(machine->sysfs, R_OK | X_OK))
 		die(STATUS_USAGE, "%s: %m", machine->sysfs);
 	nr = find_functions(machine, &places);
 	if (!nr)

@@ -24,6 +24,7 @@
 
 #include <getopt.h>
 #include <json-c/json.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -62,16 +63,23 @@ void *xzalloc(size_t size);
 void *xgrow(void *old, size_t old_size, size_t size);
 char *xstrdup(const char *text);
 __printf(1, 2) char *xasprintf(const char *format, ...);
-__printf(1, 2) char *read_line(const char *format, ...);
-char *read_text(const char *path, size_t limit);
-__printf(1, 2) char *read_link(const char *format, ...);
-int read_bytes(const char *path, unsigned char *bytes, size_t size);
+__printf(1, 0) char *xvasprintf(const char *format, va_list args);
 int write_text(const char *path, const char *text);
 bool parse_number(const char *text, int base, unsigned long long max, unsigned long long *number);
 bool parse_size(const char *text, unsigned long long *bytes);
 const char *show_size(unsigned long long bytes);
 void __printf(2, 3) print_wrapped(unsigned int indent, const char *format, ...);
 bool terminal_is_dumb(void);
+
+/* files.c */
+
+json_object *files_record(const char *sysfs);
+void files_replay(const char *sysfs, json_object *files);
+__printf(1, 2) char *read_line(const char *format, ...);
+char *read_text(const char *path, size_t limit);
+__printf(1, 2) char *read_link(const char *format, ...);
+int read_bytes(const char *path, unsigned char *bytes, size_t size);
+bool file_exists(const char *path);
 int list_directory(const char *path, char ***names);
 
 /* machine.c */
@@ -165,6 +173,9 @@ struct host {
  * @available: bytes that are not allocated
  * @published: drivers other than the provider's may use the memory
  * @counters: the counters below exist; stock Linux has no counters
+ * @heap: the provider has a DMA heap
+ * @exports: @exported exists; stock Linux exports no peer memory
+ * @exported: bytes in dma-bufs
  * @peak: largest number of bytes allocated at the same time
  * @failed: number of allocations that failed for lack of memory
  * @bus: number of mappings with bus addresses
@@ -176,6 +187,9 @@ struct memory {
 	unsigned long long available;
 	bool published;
 	bool counters;
+	bool heap;
+	bool exports;
+	unsigned long long exported;
 	unsigned long long peak;
 	unsigned long long failed;
 	unsigned long long bus;
@@ -300,6 +314,8 @@ enum cpu_rule {
  * @sysfs: root of the sysfs tree, or NULL for a dump
  * @dump: name of a file with the output of lspci, or NULL
  * @live: the running machine, not a copy
+ * @captured: a capture
+ * @complete: the capture is of a running machine, so the reads were complete
  * @release: release of the running kernel, or NULL
  * @support: support of the kernel for peer-to-peer DMA
  * @cpu: does the processor route between host bridges?
@@ -318,6 +334,8 @@ struct machine {
 	const char *sysfs;
 	const char *dump;
 	bool live;
+	bool captured;
+	bool complete;
 	char *release;
 	enum support support;
 	enum cpu_rule cpu;
@@ -364,7 +382,7 @@ struct resolved resolve_bridge(struct machine *machine, const char *name);
 /* sysfs.c, dump.c, input.c, text.c, ground.c */
 
 void sysfs_load(struct machine *machine);
-void sysfs_load_memory(struct function *function);
+void sysfs_load_memory(const struct machine *machine, struct function *function);
 enum policy sysfs_policy(const char *path);
 void sysfs_cpu(struct machine *machine);
 char *sysfs_parameter(const struct machine *machine, const char *name);
@@ -655,6 +673,12 @@ const char *one_name(json_object *function);
 void draw_dot(json_object *tree, FILE *out);
 void draw_svg(json_object *tree, const char *path);
 
+/* capture.c */
+
+const char *support_word(enum support support);
+bool capture_is(const char *text);
+void capture_load(struct machine *machine, const char *name, const char *text);
+
 /* Subcommands, and p2pdma.c */
 
 /**
@@ -666,6 +690,7 @@ void draw_svg(json_object *tree, const char *path);
  * @json: print JSON instead of text
  * @pretty: indent the JSON
  * @report: the report to fill in
+ * @recorded: files that were read, if the command records; or NULL
  */
 struct request {
 	struct machine *machine;
@@ -675,6 +700,7 @@ struct request {
 	bool json;
 	bool pretty;
 	json_object *report;
+	json_object *recorded;
 };
 
 /**
@@ -690,6 +716,7 @@ struct request {
  * @run: fills in the report; returns the exit status
  * @print: prints the report as text
  * @live_only: does not work on a copy
+ * @records: needs all files that were read
  */
 struct command {
 	const char *name;
@@ -703,10 +730,12 @@ struct command {
 	enum status (*run)(struct request *request);
 	void (*print)(json_object *report);
 	bool live_only;
+	bool records;
 };
 
 #define MANY_ARGS	65536
 
+extern const struct command command_capture;
 extern const struct command command_list;
 extern const struct command command_tree;
 extern const struct command command_matrix;

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: memory, files and messages
+ * p2pdma: memory and messages
  *
  * Most memory is freed only at exit, because the command runs for a short time.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tool.h"
-
-/* A sysfs attribute has at most one page. */
-#define LINE_LIMIT	4096
 
 static void __noreturn out_of_memory(void)
 {
@@ -24,7 +19,14 @@ static void __noreturn out_of_memory(void)
 	exit(STATUS_UNKNOWN);
 }
 
-static char *format_text(const char *format, va_list args)
+/**
+ * xvasprintf - print to a new string
+ * @format: as for printf()
+ * @args: arguments of @format
+ *
+ * Return: the string, never NULL.
+ */
+char *xvasprintf(const char *format, va_list args)
 {
 	char *text;
 
@@ -92,7 +94,7 @@ char *escape_text(const char *text)
 
 static void say(const char *format, va_list args)
 {
-	char *text = format_text(format, args), *shown = escape_text(text);
+	char *text = xvasprintf(format, args), *shown = escape_text(text);
 
 	fflush(stdout);
 	fprintf(stderr, "p2pdma: %s\n", shown);
@@ -186,136 +188,9 @@ char *xasprintf(const char *format, ...)
 	char *text;
 
 	va_start(args, format);
-	text = format_text(format, args);
+	text = xvasprintf(format, args);
 	va_end(args);
 	return text;
-}
-
-/* A copied tree may have endless pipes or device nodes. Read regular files only. */
-static int open_file(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat stat;
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &stat) || !S_ISREG(stat.st_mode)) {
-		close(fd);
-		errno = EINVAL;
-		return -1;
-	}
-	return fd;
-}
-
-/**
- * read_bytes - read the beginning of a file
- * @path: name of the file
- * @bytes: buffer for the bytes
- * @size: size of @bytes
- *
- * Return: number of bytes read, negative if the file cannot be read.
- */
-int read_bytes(const char *path, unsigned char *bytes, size_t size)
-{
-	int fd = open_file(path);
-	size_t done = 0;
-	ssize_t got = 0;
-
-	if (fd < 0)
-		return -1;
-	while (done < size) {
-		got = read(fd, bytes + done, size - done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		done += got;
-	}
-	close(fd);
-	return !done && got < 0 ? -1 : (int)done;
-}
-
-/**
- * read_text - read a file as a string
- * @path: name of the file
- * @limit: maximum number of bytes to read
- *
- * Return: the string, or NULL if the file cannot be opened.
- */
-char *read_text(const char *path, size_t limit)
-{
-	size_t size = 4096, done = 0;
-	int fd = open_file(path);
-	char *text;
-	ssize_t got;
-
-	if (fd < 0)
-		return NULL;
-	text = xzalloc(size + 1);
-	while (done < limit) {
-		if (done == size) {
-			text = xgrow(text, size + 1, 2 * size + 1);
-			size *= 2;
-		}
-		got = read(fd, text + done, size - done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;
-		done += got;
-	}
-	close(fd);
-	text[done < limit ? done : limit] = '\0';
-	return text;
-}
-
-/**
- * read_line - read the first line of a file
- * @format: name of the file, as for printf()
- *
- * Return: the line without a newline, as it is; NULL if the file cannot be read.
- */
-char *read_line(const char *format, ...)
-{
-	char line[LINE_LIMIT];
-	va_list args;
-	char *path;
-	int got;
-
-	va_start(args, format);
-	path = format_text(format, args);
-	va_end(args);
-	got = read_bytes(path, (unsigned char *)line, sizeof(line) - 1);
-	free(path);
-	if (got < 0)
-		return NULL;
-	line[got] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	return xstrdup(line);
-}
-
-/**
- * read_link - read a symbolic link
- * @format: name of the link, as for printf()
- *
- * Return: target of the link, as it is; NULL without a link.
- */
-char *read_link(const char *format, ...)
-{
-	char target[LINE_LIMIT];
-	va_list args;
-	char *path;
-	ssize_t got;
-
-	va_start(args, format);
-	path = format_text(format, args);
-	va_end(args);
-	got = readlink(path, target, sizeof(target) - 1);
-	free(path);
-	if (got < 0)
-		return NULL;
-	target[got] = '\0';
-	return xstrdup(target);
 }
 
 /**
@@ -440,7 +315,7 @@ void print_wrapped(unsigned int indent, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	text = format_text(format, args);
+	text = xvasprintf(format, args);
 	va_end(args);
 	for (word = text; *word; word += size) {
 		spaces = strspn(word, " ");
@@ -470,42 +345,4 @@ bool terminal_is_dumb(void)
 	const char *term = getenv("TERM");
 
 	return !term || !*term || !strcmp(term, "dumb");
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char * const *)a, *(char * const *)b);
-}
-
-/**
- * list_directory - list the names in a directory
- * @path: name of the directory
- * @names: filled in with the sorted names, without names that begin with a dot
- *
- * Return: number of names; 0 if the directory cannot be read.
- */
-int list_directory(const char *path, char ***names)
-{
-	DIR *directory = opendir(path);
-	struct dirent *entry;
-	size_t room = 0;
-	int nr = 0;
-
-	*names = NULL;
-	if (!directory)
-		return 0;
-	while ((entry = readdir(directory)) && nr < MAX_FUNCTIONS) {
-		if (entry->d_name[0] == '.')
-			continue;
-		if (nr == (int)room) {
-			*names = xgrow(*names, room * sizeof(char *),
-				       (room + 64) * sizeof(char *));
-			room += 64;
-		}
-		(*names)[nr++] = xstrdup(entry->d_name);
-	}
-	closedir(directory);
-	if (nr)
-		qsort(*names, nr, sizeof(char *), compare_texts);
-	return nr;
 }

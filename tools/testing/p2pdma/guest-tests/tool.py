@@ -468,3 +468,23 @@ def tool_without_root(test):
     test.equal((result.returncode, route["verdict"], route["reason"]),
                (3, "unknown", "needs-root"), "the verdict")
     test.check(route["unread"], "it does not say what it could not read")
+
+
+@case("switch intel-root-ports viommu", short=True)
+def tool_capture(test):
+    """A capture of this machine answers as the machine does, also packed; a user's lacks verdicts."""
+    path = pathlib.Path(tempfile.mkdtemp()) / "capture"
+    test.later(shutil.rmtree, path.parent)
+    test.equal(run(test, "capture", path)[0::2], (0, ""), "status and messages")
+    for words in (("matrix", "--all"), ("tree", "--all"), ("list",), ("-C", "matrix", "--all"),
+                  ("path", "nvme0", "nvme1")):
+        _, live = ask(test, *words)
+        _, captured = ask(test, "--sysfs", path, *words)
+        test.equal((live["machine"].pop("source"), captured["machine"].pop("source")),
+                   ("live", "capture"), "sources")
+        for report in (live, captured):
+            for each in report.get("providers", ()):
+                each.pop("users")
+        test.equal(captured, live, f"answer to {words}")
+    _, text, messages = run(test, "capture", path)
+    test.check("File exists" in messages, f"the capture was written again: {text}{messages}")

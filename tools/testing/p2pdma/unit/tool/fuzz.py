@@ -122,8 +122,22 @@ def _tree(chance, folder):
     return ["--sysfs", ruin / "sys"]
 
 
+def _capture(chance, folder):
+    """Write a capture with other words and bytes."""
+    data = chance.choice(sorted(folder.glob("*.capture"))).read_bytes()
+    words = data.split(b'"')
+    for _ in range(chance.choice([0, 1, 5, 40])):
+        words[chance.randrange(len(words))] = chance.choice(words)
+    data = b'"'.join(words)
+    path = folder / "fuzz.dump"
+    path.write_bytes(_pack(chance, _bytes(chance, data) if chance.randrange(2) else data))
+    return [chance.choice(["--sysfs", "--lspci"]), path]
+
+
 def make(chance, folder):
     """Return the options for an input, and a command to try it with."""
     trees = any(path.name != "fuzz.tree" for path in folder.glob("*.tree"))
+    if any(folder.glob("*.capture")) and not chance.randrange(4):
+        return _capture(chance, folder), chance.choice(COMMANDS).split()
     source = _tree(chance, folder) if trees and chance.randrange(2) else _dump(chance, folder)
     return source, chance.choice(COMMANDS).split()

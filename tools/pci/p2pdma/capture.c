@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pdma capture: write everything that the command reads of a machine into one file
+ *
+ * A capture is a JSON object with the version of the format ("p2pdma-capture"), the release of the
+ * kernel, the kernel's support, and the files that were read; see files.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define CAPTURE_KEY	"p2pdma-capture"
+#define CAPTURE_VERSION	1
+
+/* Names of files in a capture begin with this. */
+#define CAPTURE_SYSFS	"/sys"
+
+static const char * const support_words[] = {
+	[SUPPORT_UNKNOWN] = "unknown",
+	[SUPPORT_NONE] = "none",
+	[SUPPORT_OTHER] = "without-verdicts",
+	[SUPPORT_OURS] = "with-verdicts",
+};
+
+/**
+ * support_word - the support of a kernel in a word
+ * @support: the support
+ *
+ * Return: the word, as in JSON.
+ */
+const char *support_word(enum support support)
+{
+	return support_words[support];
+}
+
+/* Some files are read only when somebody asks. */
+static void read_the_rest(const struct machine *machine)
+{
+	static const char * const names[] = {
+		"max_link_speed", "max_link_width", "current_link_speed", "current_link_width",
+	};
+	struct function *function;
+	unsigned int i, j;
+
+	for (i = 0; i < machine->nr; i++) {
+		function = machine->functions[i];
+		for (j = 0; j < COUNT_OF(names); j++)
+			free(read_line("%s/%s", function->path, names[j]));
+		for (j = 0; j < function->nr_names; j++)
+			free(read_line("%s/nvme/%s/cmbsz", function->path, function->names[j]));
+		sysfs_peers(function);
+	}
+	free(sysfs_parameter(machine, "iommu="));
+}
+
+/* Returns the number of functions whose capabilities an ordinary user cannot read. */
+static unsigned int count_cut(const struct machine *machine)
+{
+	unsigned int i, cut = 0;
+
+	for (i = 0; i < machine->nr; i++)
+		cut += machine->functions[i]->config_size <= 64;
+	return cut;
+}
+
+static void write_capture(const char *name, const char *text)
+{
+	size_t size = strlen(text);
+	ssize_t done;
+	int fd;
+
+	fd = strcmp(name, "-") ? open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666) :
+				 STDOUT_FILENO;
+	if (fd < 0)
+		die(STATUS_USAGE, "%s: %m", name);
+	while (size) {
+		done = write(fd, text, size);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			die(STATUS_UNKNOWN, "%s: %m", name);
+		text += done;
+		size -= done;
+	}
+	if (fd != STDOUT_FILENO && close(fd))
+		die(STATUS_UNKNOWN, "%s: %m", name);
+}
+
+static enum status capture_run(struct request *request)
+{
+	const struct machine *machine = request->machine;
+	json_object *capture = json_object_new_object();
+	unsigned int cut = count_cut(machine);
+
+	if (!request->recorded || machine->captured)
+		die(STATUS_USAGE, "capture: of this machine, or of a copy of /sys");
+	read_the_rest(machine);
+	add_number(capture, CAPTURE_KEY, CAPTURE_VERSION);
+	add_text(capture, "kernel", machine->release);
+	add_text(capture, "support", support_word(machine->support));
+	add_bool(capture, "complete", machine->live);
+	json_object_object_add(capture, "files", json_object_get(request->recorded));
+	write_capture(request->args[0],
+		      json_object_to_json_string_ext(capture, JSON_C_TO_STRING_NOSLASHESCAPE |
+						     JSON_C_TO_STRING_PRETTY));
+	json_object_put(capture);
+	add_text(request->report, "file", request->args[0]);
+	add_number(request->report, "incomplete", cut);
+	if (cut)
+		warn("%u of %u functions lack the capabilities, which decide verdicts: %s", cut,
+		     machine->nr, machine->live && geteuid() ? "capture as root" :
+		     "the source has no more");
+	return STATUS_YES;
+}
+
+/* Standard output may be the capture. */
+static void capture_print(json_object *report)
+{
+	const char *file = get_text(report, "file");
+
+	if (strcmp(file, "-"))
+		printf("Wrote %s. Serial numbers, names of hosts and MAC addresses are left out.\n"
+		       "To read the file: p2pdma --sysfs %s matrix\n", file, file);
+}
+
+const struct command command_capture = {
+	.name = "capture",
+	.args = "FILE",
+	.summary = "write all that p2pdma reads to a file",
+	.help = "Writes a new file, or with - to standard output, with configuration spaces,\n"
+		"sysfs, kernel, processor, parameters of IOMMU and PCI, and drivers.\n"
+		"--sysfs FILE or --lspci FILE reads the capture on any machine. Run as root:\n"
+		"other users see only the first 64 bytes of a configuration space. Serial\n"
+		"numbers, names of hosts and MAC addresses are left out.\n",
+	.min_args = 1,
+	.max_args = 1,
+	.records = true,
+	.run = capture_run,
+	.print = capture_print,
+};
+
+/**
+ * capture_is - is a text a capture?
+ * @text: content of a file
+ *
+ * Return: true if the text begins as a capture does.
+ */
+bool capture_is(const char *text)
+{
+	text += strspn(text, " \t\r\n");
+	if (*text++ != '{')
+		return false;
+	text += strspn(text, " \t\r\n");
+	return !strncmp(text, "\"" CAPTURE_KEY "\"", strlen(CAPTURE_KEY) + 2);
+}
+
+static enum support parse_support(const char *word)
+{
+	enum support support;
+
+	for (support = SUPPORT_UNKNOWN; support <= SUPPORT_OURS; support++)
+		if (word && !strcmp(support_words[support], word))
+			return support;
+	return SUPPORT_UNKNOWN;
+}
+
+/**
+ * capture_load - read a machine from a capture
+ * @machine: machine to fill in
+ * @name: name of the file, for messages
+ * @text: content of the file
+ *
+ * Ends the command if the capture is damaged or of a later version.
+ */
+void capture_load(struct machine *machine, const char *name, const char *text)
+{
+	json_object *capture = json_tokener_parse(text), *files = NULL;
+	const char *release;
+
+	if (!json_object_is_type(capture, json_type_object))
+		die(STATUS_UNKNOWN, "%s: the capture is damaged or cut off", name);
+	if (get_number(capture, CAPTURE_KEY) != CAPTURE_VERSION)
+		die(STATUS_UNKNOWN, "%s: a capture of version %lld; this command reads version %d",
+		    name, get_number(capture, CAPTURE_KEY), CAPTURE_VERSION);
+	if (!json_object_object_get_ex(capture, "files", &files) ||
+	    !json_object_is_type(files, json_type_object))
+		die(STATUS_UNKNOWN, "%s: the capture has no files", name);
+	machine->captured = true;
+	machine->complete = get_bool(capture, "complete");
+	machine->sysfs = CAPTURE_SYSFS;
+	machine->dump = NULL;
+	files_replay(CAPTURE_SYSFS, files);
+	sysfs_load(machine);
+	machine->support = parse_support(get_text(capture, "support"));
+	release = get_text(capture, "kernel");
+	machine->release = release ? xstrdup(release) : NULL;
+}
