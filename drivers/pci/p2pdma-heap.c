@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: a DMA heap for each provider
+ * DMA heaps: every published provider of peer memory has one heap
  *
  * Documented in Documentation/ABI/testing/sysfs-bus-pci-p2pdma.
  */

@@ -17,6 +17,7 @@
 #include <linux/pci-p2pdma.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/string_choices.h>
 
 #include "p2pdma-private.h"
 #include "p2pdma_trace.h"
@@ -348,8 +349,8 @@ static void p2pdma_wait_idle(struct p2pdma_region *region)
 			return;
 		late = time_after_eq(jiffies, report);
 		if (late) {
-			pci_warn(p2pdma->pdev, "BAR %d cannot be released yet: %lu pages of peer-to-peer DMA memory are in use\n",
-				 region->bar, held);
+			pci_warn(p2pdma->pdev, "BAR %d cannot be released yet: %lu page%s of peer-to-peer DMA memory in use\n",
+				 region->bar, held, str_plural(held));
 			report = jiffies + P2PDMA_WAIT_REPORT;
 		}
 		wait_for_completion_timeout(&region->freed, P2PDMA_WAIT_ZAP);
@@ -395,6 +396,35 @@ VISIBLE_IF_KUNIT int p2pdma_region_map(struct p2pdma_region *region)
 	return PTR_ERR_OR_ZERO(addr);
 }
 
+#ifdef CONFIG_X86
+#include <asm/memtype.h>
+
+/* A mapping that exists decides the caching of all later mappings. */
+static bool p2pdma_is_uncached(void *addr)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)addr, &level);
+	enum page_cache_mode mode;
+
+	if (!pte)
+		return true;
+	mode = pgprot2cachemode(pte_pgprot(*pte));
+	return mode == _PAGE_CACHE_MODE_UC || mode == _PAGE_CACHE_MODE_UC_MINUS;
+}
+#else
+static bool p2pdma_is_uncached(void *addr)
+{
+	return true;
+}
+#endif
+
+static void p2pdma_check_caching(struct p2pdma_region *region)
+{
+	if (!p2pdma_is_uncached(__va(region->pgmap.range.start)))
+		pci_warn(region->p2pdma->pdev, "BAR %d was mapped before, and not uncached: peer-to-peer DMA memory has the caching of that mapping\n",
+			 region->bar);
+}
+
 VISIBLE_IF_KUNIT int p2pdma_region_pool(struct p2pdma_region *region)
 {
 	struct range *range = &region->pgmap.range;
@@ -429,6 +459,7 @@ static int p2pdma_region_start(struct p2pdma_region *region, bool first)
 	ret = p2pdma_region_map(region);
 	if (ret)
 		return ret;
+	p2pdma_check_caching(region);
 	ret = first ? p2pdma_provider_start(p2pdma) : 0;
 	if (ret)
 		goto unmap;

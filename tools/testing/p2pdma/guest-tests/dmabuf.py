@@ -306,7 +306,7 @@ def dmabuf_unbind_waits(test):
     unbind = Worker(test, lambda worker: peer.unbind())
     text = f"dma-buf of {MIB} bytes: importer {alpha.bdf} keeps a mapping: the provider goes"
     until(lambda: test.logged(text), 20, "a log line with the importer")
-    until(lambda: test.logged(f"{MIB // PAGE} pages of peer-to-peer DMA memory are in use"), 20,
+    until(lambda: test.logged(f"{MIB // PAGE} pages of peer-to-peer DMA memory in use"), 20,
           "a log line with the number of pages")
     test.check(not unbind.ended(), "unbinding did not wait")
     pinned.unmap()

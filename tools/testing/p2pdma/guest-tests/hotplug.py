@@ -148,7 +148,7 @@ class _Unbinding(threading.Thread):
         self.function.unbind()
 
 
-HELD = "pages of peer-to-peer DMA memory are in use"
+HELD = "pages of peer-to-peer DMA memory in use"
 
 
 @case(seconds=120)

@@ -99,6 +99,25 @@ def bad_ranges(test):
         _nothing_registered(test, card)
 
 
+@case(modules=("p2pdma_card",), short=True)
+def memory_mapped_before(test):
+    """The log warns where a mapping that is not uncached decides the caching of peer memory."""
+    Module(test, "p2pdma_card")
+    warning = "BAR 2 was mapped before, and not uncached"
+    card = _bind(test, CARD)
+    _add(card, 2)
+    test.check(not test.logged(warning), "a warning without a mapping")
+    card.unbind()
+    card.bind("p2pdma_card")
+    (card.path / "map_wc").write_text("2")
+    _add(card, 2)
+    test.check(test.logged(warning), "no warning, although the BAR is write-combining")
+    memory = card.map(4096)
+    memory[:] = b"\x5a" * 4096
+    test.check(memory[:] == b"\x5a" * 4096, "write-combining memory does not hold bytes")
+    memory.close()
+
+
 @case(modules=("p2pdma_card",))
 def memory_not_published(test):
     """The log tells memory that is not published from no memory at all."""

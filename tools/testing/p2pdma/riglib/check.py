@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Run every static checker on the files of this repository; one KTAP case each.
 
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import warnings
 
-from riglib import house, ktap
+from riglib import house, ktap, runner
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[2]
@@ -460,6 +460,18 @@ def words(files):
             for line in house.compared_words(name, text_of(name), some(known))])
 
 
+def promises(_files):
+    """Each promise of the threat model has tests, and the tests exist."""
+    kunit = (ROOT / "drivers/pci/tests").glob("*_kunit.c")
+    unit = (HERE / "unit/tool").glob("*")
+    known = {*runner.cases(), *(each.function.__name__ for each in runner.cases().values())}
+    for paths, pattern in ((kunit, r"KUNIT_CASE\w*\((\w+)"), (unit, r"^def (\w+)\(")):
+        for path in paths:
+            if path.is_file():
+                known |= set(re.findall(pattern, path.read_text(encoding="utf-8"), re.M))
+    silent(house.promises(text_of("Documentation/driver-api/pci/p2pdma-security.rst"), known))
+
+
 def rooms(files):
     """Calls between the files of drivers/pci go down only, by the symbols of the objects."""
     output, symbols = prepared("plain"), {}
@@ -496,7 +508,7 @@ def originality(_files):
 
 CHECKERS = [checkpatch, kernel_doc, objects_plain, objects_debug, objects_without, modules,
             coccicheck, get_maintainer, abi, kconfig, rst, shellcheck, python, functions,
-            help_target, hygiene, gates, prose, rulers, columns, words, rooms, locks]
+            help_target, hygiene, gates, prose, rulers, columns, words, promises, rooms, locks]
 CHECKERS += [originality] if ORIGINALITY else []
 
 

@@ -18,6 +18,9 @@ FEWEST_WORDS = 30
 PICTURE = re.compile(r"\bst[a]nds?\b", re.I)
 
 COLUMNS = 80
+
+# Column at which the tests of a promise begin.
+PROMISE = 43
 TAB = 8
 
 # Layers of drivers/pci from the top. A room may call rooms of the same layer and of lower layers.
@@ -138,6 +141,23 @@ def compared_words(name, text, words):
             number = text.count("\n", 0, found.start()) + 1
             complaints.append(f"{name}:{number}: compares words: {' '.join(found[0].split())}")
     return complaints
+
+
+def promises(text, tests):
+    """Each promise of the threat model names tests, and the tests exist."""
+    table = re.split(r"^=+ +=+$", text.split("\nPromises\n")[1], flags=re.M)[2]
+    complaints, rows = [], []
+    for line in table.strip("\n").splitlines():
+        promise, names = line[:PROMISE], re.findall(r"\w+", line[PROMISE:])
+        complaints += [f"there is no test {name}" for name in names if name not in tests]
+        # A sentence may go on in the next line, and a list of tests may, too.
+        if not rows or rows[-1][0].rstrip().endswith("."):
+            if promise.strip():
+                rows.append(["", []])
+        if rows:
+            rows[-1][0] += promise.rstrip() + " "
+            rows[-1][1] += names
+    return complaints + [f"no test: {row[0].strip()}" for row in rows if not row[1]]
 
 
 def parse_nm(output):

@@ -42,6 +42,23 @@ class Prose(unittest.TestCase):
         self.assertEqual(len(house.prose("a.h", f"// {self.text(5, 100)}\n")), 1)
 
 
+class Promises(unittest.TestCase):
+    def table(self, *rows):
+        lines = "\n".join(f"{promise:{house.PROMISE}}{tests}" for promise, tests in rows)
+        bar = "=" * (house.PROMISE - 2) + "  " + "=" * 35
+        return f"Title\n\nPromises\n========\n\n{bar}\nPromise  Tests\n{bar}\n{lines}\n{bar}\n"
+
+    def test_names(self):
+        good = (("Nobody gets", "one,"), ("a byte.", "two"), ("Nothing is lost.", "one"))
+        self.assertEqual(house.promises(self.table(*good), {"one", "two"}), [])
+        self.assertEqual(house.promises(self.table(*good), {"one"}), ["there is no test two"])
+
+    def test_promise_without_test(self):
+        rows = (("Nobody gets a byte.", "one"), ("Nothing is lost.", ""))
+        self.assertEqual(house.promises(self.table(*rows), {"one"}),
+                         ["no test: Nothing is lost."])
+
+
 class Rulers(unittest.TestCase):
     def test_found(self):
         for name, text in (("a.c", "/* ---- pages ---- */"), ("a.c", "/*\n * =====\n */"),

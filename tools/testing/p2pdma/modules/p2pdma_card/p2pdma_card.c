@@ -8,6 +8,7 @@
  *	echo 0000:06:00.0 > /sys/bus/pci/drivers/p2pdma_card/bind
  *	echo 2 0 0 > add_range		# BAR, size, offset; fails like the call
  *	echo 1 > publish
+ *	echo 2 > map_wc			# map a BAR write-combining, until unbind
  */
 #include <linux/module.h>
 #include <linux/pci-p2pdma.h>
@@ -47,9 +48,27 @@ static ssize_t publish_store(struct device *dev, struct device_attribute *attr, 
 }
 static DEVICE_ATTR_WO(publish);
 
+static ssize_t map_wc_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			    size_t count)
+{
+	struct pci_dev *pdev = to_pci_dev(dev);
+	unsigned int bar;
+	int ret;
+
+	ret = kstrtouint(buf, 0, &bar);
+	if (ret)
+		return ret;
+	if (bar > PCI_STD_RESOURCE_END)
+		return -EINVAL;
+	return devm_ioremap_wc(dev, pci_resource_start(pdev, bar), pci_resource_len(pdev, bar)) ?
+	       count : -ENOMEM;
+}
+static DEVICE_ATTR_WO(map_wc);
+
 static struct attribute *card_attrs[] = {
 	&dev_attr_add_range.attr,
 	&dev_attr_publish.attr,
+	&dev_attr_map_wc.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(card);
