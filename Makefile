@@ -12,6 +12,12 @@ SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
 
 .DEFAULT_GOAL := help
 
+# The kernel's make takes no such path. Say so before anything is unpacked.
+ifneq ($(words $(subst :,: ,[$(CURDIR)])),1)
+$(if $(filter-out help,$(MAKECMDGOALS)),$(error make cannot work below "$(CURDIR)": \
+	move the directory to a path without spaces and colons))
+endif
+
 help: ## this list
 	@awk -F ' ## ' '/^##/{sub(/^## ?/, ""); print} \
 		/^[a-z_-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-16s %s\n", $$1, $$2}' \
@@ -28,12 +34,12 @@ test: ## everything; ends with "N passed, N failed, N skipped"
 	@$(PACKAGES) build rig check integrate tool model $(SOURCE)
 	@$(TOOLS)/rig all $(if $(KDIR),--kdir "$(KDIR)")
 
-soak: ## storms on user mappings, and faults below NVMe over RDMA, ROUNDS=20 of each
+soak: ## storms on mappings and dma-bufs, and faults below NVMe over RDMA, ROUNDS=20 of each
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig guest --kernel build/kernel --kernel build/kernel-debug \
-		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults
+		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults dmabuf_devices_go
 
 kunit: ## only the KUnit suites, on the debug kernel; GLOB=p2pdma_route for one suite
 	@$(PACKAGES) build rig $(SOURCE)
@@ -54,6 +60,11 @@ bench: ## instructions it costs, beside the kernel's own: table, JSON and pictur
 	@$(PACKAGES) build rig $(SOURCE)
 	@$(BUILD) kernel kernel-stock
 	@$(TOOLS)/rig bench $(if $(ENFORCE),--enforce)
+
+coverage: ## lines and branches that KUnit and guest tests reach: table, and HTML in build/coverage
+	@$(PACKAGES) build rig coverage $(SOURCE)
+	@$(BUILD) kernel-coverage
+	@$(TOOLS)/rig coverage
 
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
@@ -124,5 +135,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak kunit model fuzz bench check presubmit commits kernel kernel-debug kernel-stock \
+.PHONY: help demo test soak coverage kunit model fuzz bench check presubmit commits kernel kernel-debug kernel-stock \
 	compile_commands install uninstall tool install-tool clean

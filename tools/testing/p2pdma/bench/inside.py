@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """inside.py MODULE AGED IMPORTER P2PMEM SEED... - the guest's half of the benchmark
 

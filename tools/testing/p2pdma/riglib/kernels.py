@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """Make the kernel trees and kernels that everything else here runs on.
 
@@ -6,6 +6,7 @@
   rig build linux          build/stock with this repository laid over it, in build/linux
   rig build kernel         build/linux, plain configuration, in build/kernel
   rig build kernel-debug   build/linux, plus the debug configuration, in build/kernel-debug
+  rig build kernel-coverage  build/linux, with counters of lines and branches in our objects
   rig build kernel-stock   build/stock, plain configuration, in build/kernel-stock
 
 Each step makes what it depends on first, and does again only what changed.  A KDIR= is
@@ -17,6 +18,7 @@ import collections
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -31,8 +33,11 @@ TARBALL = pathlib.Path("/usr/src/linux-source-6.12.tar.xz")
 FRAGMENTS = {
     "kernel": ["base.config"],
     "kernel-debug": ["base.config", "debug.config"],
+    "kernel-coverage": ["base.config", "coverage.config"],
     "kernel-stock": ["base.config"],
 }
+
+STOCK_LACKS = ("CONFIG_PCI_P2PDMA_KUNIT_TEST", "CONFIG_PCI_P2PMEM", "CONFIG_PCI_P2PDMA_DMABUF")
 
 
 class BuildError(Exception):
@@ -222,10 +227,18 @@ class Progress:
         say(f"\r\033[K{text}" if self.tty else text)
 
 
+def profiled():
+    """Return the settings that let make profile the objects of this repository."""
+    sources = (ROOT / "drivers/pci").glob("*p2p*.c")
+    return [f"GCOV_PROFILE_{source.stem}.o=y" for source in sorted(sources)]
+
+
 def run_make(name, source, output, locked):
     """Run the kernel's make with progress; the whole output goes to a log."""
     jobs = os.environ.get("JOBS") or str(len(os.sched_getaffinity(0)))
     command = ["make", f"-j{jobs}", "-C", str(source), f"O={output}"]
+    if name == "kernel-coverage":
+        command += profiled()
     progress = Progress(name)
     log = BUILD / "logs" / f"{name}.log"
     log.parent.mkdir(exist_ok=True)
@@ -253,8 +266,7 @@ def make_kernel(name, locked):
     output = BUILD / name
     command = [CONFIG / "apply", "--source", source, "--output", output]
     if name == "kernel-stock":
-        for ours in ("CONFIG_PCI_P2PDMA_KUNIT_TEST", "CONFIG_PCI_P2PMEM",
-                     "CONFIG_PCI_P2PDMA_DMABUF"):
+        for ours in STOCK_LACKS:
             command += ["--may-lack", ours]
     command += [CONFIG / fragment for fragment in FRAGMENTS[name]]
     if subprocess.run(command, env=clean_env(), check=False).returncode:
@@ -272,9 +284,12 @@ def main():
     parser.add_argument("step", nargs="+", choices=steps)
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if re.search(r"[\s:]", f"{ROOT}{BUILD}"):
+        raise BuildError(f"make cannot work below {ROOT} and {BUILD}: move the directory to a path "
+                         "without spaces and colons")
     with lock() as locked:
         make_stock(args.kdir)
-        if set(args.step) & {"linux", "kernel", "kernel-debug"}:
+        if set(args.step) - {"stock", "kernel-stock"}:
             make_linux()
         for step in args.step:
             if step in FRAGMENTS:

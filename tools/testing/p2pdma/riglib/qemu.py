@@ -121,7 +121,7 @@ class Guest:
                   "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
                   f"rig.mode={self.mode}", f"rig.root={ROOT}", f"rig.build={BUILD}"]
         append += self.topology.kernel + self.append
-        if self.mode != "kunit":
+        if self.mode != "kunit" and "kunit.enable=1" not in append:
             append.append("kunit.enable=0")
         return [qemu_binary(), "-nodefaults", "-no-user-config", "-no-reboot",
                 *self._processors(), *self._debugger(),

@@ -8,7 +8,7 @@ import time
 
 from guest import case as registry
 
-from . import build, ktap, splat, topology as topologies, trace
+from . import build, coverage, ktap, splat, topology as topologies, trace
 from .paths import RESULTS, TESTS, RigError
 from .qemu import BOOT_SECONDS, Guest, GuestGone
 
@@ -133,6 +133,7 @@ class Boot:
         console = len(guest.console)
         guest.send({"do": "inspect"})
         answer = guest.receive(240, "end of the leak scan")["inspected"]
+        coverage.collect(guest, self.kernel, f"{self.topology.name}-{self.boots}")
         guest.send({"do": "end"})
         ended = guest.wait_end(60)
         result = ktap.Result("end_of_boot", "ok", seconds=time.monotonic() - started)

@@ -4,6 +4,7 @@
 A message is a line of JSON. A case runs in a child of the agent, so that mappings, files and
 faults of the case end with the child. During a case, only the child talks to the host.
 """
+import base64
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import traceback
 
 PORT = "p2pdma.rig"
 LEAKS = "/sys/kernel/debug/kmemleak"
+COUNTERS = pathlib.Path("/sys/kernel/debug/gcov")
 LEAK_AGE = 5.5          # kmemleak reports nothing younger than five seconds
 HELD_TAINTS = (1 << 7) | (1 << 9)   # the kernel died once, or warned
 
@@ -174,7 +176,15 @@ def inspect(host, _request):
     host.send({"inspected": answer})
 
 
-REQUESTS = {"case": run_case, "command": run_command, "settle": settle, "inspect": inspect}
+def coverage(host, _request):
+    """Send the counters of a kernel that counts lines and branches, a file in a message."""
+    for path in sorted(COUNTERS.rglob("*.gcda")) if COUNTERS.exists() else ():
+        host.send({"counters": str(path.relative_to(COUNTERS)),
+                   "data": base64.b64encode(path.read_bytes()).decode()})
+    host.send({"counters": None})
+
+
+REQUESTS = {"coverage": coverage, "case": run_case, "command": run_command, "settle": settle, "inspect": inspect}
 
 
 def main():

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """p2pcopy.py SOURCE TARGET ALLOCATE BYTES - copy between two disks through peer memory
 
