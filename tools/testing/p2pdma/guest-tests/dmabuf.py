@@ -40,8 +40,9 @@ def dmabuf_heap(test):
     """The heap of a provider allocates cleared memory, and counts to the byte."""
     peer = provider().function
     size = peer.size()
-    names = [each.name for each in heap.path(peer).parent.glob("p2pmem-*")]
-    test.equal(names, [f"p2pmem-{peer.bdf}"], "heaps of peer memory")
+    # Heaps of providers of earlier cases stay.
+    test.check(heap.path(peer).exists(), "the provider has no heap")
+    test.check(not heap.path(Drive("alpha").function).exists(), "a drive without memory has a heap")
     for length in (1, PAGE, PAGE + 1, 64 << 10, 3 * MIB + 5 * PAGE):
         pages = -(-length // PAGE) * PAGE
         buffer = Buffer(test, peer, length)
