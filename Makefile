@@ -62,8 +62,9 @@ bench: ## instructions it costs, beside the kernel's own: table, JSON and pictur
 	@$(TOOLS)/rig bench $(if $(ENFORCE),--enforce)
 
 coverage: ## lines and branches that KUnit and guest tests reach: table, and HTML in build/coverage
-	@$(PACKAGES) build rig coverage $(SOURCE)
+	@$(PACKAGES) build rig coverage tool $(SOURCE)
 	@$(BUILD) kernel-coverage
+	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
 	@$(TOOLS)/rig coverage
 
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...

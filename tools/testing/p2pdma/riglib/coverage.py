@@ -5,13 +5,14 @@ Each boot of build/kernel-coverage leaves counters in build/coverage/BOOT, besid
 compiler's notes. gcovr adds the boots up and writes build/coverage/index.html.
 """
 import base64
+import contextlib
 import pathlib
 import shutil
 import subprocess
 
 from . import build, topology as topologies
 from .paths import BUILD, RESULTS, RigError
-from .qemu import Guest
+from .qemu import Guest, GuestGone
 
 FOLDER = BUILD / "coverage"
 KUNIT_SECONDS = 1800
@@ -19,10 +20,15 @@ FILES = r".*drivers/pci/(p2pdma.*|pci-p2pmem)\.[ch]$"
 
 
 def collect(guest, kernel, boot):
-    """Fetch the counters of a guest whose kernel counts."""
+    """Fetch the counters of a guest whose kernel counts, unless the guest has gone."""
     if not build.has_option(kernel, "CONFIG_GCOV_KERNEL"):
         return
-    guest.send({"do": "coverage"})
+    with contextlib.suppress(GuestGone, OSError):
+        guest.send({"do": "coverage"})
+        _receive(guest, boot)
+
+
+def _receive(guest, boot):
     while True:
         message = guest.receive(120, "counters of the kernel")
         if not message["counters"]:
