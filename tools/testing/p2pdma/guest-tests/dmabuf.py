@@ -248,12 +248,23 @@ def dmabuf_denied(test):
     _in_bar(test, peer, moves.entries(), MIB)
 
 
-def _touch_after(worker, memory):
-    """Touch, wait until the parent says so, touch again."""
+def _touch_twice(worker, memory, pipe):
+    """Touch, wait for a byte of the parent, touch again."""
     memory[0] = 1
     worker.tick()
-    signal.pause()
+    os.read(pipe, 1)
     memory[0] = 2
+
+
+def _toucher(test, memory):
+    """Start a process that has touched the memory. Return the Worker, and a file for a byte."""
+    ends = os.pipe()
+    for end in ends:
+        test.later(os.close, end)
+    worker = Worker(test, _touch_twice, memory, ends[0])
+    # The process makes a single tick, perhaps before the first look.
+    until(worker.ticks, 30, "first touch of a process")
+    return worker, ends[1]
 
 
 @case(short=True, modules=(IMPORTER,))
@@ -266,12 +277,10 @@ def dmabuf_unbind(test):
     moves = Importer(test, module, 0, alpha, buffer)
     moves.map()
     memory = buffer.map()
-    signal.signal(signal.SIGUSR1, lambda *_: None)
-    worker = Worker(test, _touch_after, memory)
-    worker.busy(1)
+    worker, go_on = _toucher(test, memory)
     peer.unbind()
     test.equal((moves.mapped, moves.notified), (False, 1), "state of the importer")
-    os.kill(worker.pid, signal.SIGUSR1)
+    os.write(go_on, b"x")
     test.equal(worker.wait(), "SIGBUS", "end of a process that touches the memory")
     memory.close()
     test.refused(errno.ENODEV, moves.map)
@@ -366,8 +375,7 @@ def dmabuf_lifetimes(test):
         buffer = Buffer(test, peer, choice.randrange(1, 64) * PAGE)
         memory = buffer.map()
         passed = Buffer(test, peer, buffer.length, _pass_on(buffer.fd))
-        worker = Worker(test, _touch_after, memory)
-        worker.busy(1)
+        worker, _ = _toucher(test, memory)
         steps = [memory.close, buffer.close, passed.close, worker.kill]
         choice.shuffle(steps)
         for step in steps[:-1]:
