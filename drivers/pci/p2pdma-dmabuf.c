@@ -142,7 +142,6 @@ struct p2pdma_buffer *p2pdma_buffer_new(struct pci_dev *provider)
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL_ACCOUNT);
 	if (!buffer)
 		return NULL;
-	INIT_LIST_HEAD(&buffer->node);
 	buffer->provider = pci_dev_get(provider);
 	snprintf(buffer->name, sizeof(buffer->name), "p2pmem-%s",
 		 pci_name(provider));

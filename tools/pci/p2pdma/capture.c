@@ -68,27 +68,44 @@ static unsigned int count_cut(const struct machine *machine)
 	return cut;
 }
 
-static void write_capture(const char *name, const char *text)
+static bool write_all(int fd, const char *text)
 {
 	size_t size = strlen(text);
 	ssize_t done;
-	int fd;
 
-	fd = strcmp(name, "-") ? open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666) :
-				 STDOUT_FILENO;
-	if (fd < 0)
-		die(STATUS_USAGE, "%s: %m", name);
 	while (size) {
 		done = write(fd, text, size);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			die(STATUS_UNKNOWN, "%s: %m", name);
+			return false;
 		text += done;
 		size -= done;
 	}
-	if (fd != STDOUT_FILENO && close(fd))
+	return true;
+}
+
+/* Half a capture is no capture. */
+static void write_file(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), error;
+
+	if (fd < 0)
+		die(STATUS_USAGE, "%s: %m", name);
+	if (!write_all(fd, text) || close(fd)) {
+		error = errno;
+		unlink(name);
+		errno = error;
 		die(STATUS_UNKNOWN, "%s: %m", name);
+	}
+}
+
+static void write_capture(const char *name, const char *text)
+{
+	if (strcmp(name, "-"))
+		write_file(name, text);
+	else if (!write_all(STDOUT_FILENO, text))
+		die(STATUS_UNKNOWN, "standard output: %m");
 }
 
 static enum status capture_run(struct request *request)
@@ -99,6 +116,8 @@ static enum status capture_run(struct request *request)
 
 	if (!request->recorded || machine->captured)
 		die(STATUS_USAGE, "capture: of this machine, or of a copy of /sys");
+	if (request->json && !strcmp(request->args[0], "-"))
+		die(STATUS_USAGE, "capture: standard output is for the capture or for JSON, not both");
 	read_the_rest(machine);
 	add_number(capture, CAPTURE_KEY, CAPTURE_VERSION);
 	add_text(capture, "kernel", machine->release);

@@ -95,14 +95,6 @@ static void store_byte(struct function *function, unsigned int at, unsigned char
 	function->config_size = at + 1;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Stores the bytes of a hexadecimal line. Accepts no gap after the bytes stored before. */
 static bool dump_bytes(struct function *function, unsigned int offset, const char *text)
 {

@@ -7,7 +7,6 @@
  * each file: a string is the content, an array has the names in a directory, and an object has the
  * content in hexadecimal ("hex", with the length "size"), or the target of a link ("link").
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -279,12 +278,6 @@ static int open_file(const char *path)
 		return -1;
 	}
 	return fd;
-}
-
-static int hex_digit(char digit)
-{
-	return isdigit((unsigned char)digit) ? digit - '0' :
-	       digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
 /* Returns the content of a file in the capture, with *@size bytes and a zero byte, or NULL. */

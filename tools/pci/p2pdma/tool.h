@@ -65,6 +65,7 @@ char *xstrdup(const char *text);
 __printf(1, 2) char *xasprintf(const char *format, ...);
 __printf(1, 0) char *xvasprintf(const char *format, va_list args);
 int write_text(const char *path, const char *text);
+int hex_digit(char digit);
 bool parse_number(const char *text, int base, unsigned long long max, unsigned long long *number);
 bool parse_size(const char *text, unsigned long long *bytes);
 const char *show_size(unsigned long long bytes);

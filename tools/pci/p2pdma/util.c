@@ -216,6 +216,20 @@ int write_text(const char *path, const char *text)
 }
 
 /**
+ * hex_digit - value of a hexadecimal digit
+ * @digit: the digit, in any case
+ *
+ * Return: the value, or -1 for another character.
+ */
+int hex_digit(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit |= 0x20;
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/**
  * parse_number - parse an unsigned number without sign, space or trailing text
  * @text: text to parse, or NULL
  * @base: as for strtoull()

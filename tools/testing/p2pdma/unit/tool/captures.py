@@ -109,6 +109,18 @@ def capture_says_what_is_missing(stage):
     _expect(status == 2, f"status {status}: {messages}")
 
 
+def capture_is_whole_or_not_there(stage):
+    """A file that cannot be written to the end is removed, and no two documents share an output."""
+    path = stage.folder / "half.capture"
+    tree = stage.folder / "switch.tree/sys"
+    status, _, messages = stage.run("--sysfs", tree, "capture", path, most=8192)
+    _expect(status == 3 and "too large" in messages, f"status {status}: {messages}")
+    _expect(not path.exists(), "half a capture is left")
+    for option in ("-j", "-J"):
+        status, text, messages = stage.run("--sysfs", tree, option, "capture", "-")
+        _expect(status == 2 and not text, f"{option}: status {status}: {text[:80]}{messages}")
+
+
 def capture_refused(stage):
     """A damaged capture, a later version and a file of another kind are refused."""
     path, _ = _captured(stage, stage.folder / "switch.tree")
@@ -126,4 +138,5 @@ def capture_refused(stage):
 
 
 TESTS = [capture_is_as_good, capture_of_path_and_check, capture_is_private,
-         capture_says_what_is_missing, capture_refused]
+         capture_says_what_is_missing, capture_is_whole_or_not_there,
+         capture_refused]
