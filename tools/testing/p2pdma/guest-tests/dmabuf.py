@@ -13,26 +13,23 @@ import time
 import fcntl
 
 from guest import heap, transfer, user
+from guest.card import CARD
 from guest.case import case
-from guest.devices import Drive, provider, rescan, until
-from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic
+from guest.devices import Drive, Provider, attempt, bridges_above, provider, until
+from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic, give
 from guest.heap import Buffer, Importer
 from guest.module import Module
 from guest.worker import Worker
-from modules import Injection
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE
 IMPORTER = heap.NAME
 EXPORTER = "p2pdma_exporter"
-
-
-def _counts(function):
-    return function.available(), heap.exported(function)
+CARD_DRIVER = "p2pdma_card"
 
 
 def _expect_back(test, function, what):
-    test.equal(_counts(function), (function.size(), 0), f"available and exported, {what}")
+    test.equal(heap.counts(function), (function.size(), 0), f"available and exported, {what}")
 
 
 @case(short=True)
@@ -46,7 +43,7 @@ def dmabuf_heap(test):
     for length in (1, PAGE, PAGE + 1, 64 << 10, 3 * MIB + 5 * PAGE):
         pages = -(-length // PAGE) * PAGE
         buffer = Buffer(test, peer, length)
-        test.equal(_counts(peer), (size - pages, pages), f"available and exported, {length}")
+        test.equal(heap.counts(peer), (size - pages, pages), f"available and exported, {length}")
         test.equal(os.lseek(buffer.fd, 0, os.SEEK_END), pages, "length of the file")
         test.equal(buffer.info()["exp_name"], f"p2pmem-{peer.bdf}", "exporter in fdinfo")
         with buffer.map(pages) as memory:
@@ -79,7 +76,6 @@ def dmabuf_words(test):
     test.refused(errno.EINVAL, buffer.map, 2 * PAGE, offset=PAGE)
     test.refused(errno.EINVAL, buffer.sync, 8)
     test.refused(errno.EINVAL, heap.importer(test).set, "vmap", str(buffer.fd))
-
 
 
 
@@ -149,7 +145,7 @@ def dmabuf_import(test):
         _in_bar(test, peer, each.entries(), MIB)
     test.equal(peer.number("p2pmem/mapped_bus"), before + 2, "mapped_bus")
     buffer.close()
-    test.equal(_counts(peer), (peer.size() - MIB, MIB), "counts while importers have the buffer")
+    test.equal(heap.counts(peer), (peer.size() - MIB, MIB), "counts while importers have the buffer")
     first.detach()
     second.detach()
     heap.all_back(test, peer)
@@ -210,15 +206,6 @@ def _policy(path, word):
     (path / "p2pdma/policy").write_text(word)
 
 
-def _parents(function):
-    """Return the bridges above a function, the nearest first."""
-    path, found = function.path.resolve().parent, []
-    while (path / "vendor").exists():
-        found.append(path)
-        path = path.parent
-    return found
-
-
 @case(short=True, modules=(IMPORTER,))
 def dmabuf_denied(test):
     """When a policy ends a route, an importer that can move unmaps, and a pinned one is named."""
@@ -229,7 +216,7 @@ def dmabuf_denied(test):
     pinned = Importer(test, module, 1, beta, buffer, "pinned")
     moves.map()
     pinned.map()
-    shared = _parents(peer)[1]
+    shared = bridges_above(peer)[1]
     test.later(_policy, shared, "auto")
     _policy(shared, "deny")
     until(lambda: not moves.mapped, 10, "unmap of the importer that moves")
@@ -291,17 +278,10 @@ def dmabuf_unbind(test):
     moves.detach()
     peer.bind()
     drive.find()
-    again = until(lambda: _try(Buffer, test, peer, MIB), 20, "a dma-buf of the rebound provider")
+    again = until(lambda: attempt(Buffer, test, peer, MIB), 20, "a dma-buf of the rebound provider")
     third = Importer(test, module, 0, alpha, again)
     third.map()
     test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
-
-
-def _try(call, *args):
-    try:
-        return call(*args)
-    except OSError:
-        return None
 
 
 @case(modules=(IMPORTER,), short=True)
@@ -338,7 +318,7 @@ def dmabuf_of_a_driver(test):
         return Buffer(test, peer, MIB, int(exporter.get("export")))
 
     first = export()
-    test.equal(_counts(peer), (peer.size() - MIB, MIB), "available and exported")
+    test.equal(heap.counts(peer), (peer.size() - MIB, MIB), "available and exported")
     with first.map() as memory:
         memory[0] = 7
     one = Importer(test, module, 0, alpha, first)
@@ -434,135 +414,64 @@ def dmabuf_rdma(test):
     heap.all_back(test, peer)
 
 
-# Failing allocations, and devices that go
+# Providers with several regions, and providers that publish nothing
 
-@case(modules=(IMPORTER, EXPORTER), seconds=300)
-def dmabuf_failing_allocations(test):
-    """Each allocation of export, attach and map is made to fail: nothing is lost."""
-    injection = Injection(test)
-    peer, alpha = provider().function, Drive("alpha").function
-    module, exporter = heap.importer(test), Module(test, EXPORTER)
-    heap_fd = os.open(heap.path(peer), os.O_RDONLY)
-    test.later(os.close, heap_fd)
-    def from_heap(point):
-        answer = bytearray(heap.request(MIB))
-        failed, error = injection.call(point, fcntl.ioctl, heap_fd, heap.ALLOC, answer)
-        if not error:
-            os.close(heap.granted(answer))
-        return failed, error
-
-    def write(point, parameter, text, name=IMPORTER):
-        """Inject the failure into the write only: a failing close would look like a refusal."""
-        fd = os.open(f"/sys/module/{name}/parameters/{parameter}", os.O_WRONLY)
-        try:
-            return injection.call(point, os.write, fd, text.encode())
-        finally:
-            os.close(fd)
-
-    def from_driver(point):
-        failed, error = write(point, "export", f"{peer.bdf} {MIB}", EXPORTER)
-        if not error:
-            os.close(int(exporter.get("export")))
-        return failed, error
-
-    buffer = Buffer(test, peer, MIB)
-
-    def attach(point):
-        failed, error = write(point, "attach", f"0 {alpha.bdf} {buffer.fd} moves")
-        if not error:
-            module.set("detach", "0")
-        return failed, error
-
-    def pages_again():
-        return _counts(peer) == (peer.size() - MIB, MIB)
-
-    def sweep(call):
-        def attempt(point):
-            failed, error = call(point)
-            if error:
-                test.equal(error.errno, errno.ENOMEM, f"errno, with allocation {point} failing")
-            until(pages_again, 20, f"return of the memory after failure {point}")
-            return failed
-        test.check(injection.each(test, attempt), "no allocation was made to fail")
-
-    for call in (from_heap, from_driver, attach):
-        sweep(call)
-    Importer(test, module, 0, alpha, buffer)
-
-    def mapping(point):
-        failed, error = write(point, "map", "0")
-        if not error:
-            module.set("unmap", "0")
-        return failed, error
-
-    sweep(mapping)
+def _card(test, *ranges):
+    """Bind the card, with a region for each (offset, length). Return the function."""
+    Module(test, CARD_DRIVER)
+    card = Provider.by_id(*CARD)
+    give(card, CARD_DRIVER)
+    test.later(lambda: card.driver() and card.unbind())
+    for offset, length in ranges:
+        (card.path / "add_range").write_text(f"{card.BAR} {length:#x} {offset:#x}")
+    (card.path / "publish").write_text("1")
+    return card
 
 
-def _use_forever(worker, module, slot, peer, client):
-    """Allocate, attach, map, touch, and give everything back, whatever fails."""
-    choice = random.Random(slot)
-    sink = os.open("/dev/null", os.O_WRONLY)
-    while True:
-        fd = _try(heap.allocate, heap.path(peer), choice.randrange(1, 256) * PAGE)
-        if fd is not None:
-            kind = choice.choice(("moves", "pinned"))
-            _try(module.set, "attach", f"{slot} {client} {fd} {kind}")
-            _try(module.set, "map", str(slot))
-            memory = _try(mmap.mmap, fd, PAGE)
-            if memory:
-                # The kernel reads the memory: EFAULT, and no SIGBUS, after a revocation.
-                _try(os.write, sink, memory)
-                memory.close()
-            if choice.random() < 0.5:
-                _try(module.set, "unmap", str(slot))
-            _try(module.set, "detach", str(slot))
-            os.close(fd)
-        worker.tick()
-
-
-def _without(drive, port):
-    """Return functions that take a device away. Each returns what brings the device back."""
-    function = drive.function
-
-    def unbind():
-        function.unbind()
-        return function.bind
-
-    def remove():
-        function.remove()
-        return rescan
-
-    def remove_port():
-        (port / "remove").write_text("1")
-        return rescan
-
-    return unbind, remove, remove_port
-
-
-@case(modules=(IMPORTER,), short=True, seconds=120)
-def dmabuf_devices_go(test):
-    """Provider, importers and bridges go and return while several tasks use dma-bufs."""
-    drives = [provider(), Drive("alpha"), Drive("beta")]
-    peer = drives[0].function
+@case(short=True, modules=(IMPORTER, CARD_DRIVER))
+def dmabuf_regions(test):
+    """A dma-buf may have memory of several regions. Counts, mappings and revocation work."""
+    card = _card(test, (0, 6 * MIB), (6 * MIB, 4 * MIB), (10 * MIB, 6 * MIB))
+    alpha, beta = Drive("alpha").function, Drive("beta").function
     module = heap.importer(test)
-    workers = [Worker(test, _use_forever, module, slot, peer, drives[1 + slot % 2].bdf)
-               for slot in range(4)]
-    ports = [_parents(drive.function)[0] for drive in drives]
-    for _ in test.rounds:
-        for drive, port in zip(drives, ports):
-            for take in _without(drive, port):
-                for worker in workers:
-                    worker.busy(2)
-                back = take()
-                for worker in workers:
-                    worker.busy(1)
-                back()
-                drive.find()
-    for worker in workers:
-        worker.kill()
-    for slot in range(4):
-        _try(module.set, "detach", str(slot))
-    peer = provider().function
-    heap.all_back(test, peer)
-    Buffer(test, peer, peer.size()).close()
-    test.note(f"{sum(worker.ticks() for worker in workers)} dma-bufs were used")
+    size = card.size()
+    test.equal(size, 16 * MIB, "size of all regions")
+    whole = Buffer(test, card, size)
+    test.equal(heap.counts(card), (0, size), "available and exported")
+    with whole.map() as memory:
+        for at in range(0, size, PAGE):
+            struct.pack_into("I", memory, at, at)
+        for at in range(0, size, PAGE):
+            test.equal(struct.unpack_from("I", memory, at)[0], at, f"word at {at:#x}")
+    moves = Importer(test, module, 0, alpha, whole)
+    pinned = Importer(test, module, 1, beta, whole, "pinned")
+    for each in (moves, pinned):
+        each.map()
+        _in_bar(test, card, each.entries(), size)
+    pinned.unmap()
+    card.unbind()
+    test.equal((moves.mapped, moves.notified), (False, 1), "state of the importer that moves")
+    for each in (moves, pinned):
+        test.refused(errno.ENODEV, each.map)
+    whole.close()
+    card.bind(CARD_DRIVER)
+    (card.path / "add_range").write_text(f"{card.BAR} 0 0")
+    (card.path / "publish").write_text("1")
+    Buffer(test, card, size).close()
+    heap.all_back(test, card)
+
+
+@case(short=True, modules=(IMPORTER, CARD_DRIVER))
+def dmabuf_unpublished(test):
+    """A heap gives memory only while the provider publishes, and what was given stays."""
+    card = _card(test, (0, 16 * MIB))
+    module = heap.importer(test)
+    buffer = Buffer(test, card, MIB)
+    importer = Importer(test, module, 0, Drive("alpha").function, buffer)
+    (card.path / "publish").write_text("0")
+    test.refused(errno.ENODEV, heap.allocate, heap.path(card), PAGE)
+    importer.map()
+    _in_bar(test, card, importer.entries(), MIB)
+    test.equal(heap.counts(card), (15 * MIB, MIB), "available and exported")
+    (card.path / "publish").write_text("1")
+    Buffer(test, card, 15 * MIB).close()

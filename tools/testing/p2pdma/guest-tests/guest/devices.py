@@ -77,6 +77,23 @@ class Function:
         (self.path / "remove").write_text("1")
 
 
+def bridges_above(function):
+    """Return the bridges above a function, the nearest first."""
+    path, found = function.path.resolve().parent, []
+    while (path / "vendor").exists():
+        found.append(path)
+        path = path.parent
+    return found
+
+
+def attempt(call, *args):
+    """Return what CALL returns, or None if CALL fails with an errno."""
+    try:
+        return call(*args)
+    except OSError:
+        return None
+
+
 def rescan():
     (PCI / "rescan").write_text("1")
 

@@ -114,6 +114,11 @@ def exported(function):
     return function.number("p2pmem/exported")
 
 
+def counts(function):
+    """Return the available and the exported bytes."""
+    return function.available(), exported(function)
+
+
 def all_back(test, function):
     """Expect that all memory returns, within the time that deferred work needs."""
     until(lambda: function.available() == function.size() and not exported(function), 20,
