@@ -155,7 +155,8 @@ def check_reach(tree, paths):
                   if link not in pages and not (tree / f"Documentation/{link}.rst").exists()]
     complaints += [f"{path}: has :orphan:" for path in pages.values()
                    if re.search(r"^:orphan:", path.read_text(encoding="utf-8"), re.M)]
-    indices = {posixpath.join(posixpath.dirname(name), "index") for name in pages}
+    indices = {f"{parent}/index" for name in pages
+               for parent in pathlib.PurePosixPath(name).parents[:-1]}
     for name in indices:
         path = tree / f"Documentation/{name}.rst"
         if name not in pages and path.exists():

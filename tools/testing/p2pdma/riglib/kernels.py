@@ -7,6 +7,7 @@
   rig build kernel         build/linux, plain configuration, in build/kernel
   rig build kernel-debug   build/linux, plus the debug configuration, in build/kernel-debug
   rig build kernel-coverage  build/linux, with counters of lines and branches in our objects
+  rig build kernel-kcsan   build/linux, plus the detector of data races, in build/kernel-kcsan
   rig build kernel-stock   build/stock, plain configuration, in build/kernel-stock
 
 Each step makes what it depends on first, and does again only what changed.  A KDIR= is
@@ -34,6 +35,7 @@ FRAGMENTS = {
     "kernel": ["base.config"],
     "kernel-debug": ["base.config", "debug.config"],
     "kernel-coverage": ["base.config", "coverage.config"],
+    "kernel-kcsan": ["base.config", "kcsan.config"],
     "kernel-stock": ["base.config"],
 }
 
@@ -94,20 +96,24 @@ def integrate(*args):
 
 
 def tracked_files(tree):
-    """Return the files that git tracks in tree, or None where it is no git checkout."""
+    """Return the files that git tracks in tree, or None where git does not track the kernel."""
     if not (tree / ".git").exists():
         return None
     names = subprocess.run(["git", "-C", tree, "ls-files", "-z"], check=True,
-                           stdout=subprocess.PIPE).stdout
-    return [os.fsdecode(name) for name in names.split(b"\0") if name]
+                           stdout=subprocess.PIPE).stdout.split(b"\0")
+    # Nothing is added yet, or packaging alone is tracked, as in the trees of distributions.
+    if b"Makefile" not in names:
+        return None
+    return [os.fsdecode(name) for name in names if name]
 
 
 def identity(tree):
     """Name a source so that a later KDIR= can be recognised as the same one."""
     commit = ""
     if (tree / ".git").exists():
-        commit = subprocess.run(["git", "-C", tree, "rev-parse", "HEAD"], check=True, text=True,
-                                stdout=subprocess.PIPE).stdout.strip()
+        # A tree without a commit has none to name.
+        commit = subprocess.run(["git", "-C", tree, "rev-parse", "--verify", "--quiet", "HEAD"],
+                                check=False, text=True, stdout=subprocess.PIPE).stdout.strip()
     return f"{tree} {kernel_version(tree)} {commit}".strip()
 
 
@@ -116,6 +122,7 @@ def copy_tree(source, target):
     names = tracked_files(source)
     if names is None:
         subprocess.run(["cp", "-a", f"{source}/.", target], check=True)
+        shutil.rmtree(target / ".git", ignore_errors=True)
         subprocess.run(["make", "-s", "-C", target, "mrproper"], check=True, env=clean_env())
         return
     listing = "\0".join(name for name in names if os.path.lexists(source / name))
