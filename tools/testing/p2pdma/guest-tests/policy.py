@@ -7,9 +7,10 @@ import subprocess
 
 from guest import transfer
 from guest.case import case
-from guest.devices import PCI, Drive, Function, provider
+from guest.devices import DEVICES, PCI, Drive, Function, provider
 
-HOST = pathlib.Path("/sys/devices/pci0000:00/p2pdma")
+# Below a platform device where a device tree describes the machine
+HOST = next(DEVICES.glob("0000:00:*")).resolve().parent / "p2pdma"
 TAINT_USER = 1 << 6
 LENGTH = 64 << 10
 VOUCHED = "peer-to-peer DMA through this host bridge is allowed although nothing is known of it"
