@@ -117,6 +117,15 @@ uninstall: ## KDIR=DIR: take them off, the tree is as it was before
 	@$(PACKAGES) integrate
 	@tools/integrate uninstall "$(KDIR)"
 
+patches: ## two series for git am in build/patches, for KDIR=DIR or for the source that is there
+	@$(PACKAGES) integrate $(SOURCE)
+	@$(BUILD) stock
+	@tools/patches build/stock build/patches
+
+series: patches ## the same, and each patch is checked, compiled and booted: 15 minutes
+	@$(PACKAGES) build rig check integrate tool
+	@$(TOOLS)/unit/rig/series build/patches
+
 ##
 ## The p2pdma command, for any Linux machine (which devices reach each other's memory, and why not):
 ##
@@ -137,4 +146,4 @@ clean: ## remove build/, the kernel trees and kernels included
 ## JOBS=N sets how many compilers run at once.
 
 .PHONY: help demo test soak coverage kunit model fuzz bench check presubmit commits kernel kernel-debug kernel-stock \
-	compile_commands install uninstall tool install-tool clean
+	compile_commands install uninstall patches series tool install-tool clean
