@@ -39,7 +39,8 @@ soak: ## storms on mappings and dma-bufs, and faults below NVMe over RDMA, ROUND
 	@$(BUILD) kernel
 	@$(BUILD) kernel-debug
 	@$(TOOLS)/rig guest --kernel build/kernel --kernel build/kernel-debug \
-		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults dmabuf_devices_go
+		--rounds $(or $(ROUNDS),20) mapping_storm rdma_faults dmabuf_devices_go \
+		dmabuf_rdma_devices_go everything_at_once
 
 kunit: ## only the KUnit suites, on the debug kernel; GLOB=p2pdma_route for one suite
 	@$(PACKAGES) build rig $(SOURCE)
@@ -66,6 +67,17 @@ coverage: ## lines and branches that KUnit and guest tests reach: table, and HTM
 	@$(BUILD) kernel-coverage
 	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
 	@$(TOOLS)/rig coverage
+
+races: ## guest tests on a kernel that reports data races (KCSAN)
+	@$(PACKAGES) build rig tool $(SOURCE)
+	@$(BUILD) kernel-kcsan
+	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
+	@$(TOOLS)/rig guest --kernel build/kernel-kcsan
+
+defects: ## known defects of the kernel's own implementation, shown there, and not here
+	@$(PACKAGES) build rig $(SOURCE)
+	@$(BUILD) kernel kernel-stock
+	@$(TOOLS)/rig defects
 
 check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 	@$(PACKAGES) build check integrate $(SOURCE)
@@ -94,6 +106,10 @@ kernel: ## build/kernel, plain: the one to demonstrate and to measure
 	@$(BUILD) $@
 
 kernel-debug: ## build/kernel-debug, with KASAN, lockdep, kmemleak and others
+	@$(PACKAGES) build $(SOURCE)
+	@$(BUILD) $@
+
+kernel-kcsan: ## build/kernel-kcsan, with the detector of data races
 	@$(PACKAGES) build $(SOURCE)
 	@$(BUILD) $@
 
@@ -145,5 +161,6 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak coverage kunit model fuzz bench check presubmit commits kernel kernel-debug kernel-stock \
+.PHONY: help demo test soak coverage races defects kunit model fuzz bench check presubmit commits \
+	kernel kernel-debug kernel-kcsan kernel-stock \
 	compile_commands install uninstall patches series tool install-tool clean

@@ -145,8 +145,7 @@ class Boot:
         problems = []
         if leaks := splat.unknown_leaks(answer["leaks"]):
             problems += ["memory was leaked:", *splat.decode(leaks.splitlines(), self.kernel)]
-        if answer["lockdep"] is False:
-            problems.append("the lock checker had switched itself off")
+        problems += [f"the {name} was off" for name in answer["off"]]
         if not ended:
             problems.append("the guest did not come down")
         # The leak scan itself reports through the log what is in the list above.

@@ -36,7 +36,8 @@ KNOWN = (
 # nvmet also leaks the reference of a namespace on a provider, but guest/nvmet.py writes 0 to p2pmem
 # before the removal of a namespace. So a leaked pci_dev always counts.
 KNOWN_LEAKS = ("nvmet_p2pmem_ns_add_p2p", "nvmet_ns_alloc", "nvmet_ns_device_path_store")
-OURS = re.compile(r"p2pdma|p2pmem")
+# Not the name of the kernel's release, which is in each report
+OURS = re.compile(r"(?<!-)p2p(dma|mem)")
 LONGEST = 150
 
 
@@ -76,8 +77,21 @@ def decode(lines, kernel):
     return lines if done.returncode else done.stdout.splitlines()
 
 
+def _end_of_race(lines, start):
+    """Return the index after the report of a data race in code of others, or None."""
+    if "BUG: KCSAN: " not in lines[start]:
+        return None
+    for end in range(start, min(start + LONGEST, len(lines))):
+        if strip(lines[end]).startswith("====="):
+            ours = any(OURS.search(line) for line in lines[start:end])
+            return None if ours else end + 1
+    return None
+
+
 def _end_of_known(lines, start):
     """Return the index after the known splat that begins at START, or None."""
+    if end := _end_of_race(lines, start):
+        return end
     for first, name, last in KNOWN:
         if not re.search(first, lines[start]):
             continue

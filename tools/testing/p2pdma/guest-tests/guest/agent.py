@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import time
 import traceback
 
 PORT = "p2pdma.rig"
+LOCKS = "/proc/lockdep_stats"
+RACES = "/sys/kernel/debug/kcsan"
 LEAKS = "/sys/kernel/debug/kmemleak"
 COUNTERS = pathlib.Path("/sys/kernel/debug/gcov")
 LEAK_AGE = 5.5          # kmemleak reports nothing younger than five seconds
@@ -161,18 +164,24 @@ def settle(_host, request):
         sysctl.write_text(str(request["hung_seconds"]))
 
 
+def _checkers_off():
+    """Return names of checkers that this kernel has, and that check nothing."""
+    found = []
+    for name, path, sign in (("lock checker", LOCKS, r"debug_locks: +1\b"),
+                             ("race checker", RACES, r"(?s)enabled: 1\n.*setup_watchpoints: [1-9]")):
+        if os.path.exists(path) and not re.search(sign, pathlib.Path(path).read_text()):
+            found.append(name)
+    return found
+
+
 def inspect(host, _request):
-    """At the end: report leaks, and whether the lock checker is still active."""
-    answer = {"leaks": "", "lockdep": None}
+    """At the end: report leaks, and the checkers that are not active."""
+    answer = {"leaks": "", "off": _checkers_off()}
     if os.path.exists(LEAKS):
         _scan()
         time.sleep(LEAK_AGE)
         _scan()
         answer["leaks"] = pathlib.Path(LEAKS).read_text()
-    stats = pathlib.Path("/proc/lockdep_stats")
-    if stats.exists():
-        answer["lockdep"] = any(line.split() == ["debug_locks:", "1"]
-                                for line in stats.read_text().splitlines())
     host.send({"inspected": answer})
 
 
