@@ -13,10 +13,10 @@ import time
 import fcntl
 
 from guest import heap, transfer, user
-from guest.card import CARD
+from guest.card import ANY_RANGE, add_range, bound_card
 from guest.case import case
-from guest.devices import Drive, Provider, attempt, bridges_above, provider, until
-from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic, give
+from guest.devices import Drive, attempt, bridges_above, provider, until
+from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic
 from guest.heap import Buffer, Importer
 from guest.module import Module
 from guest.worker import Worker
@@ -25,7 +25,6 @@ MIB = 1 << 20
 PAGE = mmap.PAGESIZE
 IMPORTER = heap.NAME
 EXPORTER = "p2pdma_exporter"
-CARD_DRIVER = "p2pdma_card"
 
 
 def _expect_back(test, function, what):
@@ -417,18 +416,15 @@ def dmabuf_rdma(test):
 # Providers with several regions, and providers that publish nothing
 
 def _card(test, *ranges):
-    """Bind the card, with a region for each (offset, length). Return the function."""
-    Module(test, CARD_DRIVER)
-    card = Provider.by_id(*CARD)
-    give(card, CARD_DRIVER)
-    test.later(lambda: card.driver() and card.unbind())
+    """Bind the card, with a published region for each (offset, length). Return the function."""
+    card = bound_card(test, ANY_RANGE)
     for offset, length in ranges:
-        (card.path / "add_range").write_text(f"{card.BAR} {length:#x} {offset:#x}")
+        add_range(card, card.BAR, length, offset)
     (card.path / "publish").write_text("1")
     return card
 
 
-@case(short=True, modules=(IMPORTER, CARD_DRIVER))
+@case(short=True, modules=(IMPORTER, ANY_RANGE))
 def dmabuf_regions(test):
     """A dma-buf may have memory of several regions. Counts, mappings and revocation work."""
     card = _card(test, (0, 6 * MIB), (6 * MIB, 4 * MIB), (10 * MIB, 6 * MIB))
@@ -454,14 +450,14 @@ def dmabuf_regions(test):
     for each in (moves, pinned):
         test.refused(errno.ENODEV, each.map)
     whole.close()
-    card.bind(CARD_DRIVER)
-    (card.path / "add_range").write_text(f"{card.BAR} 0 0")
+    card.bind(ANY_RANGE)
+    add_range(card, card.BAR)
     (card.path / "publish").write_text("1")
     Buffer(test, card, size).close()
     heap.all_back(test, card)
 
 
-@case(short=True, modules=(IMPORTER, CARD_DRIVER))
+@case(short=True, modules=(IMPORTER, ANY_RANGE))
 def dmabuf_unpublished(test):
     """A heap gives memory only while the provider publishes, and what was given stays."""
     card = _card(test, (0, 16 * MIB))

@@ -12,9 +12,9 @@ from guest.case import case
 from guest.devices import Drive, attempt, bridges_above, provider, rescan, until
 from guest.fabric import CASES, RNIC, Rnic
 from guest.heap import Buffer, Importer
+from guest.injection import Injection
 from guest.module import Module
 from guest.worker import Worker
-from modules import Injection
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE

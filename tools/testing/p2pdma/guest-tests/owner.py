@@ -6,28 +6,17 @@ import os
 import random
 
 from guest import transfer
+from guest.card import bind
 from guest.case import case
-from guest.devices import Drive, Provider, until
+from guest.devices import Drive, until
 from guest.module import Module
 from guest.worker import Worker
 
-CARD = (0x1af4, 0x1110)         # an ivshmem: BAR 2 is memory
 NAME = "p2pdma_owner"
 OTHER = "p2pdma_card"           # a driver of the function that registers nothing by itself
 MIB, GIB = 1 << 20, 1 << 30
 PAGE = mmap.PAGESIZE
 HELD = 16
-
-
-def _card(test, driver):
-    """Bind the card to DRIVER, until the end of the case. Return the card."""
-    card = Provider.by_id(*CARD)
-    override = card.path / "driver_override"
-    override.write_text(driver)
-    test.later(override.write_text, "\n")
-    test.later(lambda: card.driver() and card.unbind())
-    card.bind(driver)
-    return card
 
 
 def _map(test, length):
@@ -112,7 +101,7 @@ def _direct_io(test, owner):
 def taken_over_again_and_again(test):
     """A driver takes ranges of a BAR over and releases the ranges, several times."""
     Module(test, OTHER)
-    card = _card(test, OTHER)
+    card = bind(test, OTHER)
     for size in (4 * GIB, 256 * MIB, 512 * MIB):
         owner = Module(test, NAME, f"function={card.bdf}", f"size={size}")
         test.equal(card.size(), size, "size")
@@ -130,7 +119,7 @@ def taken_over_again_and_again(test):
 def taken_over_and_used(test):
     """Drives reach pages that a driver took over."""
     Module(test, OTHER)
-    card = _card(test, OTHER)
+    card = bind(test, OTHER)
     owner = Module(test, NAME, f"function={card.bdf}", f"size={256 * MIB}")
     _client(test, owner, card, Drive("alpha").function)
     _direct_io(test, owner)
@@ -142,7 +131,7 @@ def taken_over_and_used(test):
 
 def _owner(test, *parameters):
     owner = Module(test, NAME, *parameters)
-    return owner, _card(test, NAME)
+    return owner, bind(test, NAME)
 
 
 @case("cards", modules=(NAME,), short=True)

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 from guest import transfer
+from guest.card import CARD
 from guest.case import case
 from guest.devices import Drive, Function, Provider, until
 from guest.module import Module
@@ -13,7 +14,6 @@ from guest.worker import Worker, read_forever, touch
 
 NAME = "pci_p2pmem"
 DRIVER = pathlib.Path("/sys/bus/pci/drivers", NAME)
-CARD = (0x1af4, 0x1110)         # an ivshmem: BAR 0 has registers, BAR 2 is memory
 PROBE = (0x1b36, 0x0005)        # BAR 0 is tiny, BAR 1 has I/O ports, BAR 2 is not there
 MIB, GIB = 1 << 20, 1 << 30
 LENGTH = 4 * MIB
