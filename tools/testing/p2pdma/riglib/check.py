@@ -18,7 +18,7 @@ import subprocess
 import sys
 import warnings
 
-from riglib import house, ktap, runner
+from riglib import defects, house, ktap, runner
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[2]
@@ -461,7 +461,7 @@ def words(files):
 
 
 def promises(_files):
-    """Each promise of the threat model has tests, and the tests exist."""
+    """The tests exist that the threat model and the list of stock's defects name."""
     kunit = (ROOT / "drivers/pci/tests").glob("*_kunit.c")
     unit = (HERE / "unit/tool").glob("*")
     known = {*runner.cases(), *(each.function.__name__ for each in runner.cases().values())}
@@ -469,7 +469,9 @@ def promises(_files):
         for path in paths:
             if path.is_file():
                 known |= set(re.findall(pattern, path.read_text(encoding="utf-8"), re.M))
-    silent(house.promises(text_of("Documentation/driver-api/pci/p2pdma-security.rst"), known))
+    shown = {test for _, case, test in defects.DEFECTS if not case}
+    silent([*house.promises(text_of("Documentation/driver-api/pci/p2pdma-security.rst"), known),
+            *(f"defects.py: there is no test {test}" for test in sorted(shown - known))])
 
 
 def rooms(files):
