@@ -371,7 +371,8 @@ static bool attach_agrees(struct random_case *random, int provider, int client,
 		return true;
 	kunit_info(random->test, "%s attaches to %s: error %d (%s), not %s",
 		   pci_name(random->dev[client]),
-		   pci_name(random->dev[provider]), ret, reason, word);
+		   pci_name(random->dev[provider]), ret, reason ?: "no word",
+		   word ?: "no word");
 	return false;
 }
 
