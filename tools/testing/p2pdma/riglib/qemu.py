@@ -81,6 +81,8 @@ class Guest:
                     "-chardev", f"socket,id=control,fd={control_far.fileno()}",
                     "-device", "virtserialport,chardev=control,name=p2pdma.rig",
                     "-display", "none", "-serial", "stdio", "-monitor", "none"]
+        # An emulator that outlives the rig would use a CPU for ever.
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT,
                                         pass_fds=(qmp_far.fileno(), control_far.fileno()))

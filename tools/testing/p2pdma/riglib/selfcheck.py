@@ -69,7 +69,7 @@ class Splats(unittest.TestCase):
         for frame, counts in (("nvme_irq+0x1/0x2", False), ("p2pdma_route+0x1/0x2", True),
                               ("importer_map+0x1/0x2 [p2pdma_importer]", True)):
             log = [line, "BUG: KCSAN: data-race in a / b", f" {frame}",
-                   "CPU: 0 UID: 0 PID: 1 Comm: a Not tainted 6.12.1-p2pdma #1", line]
+                   "CPU: 0 UID: 0 PID: 1 Comm: p2pmem_storm Not tainted 6.12.1-p2pdma #1", line]
             with self.subTest(frame):
                 self.assertEqual(bool(splat.find(log)), counts)
                 self.assertTrue(splat.find([*log, "WARNING: CPU: 0 PID: 7 at b.c:1"]))

@@ -36,8 +36,7 @@ KNOWN = (
 # nvmet also leaks the reference of a namespace on a provider, but guest/nvmet.py writes 0 to p2pmem
 # before the removal of a namespace. So a leaked pci_dev always counts.
 KNOWN_LEAKS = ("nvmet_p2pmem_ns_add_p2p", "nvmet_ns_alloc", "nvmet_ns_device_path_store")
-# Not the name of the kernel's release, which is in each report
-OURS = re.compile(r"(?<!-)p2p(dma|mem)")
+OURS = re.compile(r"p2pdma|p2pmem")
 LONGEST = 150
 
 
@@ -74,7 +73,9 @@ def decode(lines, kernel):
                           input="\n".join(lines) + "\n", stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, encoding="utf-8", errors="replace",
                           check=False)
-    return lines if done.returncode else done.stdout.splitlines()
+    if done.returncode:
+        return [*lines, f"(no source lines: {script.name} failed with status {done.returncode})"]
+    return done.stdout.splitlines()
 
 
 def _end_of_race(lines, start):
@@ -83,7 +84,8 @@ def _end_of_race(lines, start):
         return None
     for end in range(start, min(start + LONGEST, len(lines))):
         if strip(lines[end]).startswith("====="):
-            ours = any(OURS.search(line) for line in lines[start:end])
+            # The name of a task or of a release is no frame.
+            ours = any(OURS.search(line) for line in lines[start:end] if "+0x" in line)
             return None if ours else end + 1
     return None
 
