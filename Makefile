@@ -87,16 +87,23 @@ check: ## only the static checkers: checkpatch, sparse, coccicheck ...
 presubmit: ## a minute: checks of what changed, the route rules, the command
 	@$(PACKAGES) build check integrate tool $(SOURCE)
 	@$(BUILD) linux
-	@$(TOOLS)/rig check --changed checkpatch kernel_doc shellcheck python functions \
-		hygiene gates prose rulers columns words
-	@$(TOOLS)/rig all route build-tool
-	@$(TOOLS)/unit/tool/run --cuts 20 --fuzz 1
+	@start=$$(date +%s); \
+	$(TOOLS)/rig check --changed checkpatch kernel_doc shellcheck python functions \
+		hygiene gates prose rulers columns words && \
+	$(TOOLS)/rig all route build-tool && \
+	$(TOOLS)/unit/tool/run --cuts 20 --fuzz 1 && \
+	echo "$@: all is well, after $$(($$(date +%s) - start)) seconds"
 
 commits: ## SINCE=REVISION: does each later commit compile? About 20 seconds a commit
 	@$(if $(SINCE),,$(error say since when: make $@ SINCE=REVISION))
 	@$(PACKAGES) build check integrate tool $(SOURCE)
 	@$(BUILD) linux
 	@$(TOOLS)/unit/rig/commits "$(SINCE)"
+
+check-configs: ## compile in 25 configurations, with gcc and clang, for four processors; LINK=1
+	@$(PACKAGES) build cross clang $(SOURCE)
+	@$(BUILD) linux
+	@$(TOOLS)/unit/rig/configs $(if $(LINK),--link)
 
 ##
 ## Build kernels (source: Debian's linux-source-6.12, or KDIR=DIR for any 6.12.y tree):
@@ -161,6 +168,6 @@ clean: ## remove build/, the kernel trees and kernels included
 ##
 ## JOBS=N sets how many compilers run at once.
 
-.PHONY: help demo test soak coverage races defects kunit model fuzz bench check presubmit commits \
+.PHONY: help demo test soak coverage races defects kunit model fuzz bench check check-configs presubmit commits \
 	kernel kernel-debug kernel-kcsan kernel-stock \
 	compile_commands install uninstall patches series tool install-tool clean

@@ -117,7 +117,7 @@ static enum status capture_run(struct request *request)
 	if (!request->recorded || machine->captured)
 		die(STATUS_USAGE, "capture: of this machine, or of a copy of /sys");
 	if (request->json && !strcmp(request->args[0], "-"))
-		die(STATUS_USAGE, "capture: standard output is for the capture or for JSON, not both");
+		die(STATUS_USAGE, "capture: standard output is for one, capture or JSON");
 	read_the_rest(machine);
 	add_number(capture, CAPTURE_KEY, CAPTURE_VERSION);
 	add_text(capture, "kernel", machine->release);
