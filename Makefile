@@ -145,6 +145,10 @@ patches: ## two series for git am in build/patches, for KDIR=DIR or for the sour
 	@$(BUILD) stock
 	@tools/patches build/stock build/patches
 
+dist: ## the last commit as build/p2pdma-VERSION.tar.xz
+	@$(PACKAGES) dist
+	@tools/dist build
+
 series: patches ## the same, and each patch is checked, compiled and booted: 15 minutes
 	@$(PACKAGES) build rig check integrate tool
 	@$(TOOLS)/unit/rig/series build/patches
@@ -170,4 +174,4 @@ clean: ## remove build/, the kernel trees and kernels included
 
 .PHONY: help demo test soak coverage races defects kunit model fuzz bench check check-configs presubmit commits \
 	kernel kernel-debug kernel-kcsan kernel-stock \
-	compile_commands install uninstall patches series tool install-tool clean
+	compile_commands install uninstall patches dist series tool install-tool clean
