@@ -31,10 +31,12 @@
  */
 bool p2pdma_reserve(struct pci_p2pdma *p2pdma, unsigned long nr)
 {
-	while (!p2pdma_pool_reserve(p2pdma->pool, nr))
-		if (!p2pdma_return_pages(p2pdma))
-			return false;
-	return true;
+	do {
+		if (p2pdma_pool_reserve(p2pdma->pool, nr))
+			return true;
+	} while (p2pdma_return_pages(p2pdma));
+	/* Another task may have returned the last pages meanwhile. */
+	return p2pdma_pool_reserve(p2pdma->pool, nr);
 }
 
 /**
@@ -196,23 +198,32 @@ void p2pdma_alloc_failed(struct pci_p2pdma *p2pdma, size_t size)
 	trace_p2pmem_alloc_failed(p2pdma->pdev, size);
 }
 
+static void *p2pmem_try(struct p2pdma_pool *pool, size_t size, size_t align)
+{
+	if (!p2pdma_pool_has(pool, size))
+		return NULL;
+	if (align > PAGE_SIZE)
+		return p2pdma_pool_alloc_aligned(pool, size, align);
+	return p2pdma_pool_alloc(pool, size);
+}
+
 /* Slow path: the hint has no room, tracing is on, or an alignment is asked. */
 static noinline void *p2pmem_alloc_slow(struct pci_dev *provider, size_t size,
 					size_t align)
 {
 	struct pci_p2pdma *p2pdma = rcu_dereference(provider->p2pdma);
+	long returning;
 	void *addr;
 
 	if (!p2pdma)
 		return NULL;
+	returning = atomic_long_read_acquire(&p2pdma->nr_returning);
 	do {
-		addr = NULL;
-		if (p2pdma_pool_has(p2pdma->pool, size))
-			addr = align > PAGE_SIZE ?
-			       p2pdma_pool_alloc_aligned(p2pdma->pool, size,
-							 align) :
-			       p2pdma_pool_alloc(p2pdma->pool, size);
+		addr = p2pmem_try(p2pdma->pool, size, align);
 	} while (!addr && p2pdma_return_pages(p2pdma));
+	/* Another task may have returned the last pages meanwhile. */
+	if (!addr && returning)
+		addr = p2pmem_try(p2pdma->pool, size, align);
 	if (addr)
 		trace_p2pmem_alloc(p2pdma->pdev, addr, size);
 	else

@@ -80,6 +80,8 @@ static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
 	trace_p2pmem_free(p2pdma->pdev, addr, PAGE_SIZE);
 	scoped_guard(rcu)
 		p2pdma_pool_free(p2pdma->pool, addr, PAGE_SIZE);
+	/* Whoever reads the lower number finds the page in the pool. */
+	smp_mb__before_atomic();
 	atomic_long_dec(&p2pdma->nr_returning);
 	return true;
 }
@@ -91,7 +93,8 @@ static bool p2pdma_return_page(struct pci_p2pdma *p2pdma, struct page *page)
  * One call returns a small number of pages, because interrupts are off.
  *
  * Context: Any.
- * Return: whether any page was returned.
+ * Return: whether any page was returned. If not, other tasks may have returned
+ * pages since the caller looked into the pool.
  */
 bool p2pdma_return_pages(struct pci_p2pdma *p2pdma)
 {
@@ -99,7 +102,7 @@ bool p2pdma_return_pages(struct pci_p2pdma *p2pdma)
 	bool returned = false;
 	unsigned int i;
 
-	if (!atomic_long_read(&p2pdma->nr_returning))
+	if (!atomic_long_read_acquire(&p2pdma->nr_returning))
 		return false;
 	guard(raw_spinlock_irqsave)(&p2pdma->return_lock);
 	for (i = 0; i < P2PDMA_RETURN_BATCH; i++) {

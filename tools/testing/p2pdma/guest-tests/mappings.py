@@ -81,6 +81,15 @@ def python_mappings(test):
 
 
 @case(short=True)
+def mapping_after_mapping(test):
+    """All memory can be mapped again as soon as "available" says so, while pages still return."""
+    peer = provider().function
+    for _ in range(20):
+        peer.map(peer.size()).close()
+        test.equal(peer.available(), peer.size(), "available, after a mapping")
+
+
+@case(short=True)
 def second_mapping_sees_zeros(test):
     """A new mapping is zeroed, so no data of the previous owner are visible."""
     peer, alpha = provider(), Drive("alpha")
