@@ -5,12 +5,10 @@ import fcntl
 import mmap
 import os
 import random
-import subprocess
 
 from guest import heap
 from guest.case import case
-from guest.devices import Drive, attempt, bridges_above, provider, rescan, until
-from guest.fabric import CASES, RNIC, Rnic
+from guest.devices import Drive, attempt, bridges_above, provider, until, without
 from guest.heap import Buffer, Importer
 from guest.injection import Injection
 from guest.module import Module
@@ -106,30 +104,6 @@ def _use_forever(worker, module, slot, peer, client):
         worker.tick()
 
 
-def _without(test, drive, port):
-    """Return functions that take a device away. Each returns what brings the device back."""
-    function, serial = drive.function, drive.serial
-
-    def unbind():
-        function.unbind()
-        return function.bind
-
-    def remove():
-        function.remove()
-        return rescan
-
-    def remove_port():
-        (port / "remove").write_text("1")
-        return rescan
-
-    def unplug():
-        test.host("device_del", name=serial)
-        until(lambda: not function.exists(), 30, f"removal of {serial}")
-        return lambda: test.host("device_add", name=serial)
-
-    return unbind, remove, remove_port, unplug
-
-
 @case(modules=(IMPORTER,), short=True, seconds=150)
 def dmabuf_devices_go(test):
     """Provider, importers and bridges go and return while several tasks use dma-bufs."""
@@ -141,7 +115,7 @@ def dmabuf_devices_go(test):
     ports = [bridges_above(drive.function)[0] for drive in drives]
     for _ in test.rounds:
         for drive, port in zip(drives, ports):
-            for take in _without(test, drive, port):
+            for take in without(test, drive, port):
                 for worker in workers:
                     worker.busy(2)
                 back = take()
@@ -157,59 +131,3 @@ def dmabuf_devices_go(test):
     heap.all_back(test, peer)
     Buffer(test, peer, peer.size()).close()
     test.note(f"{sum(worker.ticks() for worker in workers)} dma-bufs were used")
-
-
-def _copy_forever(worker, test, peer):
-    """Let the RNIC copy a dma-buf to a dma-buf. Go on while devices are away."""
-    while True:
-        fds = [attempt(heap.allocate, heap.path(peer), MIB) for _ in range(2)]
-        if None not in fds:
-            # The module copies while it is loaded, and stays only if all bytes were copied.
-            words = [f"dmabuf={fds[0]},{fds[1]}", f"dmabuf_bytes={MIB}"]
-            done = subprocess.run(["insmod", test.module(CASES), *words], pass_fds=fds,
-                                  stderr=subprocess.DEVNULL)
-            if not done.returncode:
-                subprocess.run(["rmmod", CASES], check=True)
-                worker.tick()
-        for fd in fds:
-            if fd is not None:
-                os.close(fd)
-
-
-class _RnicDrive:
-    """The drive of the RNIC, as the functions of _without() see a drive."""
-    serial = "rnic"
-
-    def __init__(self, rnic):
-        self._rnic = rnic
-
-    @property
-    def function(self):
-        return self._rnic.function
-
-    def find(self):
-        self._rnic.restart()
-
-
-@case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
-def dmabuf_rdma_devices_go(test):
-    """Provider, RNIC and bridges go and return while the RNIC copies between dma-bufs."""
-    peer = provider().function
-    with Rnic(test) as rnic:
-        drives = [Drive("provider"), _RnicDrive(rnic)]
-        ports = [bridges_above(drive.function)[0] for drive in drives]
-        worker = Worker(test, _copy_forever, test, peer)
-        for _ in test.rounds:
-            for drive, port in zip(drives, ports):
-                for take in _without(test, drive, port):
-                    worker.busy(1, 60)
-                    # The NVMe driver gets no RNIC back: find() binds the driver of the RNIC.
-                    attempt(take())
-                    drive.find()
-        worker.busy(2, 60)
-        worker.kill()
-        attempt(subprocess.run, ["rmmod", CASES])
-    peer = provider().function
-    heap.all_back(test, peer)
-    Buffer(test, peer, peer.size()).close()
-    test.note(f"{worker.ticks()} copies of {MIB} bytes")

@@ -169,3 +169,27 @@ class Drive:
 def provider(seconds=30):
     """Return the drive with controller memory in the usual topologies."""
     return Drive("provider", seconds)
+
+
+def without(test, drive, port):
+    """Return functions that take a device away. Each returns what brings the device back."""
+    function, serial = drive.function, drive.serial
+
+    def unbind():
+        function.unbind()
+        return function.bind
+
+    def remove():
+        function.remove()
+        return rescan
+
+    def remove_port():
+        (port / "remove").write_text("1")
+        return rescan
+
+    def unplug():
+        test.host("device_del", name=serial)
+        until(lambda: not function.exists(), 30, f"removal of {serial}")
+        return lambda: test.host("device_add", name=serial)
+
+    return unbind, remove, remove_port, unplug
