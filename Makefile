@@ -68,10 +68,11 @@ coverage: ## lines and branches that KUnit and guest tests reach: table, and HTM
 	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
 	@$(TOOLS)/rig coverage
 
-races: ## guest tests on a kernel that reports data races (KCSAN)
+races: ## KUnit and guest tests on a kernel that reports data races (KCSAN)
 	@$(PACKAGES) build rig tool $(SOURCE)
 	@$(BUILD) kernel-kcsan
 	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
+	@$(TOOLS)/rig kunit --kernel build/kernel-kcsan
 	@$(TOOLS)/rig guest --kernel build/kernel-kcsan
 
 defects: ## known defects of the kernel's own implementation, shown there, and not here

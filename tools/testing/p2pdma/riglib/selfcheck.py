@@ -66,11 +66,16 @@ class Splats(unittest.TestCase):
 
     def test_races_count_in_our_code(self):
         line = "=" * 66
-        for frame, counts in (("nvme_irq+0x1/0x2", False), ("p2pdma_route+0x1/0x2", True),
-                              ("importer_map+0x1/0x2 [p2pdma_importer]", True)):
-            log = [line, "BUG: KCSAN: data-race in a / b", f" {frame}",
+        deep = ["strlen+0x1/0x2"] * 4
+        for frames, counts in ((["nvme_irq+0x1/0x2"], False), (["p2pdma_route+0x1/0x2"], True),
+                               (["strlen+0x1/0x2", "p2pdma_route+0x1/0x2"], True),
+                               ([*deep, "p2pdma_route+0x1/0x2"], False),
+                               (["importer_map+0x1/0x2 [p2pdma_importer]"], True)):
+            log = [line, "BUG: KCSAN: data-race in a+0x1/0x2",
+                   "write (marked) to 0xffff88803ec1ed58 of 8 bytes by task 7 on cpu 0:", *deep,
+                   "read to 0xffff88803ec1ed58 of 1 byte by interrupt on cpu 1:", *frames,
                    "CPU: 0 UID: 0 PID: 1 Comm: p2pmem_storm Not tainted 6.12.1-p2pdma #1", line]
-            with self.subTest(frame):
+            with self.subTest(frames):
                 self.assertEqual(bool(splat.find(log)), counts)
                 self.assertTrue(splat.find([*log, "WARNING: CPU: 0 PID: 7 at b.c:1"]))
 

@@ -38,6 +38,9 @@ KNOWN = (
 KNOWN_LEAKS = ("nvmet_p2pmem_ns_add_p2p", "nvmet_ns_alloc", "nvmet_ns_device_path_store")
 OURS = re.compile(r"p2pdma|p2pmem")
 LONGEST = 150
+# A report of KCSAN: the line before the frames of an access, and the frames that count
+ACCESS = re.compile(r"(read|write)\b.* to 0x[0-9a-f]+ of \d+ bytes? by ")
+HELPERS = 4
 
 
 def strip(line):
@@ -78,15 +81,29 @@ def decode(lines, kernel):
     return done.stdout.splitlines()
 
 
+def _races_in_ours(report):
+    """Return whether an access of a report is in code of this project, or in a helper below.
+
+    Further callers do not count: an interrupt may have come at any time.
+    """
+    depth = HELPERS
+    for line in report:
+        if ACCESS.search(line):
+            depth = 0
+        elif "+0x" in line and depth < HELPERS:
+            depth += 1
+            if OURS.search(line):
+                return True
+    return False
+
+
 def _end_of_race(lines, start):
     """Return the index after the report of a data race in code of others, or None."""
     if "BUG: KCSAN: " not in lines[start]:
         return None
     for end in range(start, min(start + LONGEST, len(lines))):
         if strip(lines[end]).startswith("====="):
-            # The name of a task or of a release is no frame.
-            ours = any(OURS.search(line) for line in lines[start:end] if "+0x" in line)
-            return None if ours else end + 1
+            return None if _races_in_ours(lines[start:end]) else end + 1
     return None
 
 
