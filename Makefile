@@ -68,12 +68,14 @@ coverage: ## lines and branches that KUnit and guest tests reach: table, and HTM
 	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
 	@$(TOOLS)/rig coverage
 
-races: ## KUnit and guest tests on a kernel that reports data races (KCSAN)
+races: ## tests with several tasks on a kernel that reports data races (KCSAN)
 	@$(PACKAGES) build rig tool $(SOURCE)
 	@$(BUILD) kernel-kcsan
 	@$(MAKE) --no-print-directory -s -C tools/pci/p2pdma
-	@$(TOOLS)/rig kunit --kernel build/kernel-kcsan
-	@$(TOOLS)/rig guest --kernel build/kernel-kcsan
+	@$(TOOLS)/rig kunit --kernel build/kernel-kcsan p2pdma_pool
+	@$(TOOLS)/rig kunit --kernel build/kernel-kcsan p2pdma_map
+	@$(TOOLS)/rig guest --kernel build/kernel-kcsan stress mapping_storm dmabuf_faults \
+		hotplug policy
 
 defects: ## known defects of the kernel's own implementation, shown there, and not here
 	@$(PACKAGES) build rig $(SOURCE)
