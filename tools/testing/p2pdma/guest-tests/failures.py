@@ -130,20 +130,24 @@ def _write(path, text):
     return fd, lambda: os.pwrite(fd, text.encode(), 0)
 
 
-def _sweep_write(test, injection, path, text, before):
-    """Write with failing allocations. BEFORE is a function for the state, as before a failure."""
-    state = before()
-
+def _sweep_write(test, injection, path, text, state, wanted):
+    """Write with failing allocations: the new state is WANTED after a success, else the old."""
     def attempt(point):
+        before = state()
         fd, write = _write(path, text)
         failed, error = injection.call(point, write)
         os.close(fd)
         if error:
             test.equal(error.errno, errno.ENOMEM, f"errno of {path}, at {point}")
-            test.equal(before(), state, f"state after a failure of {path}, at {point}")
+        test.equal(state(), before if error else wanted, f"state after {path}, at {point}")
         return failed
 
     injection.each(test, attempt)
+
+
+def _chosen(policy):
+    """Return the word in brackets."""
+    return policy.read_text().partition("[")[2].partition("]")[0]
 
 
 def _files_of_everybody(test, slab):
@@ -155,12 +159,11 @@ def _files_of_everybody(test, slab):
     test.later(policy.write_text, "auto")
     test.later(reserve.write_text, reserve.read_text())
     for word in ("deny", "auto"):
-        _sweep_write(test, injection, policy, word, policy.read_text)
-        test.check(f"[{word}]" in policy.read_text(), f"the policy is not {word}")
-    _sweep_write(test, injection, reserve, "4096", reserve.read_text)
-    test.equal(reserve.read_text(), "4096\n", "reserve")
+        _sweep_write(test, injection, policy, word, lambda: _chosen(policy), word)
+    _sweep_write(test, injection, reserve, "4096", reserve.read_text, "4096\n")
     wanted = alpha.text("p2pdma/peers")
-    _sweep_write(test, injection, PCI / "p2pdma_rescan", "1", lambda: alpha.text("p2pdma/peers"))
+    _sweep_write(test, injection, PCI / "p2pdma_rescan", "1", lambda: alpha.text("p2pdma/peers"),
+                 wanted)
 
     def read(point):
         fd = os.open(alpha.path / "p2pdma/peers", os.O_RDONLY)
