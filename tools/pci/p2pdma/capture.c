@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma capture: write everything that the command reads of a machine into one file
+ * p2pdma capture: write all files of a machine that decide into a single file
  *
- * A capture is a JSON object with the version of the format ("p2pdma-capture"), the release of the
- * kernel, the kernel's support, and the files that were read; see files.c.
+ * The format of a capture is described in replay.c, beside the reader.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,30 +12,6 @@
 #include <unistd.h>
 
 #include "tool.h"
-
-#define CAPTURE_KEY	"p2pdma-capture"
-#define CAPTURE_VERSION	1
-
-/* Names of files in a capture begin with this. */
-#define CAPTURE_SYSFS	"/sys"
-
-static const char * const support_words[] = {
-	[SUPPORT_UNKNOWN] = "unknown",
-	[SUPPORT_NONE] = "none",
-	[SUPPORT_OTHER] = "without-verdicts",
-	[SUPPORT_OURS] = "with-verdicts",
-};
-
-/**
- * support_word - the support of a kernel in a word
- * @support: the support
- *
- * Return: the word, as in JSON.
- */
-const char *support_word(enum support support)
-{
-	return support_words[support];
-}
 
 /* Some files are read only when somebody asks. */
 static void read_the_rest(const struct machine *machine)
@@ -50,15 +25,15 @@ static void read_the_rest(const struct machine *machine)
 	for (i = 0; i < machine->nr; i++) {
 		function = machine->functions[i];
 		for (j = 0; j < COUNT_OF(names); j++)
-			free(read_line("%s/%s", function->path, names[j]));
+			xfree(read_line("%s/%s", function->path, names[j]));
 		for (j = 0; j < function->nr_names; j++)
-			free(read_line("%s/nvme/%s/cmbsz", function->path, function->names[j]));
+			xfree(read_line("%s/nvme/%s/cmbsz", function->path, function->names[j]));
 		sysfs_peers(function);
 	}
-	free(sysfs_parameter(machine, "iommu="));
+	xfree(sysfs_parameter(machine, "iommu="));
 }
 
-/* Returns the number of functions whose capabilities an ordinary user cannot read. */
+/* Returns the number of functions with capabilities hidden from an ordinary user. */
 static unsigned int count_cut(const struct machine *machine)
 {
 	unsigned int i, cut = 0;
@@ -162,60 +137,3 @@ const struct command command_capture = {
 	.run = capture_run,
 	.print = capture_print,
 };
-
-/**
- * capture_is - is a text a capture?
- * @text: content of a file
- *
- * Return: true if the text begins as a capture does.
- */
-bool capture_is(const char *text)
-{
-	text += strspn(text, " \t\r\n");
-	if (*text++ != '{')
-		return false;
-	text += strspn(text, " \t\r\n");
-	return !strncmp(text, "\"" CAPTURE_KEY "\"", strlen(CAPTURE_KEY) + 2);
-}
-
-static enum support parse_support(const char *word)
-{
-	enum support support;
-
-	for (support = SUPPORT_UNKNOWN; support <= SUPPORT_OURS; support++)
-		if (word && !strcmp(support_words[support], word))
-			return support;
-	return SUPPORT_UNKNOWN;
-}
-
-/**
- * capture_load - read a machine from a capture
- * @machine: machine to fill in
- * @name: name of the file, for messages
- * @text: content of the file
- *
- * Ends the command if the capture is damaged or of a later version.
- */
-void capture_load(struct machine *machine, const char *name, const char *text)
-{
-	json_object *capture = json_tokener_parse(text), *files = NULL;
-	const char *release;
-
-	if (!json_object_is_type(capture, json_type_object))
-		die(STATUS_UNKNOWN, "%s: the capture is damaged or cut off", name);
-	if (get_number(capture, CAPTURE_KEY) != CAPTURE_VERSION)
-		die(STATUS_UNKNOWN, "%s: a capture of version %lld; this command reads version %d",
-		    name, get_number(capture, CAPTURE_KEY), CAPTURE_VERSION);
-	if (!json_object_object_get_ex(capture, "files", &files) ||
-	    !json_object_is_type(files, json_type_object))
-		die(STATUS_UNKNOWN, "%s: the capture has no files", name);
-	machine->captured = true;
-	machine->complete = get_bool(capture, "complete");
-	machine->sysfs = CAPTURE_SYSFS;
-	machine->dump = NULL;
-	files_replay(CAPTURE_SYSFS, files);
-	sysfs_load(machine);
-	machine->support = parse_support(get_text(capture, "support"));
-	release = get_text(capture, "kernel");
-	machine->release = release ? xstrdup(release) : NULL;
-}

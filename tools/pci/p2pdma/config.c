@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading configuration space
+ * libp2pdma: reading configuration space
  *
  * A process without root reads only the first 64 bytes. Every question about a later register
  * therefore has three answers, see enum known. Offsets and bits come from the header of libpci.
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 #define CONFIG_STANDARD		64
 #define CONFIG_CONVENTIONAL	256
@@ -183,15 +183,18 @@ enum known config_acs(const struct function *function, unsigned int *capability,
  * config_uses_ats - may a function send translated requests?
  * @function: the function
  *
- * Return: true if ATS is known to be enabled.
+ * Return: whether ATS is enabled.
  */
-bool config_uses_ats(const struct function *function)
+enum known config_uses_ats(const struct function *function)
 {
 	unsigned int at, control;
+	enum known found = config_extended(function, PCI_EXT_CAP_ID_ATS, &at);
 
-	return config_extended(function, PCI_EXT_CAP_ID_ATS, &at) == KNOWN_YES &&
-	       config_read(function, at + PCI_ATS_CTRL, 2, &control) && control != 0xffff &&
-	       control & PCI_ATS_CTRL_ENABLE;
+	if (found != KNOWN_YES)
+		return found;
+	if (!config_read(function, at + PCI_ATS_CTRL, 2, &control) || control == 0xffff)
+		return UNKNOWN;
+	return control & PCI_ATS_CTRL_ENABLE ? KNOWN_YES : KNOWN_NO;
 }
 
 /**
@@ -207,56 +210,4 @@ bool config_ari(const struct function *bridge)
 	return config_pcie(bridge, &at) == KNOWN_YES &&
 	       config_read(bridge, at + PCI_EXP_DEVCTL2, 2, &control) && control != 0xffff &&
 	       control & PCI_EXP_DEVCTL2_ARI;
-}
-
-/**
- * struct acs_bit - a bit of the ACS capability and control registers
- * @bit: mask of the bit
- * @word: name of the bit in the output of lspci
- */
-struct acs_bit {
-	unsigned int bit;
-	const char *word;
-};
-
-static const struct acs_bit acs_bits[] = {
-	{ PCI_ACS_CAP_VALID, "SrcValid" },
-	{ PCI_ACS_CAP_BLOCK, "TransBlk" },
-	{ PCI_ACS_CAP_REQ_RED, "ReqRedir" },
-	{ PCI_ACS_CAP_CMPLT_RED, "CmpltRedir" },
-	{ PCI_ACS_CAP_FORWARD, "UpstreamFwd" },
-	{ PCI_ACS_CAP_EGRESS, "EgressCtrl" },
-	{ PCI_ACS_CAP_TRANS, "DirectTrans" },
-};
-
-static void add_bits(json_object *to, const char *name, unsigned int bits)
-{
-	json_object *words = add_array(to, name);
-	unsigned int i;
-
-	for (i = 0; i < COUNT_OF(acs_bits); i++)
-		if (bits & acs_bits[i].bit)
-			add_item(words, json_object_new_string(acs_bits[i].word));
-}
-
-/**
- * config_acs_report - report the access control of a function
- * @function: the function
- *
- * Return: an object with "known": "yes", "no" or "unread". With "yes", the arrays "can" and "on"
- * list the bits of the capability register and of the control register.
- */
-json_object *config_acs_report(const struct function *function)
-{
-	static const char * const words[] = { "no", "yes", "unread" };
-	json_object *report = json_object_new_object();
-	unsigned int capability, control;
-	enum known known = config_acs(function, &capability, &control);
-
-	add_text(report, "known", words[known]);
-	if (known == KNOWN_YES) {
-		add_bits(report, "can", capability);
-		add_bits(report, "on", control);
-	}
-	return report;
 }

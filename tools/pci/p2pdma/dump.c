@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading a machine from the output of lspci
+ * libp2pdma: reading a machine from the output of lspci
  *
  * The lines of a function are a title with the address, text (see text.c), and bytes of
  * configuration space.
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* lspci -x prints no less. */
 #define HEADER_SIZE	64
@@ -28,6 +28,7 @@
  * @line: number of the line with the address
  * @restart: number of the last line up to here at which addresses begin anew
  * @ended: an empty line follows
+ * @joined: line at which the other part begins, if text and bytes are in two parts; else 0
  */
 struct entry {
 	struct function *function;
@@ -37,6 +38,7 @@ struct entry {
 	unsigned int line;
 	unsigned int restart;
 	bool ended;
+	unsigned int joined;
 };
 
 /**
@@ -130,8 +132,8 @@ static void begin_entry(struct dump *dump, struct address address, const char *l
 
 	dump->current = NULL;
 	if (!function) {
-		machine_odd(dump->machine, "line %u: more functions than a machine has",
-			    dump->line);
+		note_odd("line %u: more functions than a machine has",
+			 dump->line);
 		return;
 	}
 	if (dump->nr) {
@@ -157,9 +159,8 @@ static void add_body(struct entry *entry, const char *line)
 	size_t length = strlen(line);
 	char *to;
 
-	entry->body = realloc(entry->body, entry->length + length + 2);
-	if (!entry->body)
-		die(STATUS_UNKNOWN, "out of memory");
+	/* The zero byte at the end is overwritten, or moves. */
+	entry->body = xgrow(entry->body, entry->length, entry->length + length + 2);
 	to = entry->body + entry->length;
 	if (entry->length)
 		*to++ = ' ';
@@ -199,12 +200,11 @@ static void dump_line(struct dump *dump, const char *line)
 		if (function)
 			add_body(dump->current, line);
 	} else if (!function) {
-		machine_odd(dump->machine, "line %u: bytes of no function are left out",
-			    dump->line);
+		note_odd("line %u: bytes of no function are left out",
+			 dump->line);
 	} else if (!dump_bytes(function, offset, bytes)) {
-		machine_odd(dump->machine,
-			    "line %u: %s: bytes that make no sense here are left out", dump->line,
-			    function->bdf);
+		note_odd("line %u: %s: bytes that make no sense here are left out", dump->line,
+			 function->bdf);
 	}
 }
 
@@ -289,49 +289,101 @@ static int compare_entries(const void *a, const void *b)
 	return order ? order : p->line < q->line ? -1 : 1;
 }
 
+static void __noreturn refuse_second(const struct dump *dump, unsigned int line, const char *why)
+{
+	die(STATUS_UNKNOWN,
+	    "%s: a second machine begins at line %u: %s; give each machine a file of its own",
+	    dump->machine->dump, line, why);
+}
+
+/* The text of a function and the bytes of the same function: -vvv, then -xxxx, or reversed. */
+static bool join_entries(struct entry *kept, struct entry *other)
+{
+	struct entry *bytes = kept->body ? other : kept, *text = kept->body ? kept : other;
+	char *title;
+
+	if (bytes->body || !text->body || text->function->config_size ||
+	    !text_agrees(bytes->function, text->title))
+		return false;
+	kept->function->config = bytes->function->config;
+	kept->function->config_size = bytes->function->config_size;
+	kept->joined = other->restart;
+	if (kept == text)
+		return true;
+	/* Each entry frees its own text. */
+	title = kept->title;
+	kept->title = text->title;
+	text->title = title;
+	kept->body = text->body;
+	text->body = NULL;
+	kept->ended = text->ended;
+	return true;
+}
+
+/* Returns the entry to keep of two entries with one address. */
+static struct entry *choose_entry(const struct dump *dump, struct entry *kept, struct entry *other)
+{
+	if (!has_body(other))
+		return kept;
+	if (!has_body(kept))
+		return other;
+	if (kept->joined || !join_entries(kept, other))
+		refuse_second(dump, other->restart,
+			      xasprintf("%s is there twice", kept->function->bdf));
+	return kept;
+}
+
+/* If one function has text and bytes in different places, all functions have. */
+static void check_joined(const struct dump *dump, struct entry **kept, unsigned int nr)
+{
+	unsigned int i, line = 0;
+
+	for (i = 0; i < nr; i++)
+		line = kept[i]->joined ? kept[i]->joined : line;
+	for (i = 0; i < nr && line; i++)
+		if (!kept[i]->joined && has_body(kept[i]))
+			refuse_second(dump, line, xasprintf("%s is in one of both alone",
+							    kept[i]->function->bdf));
+}
+
 /*
  * A plain list before or after the details of the same machine is left out. Details of the same
  * function twice are of two machines, or of two moments.
  */
 static void drop_lists(struct dump *dump)
 {
-	struct entry **sorted = xzalloc((dump->nr + 1) * sizeof(*sorted)), *kept = NULL;
+	struct entry **sorted = xzalloc((dump->nr + 1) * sizeof(*sorted));
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < dump->nr; i++)
 		sorted[i] = &dump->entries[i];
 	qsort(sorted, dump->nr, sizeof(*sorted), compare_entries);
-	for (i = 0; i < dump->nr; i++) {
-		if (!kept || compare_order(kept->function->address,
-					   sorted[i]->function->address)) {
-			kept = sorted[i];
-			dump->machine->functions[nr++] = kept->function;
-		} else if (has_body(kept) && has_body(sorted[i])) {
-			die(STATUS_UNKNOWN,
-			    "%s: a second machine begins at line %u: %s is there twice; give each machine a file of its own",
-			    dump->machine->dump, sorted[i]->restart, kept->function->bdf);
-		} else if (has_body(sorted[i])) {
-			kept = sorted[i];
-			dump->machine->functions[nr - 1] = kept->function;
-		}
-	}
+	for (i = 0; i < dump->nr; i++)
+		if (!nr || compare_order(sorted[nr - 1]->function->address,
+					 sorted[i]->function->address))
+			sorted[nr++] = sorted[i];
+		else
+			sorted[nr - 1] = choose_entry(dump, sorted[nr - 1], sorted[i]);
+	check_joined(dump, sorted, nr);
+	for (i = 0; i < nr; i++)
+		dump->machine->functions[i] = sorted[i]->function;
 	dump->machine->nr = nr;
-	free(sorted);
+	xfree(sorted);
 }
 
 /* Bytes under a title that names another function are left out, and so is a part of a header. */
-static void check_bytes(struct dump *dump, struct entry *entry)
+static void check_bytes(const struct entry *entry)
 {
 	struct function *function = entry->function;
 
 	if (!function->config_size)
 		return;
 	if (!text_agrees(function, entry->title))
-		machine_odd(dump->machine, "line %u: %s: bytes of another function are left out",
-			    entry->line, function->bdf);
+		note_odd("line %u: %s: bytes of another function are left out",
+			 entry->line, function->bdf);
 	else if (function->config_size < HEADER_SIZE)
-		machine_odd(dump->machine, "line %u: %s: too few bytes are left out", entry->line,
-			    function->bdf);
+		note_odd("line %u: %s: too few bytes are left out", entry->line,
+			 function->bdf);
 	else
 		return;
 	memset(function->config, 0, function->config_size);
@@ -345,18 +397,18 @@ static unsigned int read_entries(struct dump *dump)
 
 	for (i = 0; i < dump->nr; i++) {
 		entry = &dump->entries[i];
-		check_bytes(dump, entry);
+		check_bytes(entry);
 		useful += has_body(entry);
 	}
 	drop_lists(dump);
 	for (i = 0; i < dump->nr; i++) {
 		entry = &dump->entries[i];
-		text_read(dump->machine, entry->function, entry->title,
+		text_read(entry->function, entry->title,
 			  entry->body ? entry->body : "", entry->ended);
-		free(entry->title);
-		free(entry->body);
+		xfree(entry->title);
+		xfree(entry->body);
 	}
-	free(dump->entries);
+	xfree(dump->entries);
 	return useful;
 }
 
@@ -397,7 +449,7 @@ static unsigned int read_lines(struct dump *dump, char *text)
  * dump_load - read a machine from the output of lspci, or from a capture
  * @machine: machine to fill in; @machine->dump is the name of the file
  *
- * Ends the command if the file cannot be read, has no function, or has two machines.
+ * Fails if the file cannot be read, has no function, or has two machines.
  */
 void dump_load(struct machine *machine)
 {
@@ -416,15 +468,14 @@ void dump_load(struct machine *machine)
 			*at = '\n';
 		text_refuse(machine->dump, text, machine->nr);
 	}
-	free(text);
+	xfree(text);
 	for (i = 0; i < machine->nr; i++) {
 		dump_ids(machine->functions[i]);
 		dump_bars(machine->functions[i]);
 		empty += !config_read(machine->functions[i], PCI_STATUS, 2, &value);
 	}
 	if (empty)
-		machine_odd(machine, "%u of %u functions lack what lspci -xxxx shows",
-			    empty, machine->nr);
+		note_odd("%u of %u functions lack what lspci -xxxx shows", empty, machine->nr);
 	text_compare(machine);
 	machine_link(machine);
 	for (i = 0; i < machine->nr; i++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading files of a machine
+ * libp2pdma: reading files of a machine
  *
  * A file is read from the machine itself, from a copy of the tree, or from a capture. While a
  * capture is made, each file that is read is recorded. A capture has a JSON value for the name of
@@ -15,9 +15,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <json-c/json.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* A sysfs attribute has at most one page. */
 #define LINE_LIMIT	4096
@@ -30,10 +31,6 @@
 
 #define SERIAL_BYTES	8
 
-/* Files that are read come from the capture, or are recorded, or neither. */
-static json_object *replayed, *recorded;
-static const char *root;
-
 /**
  * files_record - record every file that is read from now on
  * @sysfs: root of the sysfs tree
@@ -42,9 +39,9 @@ static const char *root;
  */
 json_object *files_record(const char *sysfs)
 {
-	root = sysfs;
-	recorded = json_object_new_object();
-	return recorded;
+	context_current()->root = sysfs;
+	context_current()->recorded = json_object_new_object();
+	return context_current()->recorded;
 }
 
 /**
@@ -54,13 +51,14 @@ json_object *files_record(const char *sysfs)
  */
 void files_replay(const char *sysfs, json_object *files)
 {
-	root = sysfs;
-	replayed = files;
+	context_current()->root = sysfs;
+	context_current()->replayed = files;
 }
 
 /* Names in a capture do not depend on the place of the tree. Returns NULL for other files. */
 static char *capture_name(const char *path)
 {
+	const char *root = context_current()->root;
 	size_t length = strlen(root);
 	const char *rest = path + length;
 
@@ -79,8 +77,8 @@ static json_object *find_captured(const char *path)
 	json_object *value = NULL;
 
 	if (name)
-		json_object_object_get_ex(replayed, name, &value);
-	free(name);
+		json_object_object_get_ex(context_current()->replayed, name, &value);
+	xfree(name);
 	errno = value ? 0 : ENOENT;
 	return value;
 }
@@ -88,9 +86,9 @@ static json_object *find_captured(const char *path)
 static bool find_recorded(const char *path)
 {
 	char *name = capture_name(path);
-	bool found = name && json_object_object_get_ex(recorded, name, NULL);
+	bool found = name && json_object_object_get_ex(context_current()->recorded, name, NULL);
 
-	free(name);
+	xfree(name);
 	return found;
 }
 
@@ -132,15 +130,15 @@ static bool is_longer(json_object *old, json_object *value)
 
 static void record(const char *path, json_object *value)
 {
+	json_object *recorded = context_current()->recorded, *old;
 	char *name = capture_name(path);
-	json_object *old;
 
 	if (is_recorded(name) && (!json_object_object_get_ex(recorded, name, &old) ||
 				  is_longer(old, value)))
 		json_object_object_add(recorded, name, value);
 	else
 		json_object_put(value);
-	free(name);
+	xfree(name);
 }
 
 /* Of the command line, only the parameters that the command knows. */
@@ -211,7 +209,7 @@ static json_object *hex_value(const unsigned char *bytes, size_t size)
 		sprintf(text + 2 * i, "%02x", bytes[i]);
 	json_object_object_add(value, "size", json_object_new_int64(size));
 	json_object_object_add(value, "hex", json_object_new_string(text));
-	free(text);
+	xfree(text);
 	return value;
 }
 
@@ -240,7 +238,7 @@ static void record_content(const char *path, const unsigned char *bytes, size_t 
 			text = first_processor(text);
 		record(path, json_object_new_string(text));
 	}
-	free(copy);
+	xfree(copy);
 }
 
 static void record_link(const char *path, const char *target)
@@ -263,6 +261,25 @@ static void record_names(const char *path, char **names, int nr)
 }
 
 /* Reading */
+
+static void close_descriptor(void *fd)
+{
+	close((int)(long)fd);
+}
+
+/**
+ * hold_descriptor - let an error close a file
+ * @fd: descriptor of the file; context_release() closes the file, too
+ */
+void hold_descriptor(int fd)
+{
+	context_hold(close_descriptor, (void *)(long)fd);
+}
+
+static void close_directory(void *directory)
+{
+	closedir(directory);
+}
 
 /* A copied tree may have endless pipes or device nodes. Read regular files only. */
 static int open_file(const char *path)
@@ -318,6 +335,7 @@ static unsigned char *real_content(const char *path, size_t limit, size_t *size)
 
 	if (fd < 0)
 		return NULL;
+	hold_descriptor(fd);
 	bytes = xzalloc(room + 1);
 	while (done < limit) {
 		if (done == room) {
@@ -331,9 +349,9 @@ static unsigned char *real_content(const char *path, size_t limit, size_t *size)
 			break;
 		done += got;
 	}
-	close(fd);
+	context_release();
 	if (!done && got < 0) {
-		free(bytes);
+		xfree(bytes);
 		return NULL;
 	}
 	bytes[done] = '\0';
@@ -345,14 +363,14 @@ static unsigned char *read_content(const char *path, size_t limit, size_t *size)
 {
 	unsigned char *bytes;
 
-	if (replayed) {
+	if (context_current()->replayed) {
 		bytes = captured_content(path, size);
 		if (bytes && *size > limit)
 			*size = limit;
 		return bytes;
 	}
 	bytes = real_content(path, limit, size);
-	if (bytes && recorded)
+	if (bytes && context_current()->recorded)
 		record_content(path, bytes, *size);
 	return bytes;
 }
@@ -373,7 +391,7 @@ int read_bytes(const char *path, unsigned char *bytes, size_t size)
 	if (!content)
 		return -1;
 	memcpy(bytes, content, got);
-	free(content);
+	xfree(content);
 	return got;
 }
 
@@ -409,7 +427,7 @@ char *read_line(const char *format, ...)
 	path = xvasprintf(format, args);
 	va_end(args);
 	text = read_text(path, LINE_LIMIT - 1);
-	free(path);
+	xfree(path);
 	if (text)
 		text[strcspn(text, "\n")] = '\0';
 	return text;
@@ -434,7 +452,7 @@ static char *real_link(const char *path)
 	if (got < 0)
 		return NULL;
 	target[got] = '\0';
-	if (recorded)
+	if (context_current()->recorded)
 		record_link(path, target);
 	return xstrdup(target);
 }
@@ -453,8 +471,8 @@ char *read_link(const char *format, ...)
 	va_start(args, format);
 	path = xvasprintf(format, args);
 	va_end(args);
-	target = replayed ? captured_link(path) : real_link(path);
-	free(path);
+	target = context_current()->replayed ? captured_link(path) : real_link(path);
+	xfree(path);
 	return target;
 }
 
@@ -466,11 +484,11 @@ char *read_link(const char *format, ...)
  */
 bool file_exists(const char *path)
 {
-	if (replayed)
+	if (context_current()->replayed)
 		return find_captured(path);
 	if (access(path, F_OK))
 		return false;
-	if (recorded && !find_recorded(path))
+	if (context_current()->recorded && !find_recorded(path))
 		record(path, json_object_new_string(""));
 	return true;
 }
@@ -506,6 +524,7 @@ static int real_names(const char *path, char ***names)
 
 	if (!directory)
 		return 0;
+	context_hold(close_directory, directory);
 	while ((entry = readdir(directory)) && nr < MAX_FUNCTIONS) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -516,7 +535,7 @@ static int real_names(const char *path, char ***names)
 		}
 		(*names)[nr++] = xstrdup(entry->d_name);
 	}
-	closedir(directory);
+	context_release();
 	return nr;
 }
 
@@ -532,10 +551,10 @@ int list_directory(const char *path, char ***names)
 	int nr;
 
 	*names = NULL;
-	nr = replayed ? captured_names(path, names) : real_names(path, names);
+	nr = context_current()->replayed ? captured_names(path, names) : real_names(path, names);
 	if (nr)
 		qsort(*names, nr, sizeof(char *), compare_texts);
-	if (nr && recorded)
+	if (nr && context_current()->recorded)
 		record_names(path, *names, nr);
 	return nr;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: is enough of a machine known for a verdict?
+ * libp2pdma: is enough of a machine known for a verdict?
  *
  * A dump may be of some functions only, or may be cut off. Without a bridge, the functions below
  * the bridge look as if each bus had a host bridge of its own, and the rules would find no route.
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* Does a function prove that its bus is a root bus? */
 static bool is_root(const struct function *function)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: what IDs of PCI functions tell about the machine
+ * libp2pdma: what IDs of PCI functions tell about the machine
  *
  * A dump names neither the processor nor the hypervisor. Some functions exist in one place only:
  * a root complex of an AMD processor, a host bridge of QEMU. Nothing is derived from a function
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 #define ANY	0xffff
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading a file as people send it
+ * libp2pdma: reading a file as people send it
  *
  * A file may come through a pipe, may be packed by gzip or xz, and may have the byte order marks
  * of an editor.
@@ -14,10 +14,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* Limit for broken input, far above the dump of any machine. */
 #define INPUT_LIMIT	(256U << 20)
+
+/* Files are read and unpacked in chunks. */
+#define CHUNK		65536U
 
 /* Mail programs and browsers pack files that are packed already. */
 #define MOST_LAYERS	4U
@@ -26,10 +29,12 @@
  * struct bytes - content of a file
  * @data: the bytes, followed by a zero byte
  * @size: number of bytes
+ * @room: allocated size of @data
  */
 struct bytes {
 	char *data;
 	size_t size;
+	size_t room;
 };
 
 static int open_input(const char *name)
@@ -40,7 +45,10 @@ static int open_input(const char *name)
 	if (!strcmp(name, "-"))
 		return STDIN_FILENO;
 	fd = open(name, O_RDONLY | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &stat))
+	if (fd < 0)
+		die(STATUS_USAGE, "%s: %m", name);
+	hold_descriptor(fd);
+	if (fstat(fd, &stat))
 		die(STATUS_USAGE, "%s: %m", name);
 	if (S_ISDIR(stat.st_mode))
 		die(STATUS_USAGE, "%s: is a directory; a copy of /sys is read with --sysfs", name);
@@ -49,38 +57,46 @@ static int open_input(const char *name)
 	return fd;
 }
 
-/* Makes room for @more bytes and a zero byte. */
-static void reserve(const char *name, struct bytes *bytes, size_t *room, size_t more)
+/* Makes room for a chunk and a zero byte. Returns the place of the chunk. */
+static void *reserve(const char *name, struct bytes *bytes)
 {
-	if (bytes->size + more > INPUT_LIMIT)
+	size_t wanted = bytes->size + CHUNK;
+
+	if (wanted > INPUT_LIMIT)
 		die(STATUS_UNKNOWN, "%s: larger than %u MiB", name, INPUT_LIMIT >> 20);
-	if (bytes->size + more < *room)
-		return;
-	*room = 2 * (bytes->size + more) + 1;
-	bytes->data = realloc(bytes->data, *room);
-	if (!bytes->data)
-		die(STATUS_UNKNOWN, "out of memory");
+	if (wanted >= bytes->room) {
+		bytes->data = xgrow(bytes->data, bytes->size, 2 * wanted + 1);
+		bytes->room = 2 * wanted + 1;
+	}
+	return bytes->data + bytes->size;
 }
 
 static struct bytes read_all(const char *name)
 {
 	struct bytes bytes = {};
 	int fd = open_input(name);
-	size_t room = 0;
 	ssize_t got;
 
 	do {
-		reserve(name, &bytes, &room, 65536);
-		got = read(fd, bytes.data + bytes.size, 65536);
+		got = read(fd, reserve(name, &bytes), CHUNK);
 		if (got > 0)
 			bytes.size += got;
 	} while (got > 0 || (got < 0 && errno == EINTR));
 	if (got < 0)
 		die(STATUS_USAGE, "%s: %m", name);
-	if (fd != STDIN_FILENO)
-		close(fd);
+	context_release();
 	bytes.data[bytes.size] = '\0';
 	return bytes;
+}
+
+static void end_gzip(void *stream)
+{
+	inflateEnd(stream);
+}
+
+static void end_xz(void *stream)
+{
+	lzma_end(stream);
 }
 
 /* A damaged archive gives the bytes before the damage. */
@@ -88,24 +104,23 @@ static struct bytes unpack_gzip(const char *name, struct bytes packed)
 {
 	z_stream stream = { .next_in = (void *)packed.data, .avail_in = packed.size };
 	struct bytes bytes = {};
-	size_t room = 0;
 	int result;
 
 	if (inflateInit2(&stream, 15 + 16) != Z_OK)
 		die(STATUS_UNKNOWN, "out of memory");
+	context_hold(end_gzip, &stream);
 	do {
-		reserve(name, &bytes, &room, 65536);
-		stream.next_out = (void *)bytes.data + bytes.size;
-		stream.avail_out = 65536;
+		stream.next_out = reserve(name, &bytes);
+		stream.avail_out = CHUNK;
 		result = inflate(&stream, Z_NO_FLUSH);
-		bytes.size += 65536 - stream.avail_out;
+		bytes.size += CHUNK - stream.avail_out;
 		/* A file of gzip may have several parts. */
 		if (result == Z_STREAM_END && stream.avail_in)
 			result = inflateReset(&stream);
 	} while (result == Z_OK);
-	inflateEnd(&stream);
+	context_release();
 	if (result != Z_STREAM_END)
-		warn("%s: the packed file is damaged or cut off", name);
+		note_odd("%s: the packed file is damaged or cut off", name);
 	bytes.data[bytes.size] = '\0';
 	return bytes;
 }
@@ -114,23 +129,22 @@ static struct bytes unpack_xz(const char *name, struct bytes packed)
 {
 	lzma_stream stream = LZMA_STREAM_INIT;
 	struct bytes bytes = {};
-	size_t room = 0;
 	lzma_ret result;
 
 	if (lzma_stream_decoder(&stream, 1U << 30, LZMA_CONCATENATED) != LZMA_OK)
 		die(STATUS_UNKNOWN, "out of memory");
+	context_hold(end_xz, &stream);
 	stream.next_in = (const uint8_t *)packed.data;
 	stream.avail_in = packed.size;
 	do {
-		reserve(name, &bytes, &room, 65536);
-		stream.next_out = (uint8_t *)bytes.data + bytes.size;
-		stream.avail_out = 65536;
+		stream.next_out = reserve(name, &bytes);
+		stream.avail_out = CHUNK;
 		result = lzma_code(&stream, LZMA_FINISH);
-		bytes.size += 65536 - stream.avail_out;
+		bytes.size += CHUNK - stream.avail_out;
 	} while (result == LZMA_OK);
-	lzma_end(&stream);
+	context_release();
 	if (result != LZMA_STREAM_END)
-		warn("%s: the packed file is damaged or cut off", name);
+		note_odd("%s: the packed file is damaged or cut off", name);
 	bytes.data[bytes.size] = '\0';
 	return bytes;
 }
@@ -157,7 +171,7 @@ static bool unpack(const char *name, struct bytes *bytes)
 		die(STATUS_UNKNOWN, "%s: packed: unzip -p FILE | p2pdma -l - ...", name);
 	else
 		return false;
-	free(bytes->data);
+	xfree(bytes->data);
 	*bytes = plain;
 	if (plain.size > 262 && !memcmp(plain.data + 257, "ustar", 5))
 		die(STATUS_UNKNOWN, "%s: an archive of files; --sysfs reads a copy of /sys", name);
@@ -179,7 +193,7 @@ static void narrow(struct bytes *bytes, unsigned int high)
  * read_input - read a text file, a pipe, or a packed file
  * @name: name of the file, or "-" for standard input
  *
- * Ends the command if the file cannot be read.
+ * Fails if the file cannot be read.
  *
  * Return: the text, without zero bytes.
  */

@@ -42,8 +42,8 @@ static unsigned long long mapped_bytes(const char *maps, const char *bdf)
 		    sscanf(line, "%llx-%llx", &start, &end) == 2 && end > start)
 			bytes += end - start;
 	}
-	free(file);
-	free(name);
+	xfree(file);
+	xfree(name);
 	return bytes;
 }
 
@@ -60,8 +60,8 @@ static void add_process(json_object *users, const char *pid, const char *bdf)
 		add_number(user, "bytes", bytes);
 		add_item(users, user);
 	}
-	free(maps);
-	free(path);
+	xfree(maps);
+	xfree(path);
 }
 
 static void add_users(const struct machine *machine, json_object *report, const char *bdf)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: PCI functions and the hierarchy
+ * libp2pdma: PCI functions and the hierarchy
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* Parses @least to @most hexadecimal digits and moves @text behind the last digit. */
 static bool take_hex(const char **text, unsigned int least, unsigned int most,
@@ -160,26 +160,6 @@ struct host *machine_host(struct machine *machine, unsigned int domain, unsigned
 }
 
 /**
- * machine_odd - record a message about an unreadable part of the machine
- * @machine: the machine
- * @format: as for printf()
- */
-void machine_odd(struct machine *machine, const char *format, ...)
-{
-	va_list args;
-	char *text;
-
-	if (json_object_array_length(machine->odd) >= 1000)
-		return;
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		die(STATUS_UNKNOWN, "out of memory");
-	va_end(args);
-	add_item(machine->odd, new_text(text));
-	free(text);
-}
-
-/**
  * function_name - add a name to a function
  * @function: the function
  * @name: the name; ignored if empty, a duplicate, or with characters unusual in device names
@@ -322,8 +302,8 @@ static void cut_loops(struct machine *machine)
 			depth++;
 		if (!at)
 			continue;
-		machine_odd(machine, "%s: what is above it leads round in a circle",
-			    machine->functions[i]->bdf);
+		note_odd("%s: what is above it leads round in a circle",
+			 machine->functions[i]->bdf);
 		machine->functions[i]->up = NULL;
 	}
 }
@@ -336,8 +316,8 @@ static void drop_doubles(struct machine *machine)
 	for (i = 0; i < machine->nr; i++) {
 		function = machine->functions[i];
 		if (nr && !compare_functions(&machine->functions[nr - 1], &function))
-			machine_odd(machine, "%s is there twice; the second is left out",
-				    function->bdf);
+			note_odd("%s is there twice; the second is left out",
+				 function->bdf);
 		else
 			machine->functions[nr++] = function;
 		/* A duplicate gets the index of the first: links are corrected below. */
@@ -639,7 +619,7 @@ struct function *find_device(const struct machine *machine, const char *name)
  * @machine: the machine
  * @name: address or device name
  *
- * Return: the function, never NULL. Ends the command if there is no such function.
+ * Return: the function, never NULL. Fails if there is no such function.
  */
 struct function *resolve(struct machine *machine, const char *name)
 {
@@ -658,7 +638,7 @@ struct function *resolve(struct machine *machine, const char *name)
  * @machine: the machine
  * @name: address of a bridge, or a host bridge as pci0000:00 or 0000:00
  *
- * Return: a bridge or a host bridge. Ends the command if there is no such bridge.
+ * Return: a bridge or a host bridge. Fails if there is no such bridge.
  */
 struct resolved resolve_bridge(struct machine *machine, const char *name)
 {

@@ -180,7 +180,7 @@ static json_object *make_function(struct request *request, const struct function
 	char *label = make_label(function, labels);
 
 	add_text(report, "label", label);
-	free(label);
+	xfree(label);
 	add_number(report, "vfs", vfs || request->nr_args ? 0 :
 		   count_vfs(request->machine, function));
 	return report;
@@ -297,7 +297,8 @@ static json_object *make_row(struct request *request, enum rules chosen, struct 
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		verdict_under(request, chosen, client, providers[i], &verdict);
+		verdict_under(request->machine, chosen, request->computed, client,
+			      providers[i], &verdict);
 		add_item(row, share_cell(client, providers[i], &verdict));
 		if (client != providers[i] && chosen == RULES_OURS)
 			mark_ports(&verdict, redirecting->ours);
@@ -421,7 +422,7 @@ static size_t name_width(json_object *report)
 	for (i = 0; i < get_length(report, "functions"); i++) {
 		name = row_name(get_item(report, "functions", i));
 		length = strlen(name);
-		free(name);
+		xfree(name);
 		if (length > width)
 			width = length;
 	}
@@ -452,7 +453,7 @@ static void print_row(json_object *report, size_t row, const struct table *table
 	size_t i;
 
 	printf("%4zu %-*s %-10s", row, (int)table->names, name, get_text(function, "label"));
-	free(name);
+	xfree(name);
 	for (i = table->from; i < table->to; i++)
 		print_cell(json_object_array_get_idx(cells, i), table->width);
 	putchar('\n');

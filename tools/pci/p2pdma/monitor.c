@@ -88,7 +88,7 @@ static void look_at_policy(const char *path, struct seen *seen)
 
 	if (!access(file, F_OK))
 		snprintf(seen->policy, sizeof(seen->policy), "%s", policy_word(sysfs_policy(path)));
-	free(file);
+	xfree(file);
 }
 
 static bool look_at_number(const char *path, const char *name, unsigned long long *number)
@@ -96,7 +96,7 @@ static bool look_at_number(const char *path, const char *name, unsigned long lon
 	char *line = read_line("%s/p2pmem/%s", path, name);
 	bool good = parse_number(line, 10, ~0ULL, number);
 
-	free(line);
+	xfree(line);
 	return good;
 }
 
@@ -106,7 +106,7 @@ static void look_at_function(const char *path, struct seen *seen)
 
 	if (base)
 		snprintf(seen->driver, sizeof(seen->driver), "%s", base + 1);
-	free(link);
+	xfree(link);
 	seen->provider = look_at_number(path, "size", &seen->size);
 	if (seen->provider) {
 		look_at_number(path, "available", &seen->available);
@@ -149,11 +149,11 @@ static void look(const struct machine *machine, struct view *view)
 			continue;
 		path = xasprintf("%s/%s", directory, entry->d_name);
 		look_at_function(path, add_seen(view, entry->d_name));
-		free(path);
+		xfree(path);
 	}
 	if (entries)
 		closedir(entries);
-	free(directory);
+	xfree(directory);
 	for (i = 0; i < machine->nr_hosts; i++)
 		if (machine->hosts[i]->path)
 			look_at_policy(machine->hosts[i]->path,
@@ -317,8 +317,8 @@ static enum status monitor_run(struct request *request)
 		tell_all(request, &views[turn], &views[!turn]);
 		turn = !turn;
 	}
-	free(views[0].seen);
-	free(views[1].seen);
+	xfree(views[0].seen);
+	xfree(views[1].seen);
 	/* Each change has been printed already: print no report at the end. */
 	request->json = false;
 	return STATUS_YES;

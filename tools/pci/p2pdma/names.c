@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: names of vendors and devices
+ * libp2pdma: names of vendors and devices
  *
  * A text without IDs has names. The list pci.ids tells which IDs have a name: one or several, or
  * none where the list of the sender was another one.
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 #define ID_COUNT	0x10000
 #define LISTED_ONLY	(PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB)
@@ -39,6 +39,16 @@ struct name {
 	struct names devices;
 };
 
+/**
+ * struct names_cache - names of a context
+ * @access: libpci, for names only
+ * @vendors: names of all vendors
+ */
+struct names_cache {
+	struct pci_access *access;
+	struct names vendors;
+};
+
 static void ids_quiet(char *format, ...)
 {
 	(void)format;
@@ -52,15 +62,32 @@ static void __noreturn ids_failed(char *format, ...)
 /* pci_init() would scan the machine. Name lookup works without, but needs the callbacks. */
 static struct pci_access *id_database(void)
 {
-	static struct pci_access *access;
+	struct context *context = context_current();
+	struct pci_access *access;
 
-	if (!access) {
+	if (!context->names) {
+		context->names = xzalloc(sizeof(*context->names));
 		access = pci_alloc();
 		access->error = ids_failed;
 		access->warning = ids_quiet;
 		access->debug = ids_quiet;
+		context->names->access = access;
 	}
-	return access;
+	return context->names->access;
+}
+
+/**
+ * names_free - forget the names of the current context
+ *
+ * The names need more than memory: libpci has a file open.
+ */
+void names_free(void)
+{
+	struct context *context = context_current();
+
+	if (context->names)
+		pci_cleanup(context->names->access);
+	context->names = NULL;
 }
 
 /**
@@ -143,18 +170,20 @@ static enum known any_device(struct name *vendor, const char *text, size_t lengt
  */
 enum known names_any(const char *title, names_test *test, int type)
 {
-	static struct names vendors;
+	struct names *vendors;
 	enum known answer = UNKNOWN, found;
 	size_t length = names_length(title), part;
 	unsigned int i;
 
-	load(&vendors, NULL);
-	for (i = 0; i < vendors.nr && answer != KNOWN_YES; i++) {
-		part = strlen(vendors.names[i].text);
+	id_database();
+	vendors = &context_current()->names->vendors;
+	load(vendors, NULL);
+	for (i = 0; i < vendors->nr && answer != KNOWN_YES; i++) {
+		part = strlen(vendors->names[i].text);
 		if (part + 1 >= length || title[part] != ' ' ||
-		    strncmp(title, vendors.names[i].text, part))
+		    strncmp(title, vendors->names[i].text, part))
 			continue;
-		found = any_device(&vendors.names[i], title + part + 1, length - part - 1, test,
+		found = any_device(&vendors->names[i], title + part + 1, length - part - 1, test,
 				   type);
 		if (found != UNKNOWN)
 			answer = found;

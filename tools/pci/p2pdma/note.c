@@ -172,8 +172,8 @@ static bool sysfs_link(const struct function *function, const char *prefix, stru
 		sscanf(speed, "%5u.%1u GT/s", &whole, &tenth) >= 1 && whole;
 	if (known)
 		*link = (struct link) { whole * 10 + tenth, lanes };
-	free(speed);
-	free(width);
+	xfree(speed);
+	xfree(width);
 	return known;
 }
 
@@ -305,10 +305,10 @@ static char *list_redirecting(const struct function *client, const struct functi
 	char *list = xstrdup("");
 
 	for (at = client->up; at; at = at->up)
-		if (stock_redirects(at) == KNOWN_YES)
+		if (at->stock_redirects == KNOWN_YES)
 			list = xasprintf("%s %s", list, at->bdf);
 	for (at = provider->up; at && at != meeting; at = at->up)
-		if (stock_redirects(at) == KNOWN_YES && !strstr(list, at->bdf))
+		if (at->stock_redirects == KNOWN_YES && !strstr(list, at->bdf))
 			list = xasprintf("%s %s", list, at->bdf);
 	return list;
 }
@@ -349,7 +349,7 @@ bool translated_goes_direct(const struct function *client, const struct function
 	const struct function *port = side_below(client, meeting);
 	unsigned int capability, control;
 
-	return meeting && port && config_uses_ats(client) &&
+	return meeting && port && config_uses_ats(client) == KNOWN_YES &&
 	       config_acs(port, &capability, &control) == KNOWN_YES &&
 	       control & PCI_ACS_CTRL_TRANS;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "libp2pdma.h"
 #include "tool.h"
 
 static const struct command * const commands[] = {
@@ -48,13 +49,13 @@ static const char short_options[] = "+:s:l:c:CjJnhV";
 /**
  * struct line - the parsed command line
  * @request: request for the subcommand
- * @machine: machine to look at
+ * @handle: the library's handle of the machine
  * @command: the subcommand, or NULL
  * @help: the user asked for help
  */
 struct line {
 	struct request request;
-	struct machine machine;
+	struct libp2pdma *handle;
 	const struct command *command;
 	bool help;
 };
@@ -128,17 +129,17 @@ static void take_option(struct line *line, int option, const char *last)
 {
 	switch (option) {
 	case 's':
-		line->machine.sysfs = optarg;
+		line->request.machine->sysfs = optarg;
 		break;
 	case 'l':
-		line->machine.dump = optarg;
+		line->request.machine->dump = optarg;
 		break;
 	case 'c':
-		line->machine.cpu = parse_cpu(optarg);
+		line->request.machine->cpu = parse_cpu(optarg);
 		break;
 	case 'I':
-		line->machine.iommu = parse_iommu(optarg);
-		line->machine.iommu_given = true;
+		line->request.machine->iommu = parse_iommu(optarg);
+		line->request.machine->iommu_given = true;
 		break;
 	case 'C':
 		line->request.computed = true;
@@ -151,7 +152,7 @@ static void take_option(struct line *line, int option, const char *last)
 		line->request.json = true;
 		break;
 	case 'n':
-		line->machine.numeric = true;
+		line->request.machine->numeric = true;
 		break;
 	case 'h':
 		line->help = true;
@@ -215,11 +216,11 @@ static void parse(struct line *line, int argc, char **argv)
 static void check_usage(const struct line *line)
 {
 	const struct command *command = line->command;
-	bool copy = line->machine.sysfs || line->machine.dump;
+	bool copy = line->request.machine->sysfs || line->request.machine->dump;
 
 	if (!command)
 		die(STATUS_USAGE, "say what to do; p2pdma --help lists the commands");
-	if (line->machine.sysfs && line->machine.dump)
+	if (line->request.machine->sysfs && line->request.machine->dump)
 		die(STATUS_USAGE, "either --sysfs or --lspci");
 	if (command->live_only && copy)
 		die(STATUS_USAGE, "%s: only on the machine itself", command->name);
@@ -227,55 +228,24 @@ static void check_usage(const struct line *line)
 		die(STATUS_USAGE, "usage: p2pdma %s %s", command->name, command->args);
 }
 
-static bool is_directory(const char *path)
-{
-	struct stat stat_of;
-
-	if (stat(path, &stat_of))
-		die(STATUS_USAGE, "%s: %m", path);
-	return S_ISDIR(stat_of.st_mode);
-}
-
-/* A copy of /sys is a directory, a capture is a file. */
-static void load_copy(struct machine *machine)
-{
-	const char *name = machine->sysfs;
-	char *text;
-
-	if (strcmp(name, "-") && is_directory(name)) {
-		sysfs_load(machine);
-		return;
-	}
-	text = read_input(name);
-	if (!capture_is(text))
-		die(STATUS_USAGE, "%s: neither a copy of /sys nor a capture; --lspci reads lspci",
-		    name);
-	capture_load(machine, name, text);
-}
-
 static void load(struct line *line)
 {
-	struct machine *machine = &line->machine;
+	struct machine *machine = line->request.machine;
+	enum libp2pdma_source source = machine->dump ? LIBP2PDMA_LSPCI :
+				       machine->sysfs ? LIBP2PDMA_SYSFS : LIBP2PDMA_LIVE;
 
-	machine->odd = json_object_new_array();
-	machine->live = !machine->sysfs && !machine->dump;
-	if (machine->live)
-		machine->sysfs = "/sys";
-	if (line->command->records && machine->sysfs)
-		line->request.recorded = files_record(machine->sysfs);
-	if (machine->dump)
-		dump_load(machine);
-	else if (machine->live)
-		sysfs_load(machine);
-	else
-		load_copy(machine);
-	guess_machine(machine);
+	if (line->command->records && source != LIBP2PDMA_LSPCI)
+		line->request.recorded = files_record(machine->sysfs ? machine->sysfs : "/sys");
+	if (libp2pdma_open(line->handle, source, machine->dump ? machine->dump : machine->sysfs)) {
+		fprintf(stderr, "p2pdma: %s\n", libp2pdma_error(line->handle));
+		exit(libp2pdma_context(line->handle)->status);
+	}
 }
 
 static json_object *new_report(const struct line *line)
 {
 	static const char * const cpu[] = { "unknown", "amd-zen", "other" };
-	const struct machine *machine = &line->machine;
+	const struct machine *machine = line->request.machine;
 	json_object *report = json_object_new_object(), *about;
 
 	add_number(report, "schema", SCHEMA_VERSION);
@@ -288,7 +258,7 @@ static json_object *new_report(const struct line *line)
 	add_text(about, "cpu", cpu[machine->cpu]);
 	add_bool(about, "virtual", machine->virtual);
 	add_number(about, "functions", machine->nr);
-	json_object_object_add(report, "odd", json_object_get(machine->odd));
+	add_array(report, "odd");
 	return report;
 }
 
@@ -307,44 +277,67 @@ void emit(const struct request *request, json_object *report)
 	fflush(stdout);
 }
 
+/* A subcommand may find more unreadable parts. */
+static void report_odd(const struct line *line)
+{
+	json_object *odd = get(line->request.report, "odd");
+	unsigned int i;
+
+	for (i = 0; libp2pdma_odd(line->handle, i); i++)
+		add_item(odd, new_text(libp2pdma_odd(line->handle, i)));
+}
+
 /* Messages about unreadable parts go to standard error, after the report. */
 static void print_text(const struct line *line)
 {
-	size_t i, nr = json_object_array_length(line->machine.odd);
+	size_t i, nr = get_length(line->request.report, "odd");
 
 	if (line->command->print)
 		line->command->print(line->request.report);
 	for (i = 0; i < nr && i < SHOWN_ODD; i++)
-		warn("%s", json_object_get_string(json_object_array_get_idx(line->machine.odd,
-									    i)));
+		warn("%s", libp2pdma_odd(line->handle, i));
 	if (nr > SHOWN_ODD)
 		warn("and %zu more oddities; -J shows them", nr - SHOWN_ODD);
 }
 
-int main(int argc, char **argv)
+static enum status run(struct line *line)
 {
-	struct line line = { .request.machine = &line.machine };
 	enum status status;
 
-	parse(&line, argc, argv);
-	if (line.help) {
-		if (line.command)
-			command_help(line.command);
-		else
-			print_overview();
-		return STATUS_YES;
-	}
-	check_usage(&line);
-	load(&line);
-	allow_colour(!line.request.json);
-	line.request.report = new_report(&line);
-	status = line.command->run(&line.request);
-	if (line.request.json)
-		emit(&line.request, line.request.report);
+	check_usage(line);
+	load(line);
+	allow_colour(!line->request.json);
+	line->request.report = new_report(line);
+	status = line->command->run(&line->request);
+	report_odd(line);
+	if (line->request.json)
+		emit(&line->request, line->request.report);
 	else
-		print_text(&line);
+		print_text(line);
 	if (fflush(stdout) || ferror(stdout))
 		die(STATUS_UNKNOWN, "standard output: %m");
-	json_object_put(line.request.report);
+	json_object_put(line->request.report);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct line line = { .handle = libp2pdma_new() };
+	enum status status = STATUS_YES;
+	struct context *before;
+
+	if (!line.handle)
+		die(STATUS_UNKNOWN, "out of memory");
+	line.request.machine = libp2pdma_machine(line.handle);
+	before = context_enter(libp2pdma_context(line.handle));
+	parse(&line, argc, argv);
+	if (!line.help)
+		status = run(&line);
+	else if (line.command)
+		command_help(line.command);
+	else
+		print_overview();
+	context_enter(before);
+	libp2pdma_free(line.handle);
 	return status;
 }

@@ -15,7 +15,7 @@ static void add_hop(const struct machine *machine, json_object *hops,
 	unsigned int i;
 
 	add_text(hop, "role", role);
-	json_object_object_add(hop, "acs", config_acs_report(function));
+	json_object_object_add(hop, "acs", acs_report(function));
 	effects = add_array(hop, "effects");
 	for (i = 0; i < verdict->nr_ports; i++)
 		if (verdict->ports[i].function == function)
@@ -169,9 +169,10 @@ static void ask(struct request *request, enum rules chosen, struct question *que
 	question->provider = resolve(machine, request->args[1]);
 	question->rules = choose_rules(machine, chosen);
 	other = question->rules == RULES_STOCK ? RULES_OURS : RULES_STOCK;
-	verdict_under(request, question->rules, question->client, question->provider,
-		      &question->verdict);
-	verdict_under(request, other, question->client, question->provider, &question->other);
+	verdict_under(machine, question->rules, request->computed, question->client,
+		      question->provider, &question->verdict);
+	verdict_under(machine, other, request->computed, question->client,
+		      question->provider, &question->other);
 	question->both = machine->support != SUPPORT_OURS && chosen == RULES_DEFAULT &&
 			 verdicts_differ(&question->verdict, &question->other);
 }
@@ -217,7 +218,8 @@ static enum status path_run(struct request *request)
 		verdict_compute(machine, question.client, question.provider, &computed);
 		complete(&question.verdict, &computed);
 	}
-	verdict_under(request, question.rules, question.provider, question.client, &back);
+	verdict_under(machine, question.rules, request->computed, question.provider,
+		      question.client, &back);
 
 	report_question(request, &question);
 	add_text(request->report, "given_client", request->args[0]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading verdicts of the kernel
+ * libp2pdma: reading verdicts of the kernel
  *
  * p2pdma/peers of a client has a line for each provider, sorted by address:
  *
@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* No word of the kernel is longer. */
 #define WORD_SIZE	64
@@ -76,7 +76,7 @@ static void parse_port(const struct machine *machine, char *word, struct verdict
 	if (!port.function || verdict->nr_ports >= MAX_PORTS)
 		return;
 	if (port.effect == EFFECT_OTHER)
-		port.other_effect = xstrdup(name);
+		port.other_effect = keep_word(name);
 	verdict->ports[verdict->nr_ports++] = port;
 }
 
@@ -101,10 +101,10 @@ static bool parse_line(const struct machine *machine, const char *line, struct v
 	    !next_word(&line, parent) || !next_word(&line, word))
 		return false;
 	if (!parse_answer(answer, &verdict->answer))
-		verdict->other_answer = xstrdup(answer);
+		verdict->other_answer = keep_word(answer);
 	verdict->reason = parse_reason(word);
 	if (verdict->reason == REASON_OTHER)
-		verdict->other_reason = xstrdup(word);
+		verdict->other_reason = keep_word(word);
 	verdict->distance = parse_number(distance, 10, 1000, &number) ? (int)number : -1;
 	verdict->parent = find_named(machine, parent);
 	while (next_word(&line, word)) {
@@ -140,7 +140,7 @@ void verdict_get(struct machine *machine, struct function *client, struct functi
 	if (line && parse_line(machine, line, verdict))
 		return;
 	if (line)
-		machine_odd(machine, "%s: p2pdma/peers: what it says of %s makes no sense",
-			    client->bdf, provider->bdf);
+		note_odd("%s: p2pdma/peers: what it says of %s makes no sense",
+			 client->bdf, provider->bdf);
 	verdict_compute(machine, client, provider, verdict);
 }

@@ -40,7 +40,7 @@ static void add_parameter(json_object *remedy, const char *name, const char *par
 	add_words(get(remedy, name), "%s", parameter);
 	if (strcmp(escaped, parameter))
 		add_words(get(remedy, grub), "%s", escaped);
-	free(escaped);
+	xfree(escaped);
 }
 
 static json_object *add_remedy(json_object *to, const char *kind, const char *what,
@@ -155,7 +155,7 @@ static unsigned int *count_branches(const struct machine *machine)
 				branches[at->up->index]++;
 		}
 	}
-	free(counted);
+	xfree(counted);
 	return branches;
 }
 
@@ -169,13 +169,13 @@ static char *list_below(const struct machine *machine, const struct function *pa
 
 	for (i = 0; i < machine->nr; i++) {
 		port = machine->functions[i];
-		if (!is_below(port, parent) || stock_redirects(port) != KNOWN_YES)
+		if (!is_below(port, parent) || port->stock_redirects != KNOWN_YES)
 			continue;
 		if (rules == RULES_OURS && (port == parent || branches[port->up->index] < 2))
 			continue;
 		list = xasprintf("%s%s%s", list, *list ? ";" : "", port->bdf);
 	}
-	free(branches);
+	xfree(branches);
 	return list;
 }
 
@@ -190,7 +190,7 @@ static void add_present(const struct machine *machine, json_object *remedy)
 		add_words(get(remedy, "price"),
 			  "replaces the present list, put both in one: %s%s", redirect_parameter,
 			  present);
-	free(present);
+	xfree(present);
 }
 
 static void undo_redirect(struct machine *machine, json_object *to, const struct verdict *verdict,
@@ -305,7 +305,7 @@ static void translate_in_client(json_object *to, const struct function *client,
 	    config_acs(port, &capability, &control) != KNOWN_YES ||
 	    !(capability & PCI_ACS_CAP_TRANS))
 		return;
-	if (control & PCI_ACS_CTRL_TRANS && config_uses_ats(client))
+	if (control & PCI_ACS_CTRL_TRANS && config_uses_ats(client) == KNOWN_YES)
 		return;
 	remedy = add_remedy(to, "access-control",
 			    "keep isolation: let requests that the client translated go direct",
@@ -315,7 +315,7 @@ static void translate_in_client(json_object *to, const struct function *client,
 		add_words(get(remedy, "now"), "setpci -s %s ECAP_ACS+%x.w=%x:%x", port->bdf,
 			  acs_control_offset(port), PCI_ACS_CTRL_TRANS, PCI_ACS_CTRL_TRANS);
 	}
-	if (!config_uses_ats(client))
+	if (config_uses_ats(client) != KNOWN_YES)
 		add_words(get(remedy, "price"),
 			  "needs ATS of %s on (settings of the device) and the IOMMU on (VT-d, AMD-Vi)",
 			  client->bdf);
@@ -440,7 +440,7 @@ static enum known may_redirect(const struct function *function, const struct fun
 {
 	if (!is_below(function, at) || (!function_is_bridge(function) && function != other))
 		return KNOWN_NO;
-	return stock_redirects(function);
+	return function->stock_redirects;
 }
 
 static char *list_switch(const struct machine *machine, const struct function *at,

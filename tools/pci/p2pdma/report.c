@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <pci/pci.h>
 
 #include "tool.h"
 
@@ -20,7 +21,7 @@ json_object *new_text(const char *text)
 	char *shown = text ? escape_text(text) : NULL;
 	json_object *string = shown ? json_object_new_string(shown) : NULL;
 
-	free(shown);
+	xfree(shown);
 	return string;
 }
 
@@ -108,11 +109,10 @@ void add_words(json_object *to, const char *format, ...)
 	char *text;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		die(STATUS_UNKNOWN, "out of memory");
+	text = xvasprintf(format, args);
 	va_end(args);
 	add_item(to, new_text(text));
-	free(text);
+	xfree(text);
 }
 
 /**
@@ -362,6 +362,58 @@ const char *paint(enum answer answer)
 	snprintf(text, sizeof(texts[0]), "\033[%dm%s\033[0m", colours[answer],
 		 answer_word(answer));
 	return text;
+}
+
+/**
+ * struct acs_bit - a bit of the ACS capability and control registers
+ * @bit: mask of the bit
+ * @word: name of the bit in the output of lspci
+ */
+struct acs_bit {
+	unsigned int bit;
+	const char *word;
+};
+
+static const struct acs_bit acs_bits[] = {
+	{ PCI_ACS_CAP_VALID, "SrcValid" },
+	{ PCI_ACS_CAP_BLOCK, "TransBlk" },
+	{ PCI_ACS_CAP_REQ_RED, "ReqRedir" },
+	{ PCI_ACS_CAP_CMPLT_RED, "CmpltRedir" },
+	{ PCI_ACS_CAP_FORWARD, "UpstreamFwd" },
+	{ PCI_ACS_CAP_EGRESS, "EgressCtrl" },
+	{ PCI_ACS_CAP_TRANS, "DirectTrans" },
+};
+
+static void add_bits(json_object *to, const char *name, unsigned int bits)
+{
+	json_object *words = add_array(to, name);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(acs_bits); i++)
+		if (bits & acs_bits[i].bit)
+			add_item(words, json_object_new_string(acs_bits[i].word));
+}
+
+/**
+ * acs_report - report the access control of a function
+ * @function: the function
+ *
+ * Return: an object with "known": "yes", "no" or "unread". With "yes", the arrays "can" and "on"
+ * list the bits of the capability register and of the control register.
+ */
+json_object *acs_report(const struct function *function)
+{
+	static const char * const words[] = { "no", "yes", "unread" };
+	json_object *report = json_object_new_object();
+	unsigned int capability, control;
+	enum known known = config_acs(function, &capability, &control);
+
+	add_text(report, "known", words[known]);
+	if (known == KNOWN_YES) {
+		add_bits(report, "can", capability);
+		add_bits(report, "on", control);
+	}
+	return report;
 }
 
 /**

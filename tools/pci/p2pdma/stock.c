@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: verdicts of stock Linux 6.12
+ * libp2pdma: verdicts of stock Linux 6.12
  *
  * Stock Linux has its own rules, without p2pdma/peers and without policies. A redirecting function
  * anywhere on the two paths makes the route go through the host bridge: client and provider
@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 #define REDIRECTS \
 	(PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED | PCI_ACS_CTRL_EGRESS)
@@ -79,22 +79,18 @@ static enum known read_redirects(const struct function *function)
 }
 
 /**
- * stock_redirects - does stock Linux count a function as redirecting?
- * @function: the function
+ * stock_prepare - find out what stock Linux reads in the registers of all functions
+ * @machine: a machine with all functions
  *
  * Stock Linux reads the control register at the place of the specification, also in root ports
  * with wide registers.
- *
- * Return: whether one of three control bits is on.
  */
-enum known stock_redirects(const struct function *function)
+void stock_prepare(struct machine *machine)
 {
-	/* A matrix asks for every pair: remember the answer, plus one, by index. */
-	static unsigned char answers[MAX_FUNCTIONS];
+	unsigned int i;
 
-	if (!answers[function->index])
-		answers[function->index] = read_redirects(function) + 1;
-	return answers[function->index] - 1;
+	for (i = 0; i < machine->nr; i++)
+		machine->functions[i]->stock_redirects = read_redirects(machine->functions[i]);
 }
 
 /* Counts @function and what is above, up to @until, not included. */
@@ -104,7 +100,7 @@ static void count_ports(struct verdict *verdict, const struct function *function
 	enum known redirects;
 
 	for (; function != until; function = function->up) {
-		redirects = stock_redirects(function);
+		redirects = function->stock_redirects;
 		if (redirects == KNOWN_YES && verdict->nr_ports < MAX_PORTS)
 			verdict->ports[verdict->nr_ports++] =
 				(struct port) { function, EFFECT_REDIRECTS };
@@ -233,15 +229,15 @@ void stock_ports(const struct machine *machine, struct function **set, unsigned 
 	}
 	for (i = 0; i < machine->nr; i++) {
 		port = machine->functions[i];
-		if (!below[i] || stock_redirects(port) != KNOWN_YES)
+		if (!below[i] || port->stock_redirects != KNOWN_YES)
 			continue;
 		for (top = port; top->up; top = top->up)
 			;
 		ports[i] = below[top->index] > below[i] || branches[i] > 1;
 	}
-	free(counted);
-	free(below);
-	free(branches);
+	xfree(counted);
+	xfree(below);
+	xfree(branches);
 }
 
 /**
@@ -270,7 +266,7 @@ bool parse_rules(const char *word, enum rules *rules)
  * @machine: the machine
  * @rules: argument of --kernel, or RULES_DEFAULT
  *
- * Ends the command if the running kernel was asked for and is unknown.
+ * Fails if the running kernel was asked for and is unknown.
  *
  * Return: RULES_OURS or RULES_STOCK.
  */
@@ -297,17 +293,18 @@ const char *rules_word(enum rules rules)
 
 /**
  * verdict_under - get a verdict of a kernel
- * @request: the request
+ * @machine: the machine
  * @rules: RULES_OURS or RULES_STOCK
+ * @computed: do not ask the kernel
  * @client: function that masters DMA
  * @provider: function with the memory
  * @verdict: filled in
  */
-void verdict_under(struct request *request, enum rules rules, struct function *client,
-		   struct function *provider, struct verdict *verdict)
+void verdict_under(struct machine *machine, enum rules rules, bool computed,
+		   struct function *client, struct function *provider, struct verdict *verdict)
 {
 	if (rules == RULES_STOCK)
-		stock_compute(request->machine, client, provider, verdict);
+		stock_compute(machine, client, provider, verdict);
 	else
-		verdict_get(request->machine, client, provider, request->computed, verdict);
+		verdict_get(machine, client, provider, computed, verdict);
 }

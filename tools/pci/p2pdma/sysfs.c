@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading a machine from sysfs, live or from a copy
+ * libp2pdma: reading a machine from sysfs, live or from a copy
  *
  * A copy may lack links, attributes or whole directories. A missing attribute is unknown. A
  * missing link is replaced by bus numbers.
@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* A line of peers is an endpoint; a big machine has thousands of endpoints. */
 #define PEERS_LIMIT	(64U << 20)
@@ -122,7 +122,7 @@ static void load_config(struct machine *machine, struct function *function)
 	int size = read_bytes(path, bytes, sizeof(bytes));
 
 	if (size <= 0) {
-		machine_odd(machine, "%s: configuration space cannot be read", function->bdf);
+		note_odd("%s: configuration space cannot be read", function->bdf);
 		return;
 	}
 	function->config_size = size;
@@ -178,7 +178,7 @@ static void load_bars(struct function *function)
 		function->bars[i].size = end - start + 1;
 		function->bars[i].memory = flags & RESOURCE_MEMORY;
 	}
-	free(text);
+	xfree(text);
 }
 
 /**
@@ -248,7 +248,7 @@ static enum known load_iommu(const struct machine *machine, const struct functio
 	type = read_line("%s/kernel/iommu_groups/%d/type", machine->sysfs, function->iommu_group);
 	if (type && *type)
 		translates = strncmp(type, "DMA", 3) ? KNOWN_NO : KNOWN_YES;
-	free(type);
+	xfree(type);
 	return translates;
 }
 
@@ -439,7 +439,7 @@ static enum support find_support(const struct machine *machine)
 	if (symbols && *symbols)
 		support = strstr(symbols, " pci_p2pdma_distance_many") ? SUPPORT_OTHER :
 									 SUPPORT_NONE;
-	free(symbols);
+	xfree(symbols);
 	return support;
 }
 
@@ -515,7 +515,7 @@ static unsigned int find_functions(struct machine *machine, struct place **place
 		function = parse_address(names[i], &address) ? machine_add(machine, address) :
 							       NULL;
 		if (!function) {
-			machine_odd(machine, "bus/pci/devices: an entry is not an address");
+			note_odd("bus/pci/devices: an entry is not an address");
 			continue;
 		}
 		function->path = xasprintf("%s/%s", directory, names[i]);
@@ -533,7 +533,7 @@ static unsigned int find_functions(struct machine *machine, struct place **place
  * sysfs_load - read a machine from a sysfs tree
  * @machine: machine to fill in; @machine->sysfs is the root of the tree
  *
- * Ends the command if the tree has no PCI function.
+ * Fails if the tree has no PCI function.
  */
 void sysfs_load(struct machine *machine)
 {

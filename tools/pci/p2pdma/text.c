@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: reading the text of lspci -v, -vv or -vvv
+ * libp2pdma: reading the text of lspci -v, -vv or -vvv
  *
  * The text of a function becomes configuration space: registers at their offsets, capabilities
  * linked in their order. Each byte that the text does not give stays unknown. So the rest of the
@@ -20,7 +20,7 @@
 #include <strings.h>
 #include <pci/pci.h>
 
-#include "tool.h"
+#include "internal.h"
 
 /* In place of the ID of a capability that no rule reads. */
 #define OTHER_CAP	0xff
@@ -524,12 +524,17 @@ static bool is_root_or_downstream(const struct function *function)
 	return type == PCI_EXP_TYPE_ROOT_PORT || type == PCI_EXP_TYPE_DOWNSTREAM;
 }
 
-/* The capabilities in the order of the text. */
+/*
+ * The capabilities in the order of the text, which is the order of the list. A list may go back:
+ * the lists of some GPUs do. The text of two functions has an offset twice, or a conventional
+ * capability after an extended capability.
+ */
 static void read_capabilities(struct text *text)
 {
 	static const char word[] = "Capabilities: [";
 	struct chain chain = { .next = PCI_CAPABILITY_LIST };
-	unsigned int where, last = 0;
+	bool seen[CONFIG_SIZE] = {};
+	unsigned int where;
 	const char *at, *name;
 
 	if (text->function->header == PCI_HEADER_TYPE_CARDBUS)
@@ -539,15 +544,15 @@ static void read_capabilities(struct text *text)
 		name = strstr(at, "] ");
 		if (!name || where < 0x40 || where >= CONFIG_SIZE - 8 || where & 3)
 			continue;
-		/* A list that goes back is of two functions, or damaged. */
-		if (where >= 0x100 && where <= last)
+		if (seen[where] || (where < 0x100 && chain.extended))
 			text->complete = false;
-		if (where >= 0x100)
-			add_extended(text, &chain, last = where, name + 2);
-		else if (!last)
+		else if (where >= 0x100)
+			add_extended(text, &chain, where, name + 2);
+		else
 			add_standard(text, &chain, where, name + 2);
+		seen[where] = true;
 	}
-	if (last && !chain.express)
+	if (chain.extended && !chain.express)
 		text->complete = false;
 	if (!text->complete)
 		return;
@@ -802,14 +807,12 @@ static void make_map(struct function *function)
 
 /**
  * text_read - read what lspci prints of a function
- * @machine: machine of the function
  * @function: the function, with the bytes of a dump if there are any
  * @title: rest of the line with the address
  * @body: the lines below, with single spaces between words
  * @ended: the blank line after the function has been seen
  */
-void text_read(struct machine *machine, struct function *function, const char *title,
-	       const char *body, bool ended)
+void text_read(struct function *function, const char *title, const char *body, bool ended)
 {
 	struct text text = { .function = function, .body = body };
 	const char *name;
@@ -829,8 +832,8 @@ void text_read(struct machine *machine, struct function *function, const char *t
 	ended |= ends_itself(&text);
 	text.complete = is_complete(&text, ended) && *body;
 	if (*body && !ended)
-		machine_odd(machine, "%s: no blank line ends its text, so the rest may be missing",
-			    function->bdf);
+		note_odd("%s: no blank line ends its text, so the rest may be missing",
+			 function->bdf);
 	read_buses(&text);
 	if (strstr(body, "!!! Unknown header type 7f")) {
 		put(function, PCI_VENDOR_ID, 4, 0xffffffff);
@@ -903,7 +906,7 @@ void text_compare(struct machine *machine)
 		    bsearch(&function, shown, nr, sizeof(*shown), compare_kinds))
 			memset(function->known + 0x100, false, CONFIG_SIZE - 0x100);
 	}
-	free(shown);
+	xfree(shown);
 }
 
 static bool is_fence(const char *line)

@@ -39,7 +39,7 @@ static json_object *make_node(const struct machine *machine, const struct functi
 {
 	json_object *node = function_report(machine, function), *memory;
 
-	json_object_object_add(node, "acs", config_acs_report(function));
+	json_object_object_add(node, "acs", acs_report(function));
 	if (function_is_bridge(function)) {
 		add_text(node, "capability", "spec");
 		add_text(node, "policy", policy_word(function->policy));
@@ -172,7 +172,7 @@ static void print_below(json_object *node, const char *lines)
 		print_node(child);
 		deeper = xasprintf("%s%s", lines, left ? "|  " : "   ");
 		print_below(child, deeper);
-		free(deeper);
+		xfree(deeper);
 	}
 }
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: computed verdicts
+ * libp2pdma: computed verdicts
  *
  * Computed verdicts use the rules of the kernel: drivers/pci/p2pdma-route.c is part of the
  * command, compiled with the headers in shim/. Only words.c includes these headers, too.
  *
- * Without root, the access control of a function may be unknown. The rules run three times: all
- * such functions have no access control, block, or only forward upstream. The rules run once more
- * for each of three other unknowns: whether the processor routes, whether an IOMMU translates, and
- * which host bridge an incomplete input has. A verdict is known if all these runs agree. Unknowns
- * are varied one at a time, not in combination. Without a whole way to the root there is no
- * verdict, see ground.c.
+ * Without root, the access control of a function may be unknown: all such functions have no access
+ * control, block, or only forward upstream. Three other things may be unknown: whether the
+ * processor routes, whether an IOMMU translates, and which host bridge an incomplete input has.
+ * The rules run for each combination, and a verdict is known if all runs agree. Without a whole way
+ * to the root there is no verdict, see ground.c.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 
 #include "p2pdma-route.h"
 #include "p2pdma-hosts.h"
-#include "tool.h"
+#include "internal.h"
 
 /* Offset behind configuration space, in place of an unknown ACS capability. */
 #define SUPPOSED_ACS	0x1000
@@ -44,6 +43,7 @@ enum supposition {
  * @pdev: the structure for the rules
  * @function: the function
  * @unread: access control of the function is unknown
+ * @ats: does the function send translated requests?
  * @nameless: sentence about missing IDs of a function that may have a quirk, or NULL
  * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
  * @asked: @missing and @culprit are filled in
@@ -54,6 +54,7 @@ struct shadow {
 	struct pci_dev pdev;
 	const struct function *function;
 	bool unread;
+	enum known ats;
 	const char *nameless;
 	u16 quirks;
 	bool asked;
@@ -75,16 +76,32 @@ struct shadow_host {
 	struct resource_entry translated;
 };
 
-/* Static, because callbacks from the rules have no pointer to the machine. */
-static struct shadow *shadows;
-static struct shadow_host *shadow_hosts;
-static const struct machine *shadowed;
-static enum supposition supposition;
-static bool cpu_supposed;
-static bool iommu_supposed;
-static bool host_supposed;
-static bool gap_found;
-static struct verdict *collecting;
+/**
+ * struct shadows - a machine in the form that the rules read, and the question to the rules
+ * @machine: the machine
+ * @functions: the functions, by index
+ * @hosts: the host bridges, by index
+ * @supposition: assumption about unknown access control
+ * @cpu_routes: the processor routes, or is supposed to
+ * @iommu_supposed: an IOMMU translates for the client, or is supposed to
+ * @host_supposed: an unknown host bridge is supposed to route
+ * @gap_found: the rules have asked for a register that the input lacks
+ * @verdict: verdict to add unread functions to
+ */
+struct shadows {
+	const struct machine *machine;
+	struct shadow *functions;
+	struct shadow_host *hosts;
+	enum supposition supposition;
+	bool cpu_routes;
+	bool iommu_supposed;
+	bool host_supposed;
+	bool gap_found;
+	struct verdict *verdict;
+};
+
+/* Callbacks of the rules have no pointer to the machine. */
+static __thread struct shadows *asked;
 
 /* Callbacks of the rules, up to p2pdma_host_capability(). */
 
@@ -92,11 +109,11 @@ static void note_unread(const struct function *function)
 {
 	unsigned int i;
 
-	for (i = 0; i < collecting->nr_unread; i++)
-		if (collecting->unread[i] == function)
+	for (i = 0; i < asked->verdict->nr_unread; i++)
+		if (asked->verdict->unread[i] == function)
 			return;
 	if (i < MAX_PORTS)
-		collecting->unread[collecting->nr_unread++] = function;
+		asked->verdict->unread[asked->verdict->nr_unread++] = function;
 }
 
 static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
@@ -107,7 +124,7 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 		note_unread(shadow->function);
 		/* Capability register in the lower half, control register in the upper half. */
 		*value = PCI_ACS_RR | PCI_ACS_UF | PCI_ACS_UF << 16;
-		return supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
+		return asked->supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
 							   PCIBIOS_DEVICE_NOT_FOUND;
 	}
 	if (config_read(shadow->function, where, size, value))
@@ -115,7 +132,7 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 	/* The input lacks the register; the function may well have it. */
 	if (!shadow->function->extended_known) {
 		note_unread(shadow->function);
-		gap_found = true;
+		asked->gap_found = true;
 	}
 	return PCIBIOS_DEVICE_NOT_FOUND;
 }
@@ -150,7 +167,7 @@ static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 		return (enum p2pdma_capability)said;
 	if (cpu)
 		return P2PDMA_CPU;
-	if (host->unsure && host_supposed)
+	if (host->unsure && asked->host_supposed)
 		return P2PDMA_LISTED;
 	if (!host->first || !p2pdma_identifies_host(host->first->address.devfn,
 						    first_type(host->first)))
@@ -199,7 +216,7 @@ static bool quirk_is_open(const struct function *function)
 bool p2pdma_client_translated(struct pci_dev *client)
 {
 	(void)client;
-	return iommu_supposed;
+	return asked->iommu_supposed;
 }
 
 /*
@@ -223,7 +240,8 @@ bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
 
 enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *bridge)
 {
-	return capability_of(container_of(bridge, struct shadow_host, bridge)->host, cpu_supposed);
+	return capability_of(container_of(bridge, struct shadow_host, bridge)->host,
+			     asked->cpu_routes);
 }
 
 /**
@@ -276,7 +294,7 @@ enum capability host_capability(const struct machine *machine, const struct host
 
 static struct shadow *shadow_of(const struct function *function)
 {
-	return &shadows[function->index];
+	return &asked->functions[function->index];
 }
 
 static void shadow_host(struct shadow_host *shadow, struct host *host)
@@ -332,7 +350,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 			 (acs == KNOWN_YES && lacks_acs(function)) || shadow->nameless;
 	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
 	pdev->ari_enabled = config_ari(function);
-	pdev->ats_enabled = config_uses_ats(function);
+	shadow->ats = config_uses_ats(function);
 }
 
 static struct pci_bus *new_bus(const struct function *function)
@@ -340,7 +358,7 @@ static struct pci_bus *new_bus(const struct function *function)
 	struct pci_bus *bus = xzalloc(sizeof(*bus));
 
 	bus->number = function->address.bus;
-	bus->host = &shadow_hosts[function->host->index].bridge;
+	bus->host = &asked->hosts[function->host->index].bridge;
 	return bus;
 }
 
@@ -364,15 +382,23 @@ static void link_shadow(struct shadow *shadow)
 		shadow->pdev.bus->self = up ? &up->pdev : NULL;
 }
 
-static void make_shadows(const struct machine *machine)
+/**
+ * verdict_prepare - prepare a machine for verdicts
+ * @machine: a machine with all functions linked
+ */
+void verdict_prepare(struct machine *machine)
 {
+	struct shadow *shadows;
 	unsigned int i;
 
-	shadowed = machine;
+	asked = xzalloc(sizeof(*asked));
 	shadows = xzalloc(machine->nr * sizeof(*shadows));
-	shadow_hosts = xzalloc(machine->nr_hosts * sizeof(*shadow_hosts));
+	machine->shadows = asked;
+	asked->machine = machine;
+	asked->functions = shadows;
+	asked->hosts = xzalloc(machine->nr_hosts * sizeof(*asked->hosts));
 	for (i = 0; i < machine->nr_hosts; i++)
-		shadow_host(&shadow_hosts[i], machine->hosts[i]);
+		shadow_host(&asked->hosts[i], machine->hosts[i]);
 	for (i = 0; i < machine->nr; i++) {
 		shadow_function(&shadows[i], machine->functions[i]);
 		shadows[i].pdev.bus = i && same_bus(machine->functions[i - 1],
@@ -397,16 +423,6 @@ static bool suppose_path(enum supposition which, const struct function *function
 		unread = true;
 	}
 	return unread;
-}
-
-static bool suppose(enum supposition which, const struct shadow *client,
-		    const struct shadow *provider)
-{
-	bool unread;
-
-	supposition = which;
-	unread = suppose_path(which, client->function);
-	return suppose_path(which, provider->function) || unread;
 }
 
 /**
@@ -469,7 +485,7 @@ static void make_unknown(struct verdict *verdict, enum reason reason)
 
 static enum reason unread_reason(void)
 {
-	return geteuid() || !shadowed->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE;
+	return geteuid() || !asked->machine->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE;
 }
 
 /* Keeps the ports that have the same effect in both verdicts. */
@@ -487,31 +503,176 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 	verdict->nr_ports = nr;
 }
 
-/* Both verdicts have the same answer. If the reasons differ, the reason is @reason. */
-static void agree(struct verdict *verdict, const struct verdict *other, enum reason reason)
+/* Both verdicts have the same answer. The most important unknown with another reason counts. */
+static void agree(struct verdict *verdict, const struct verdict *other, enum reason first,
+		  enum reason reason)
 {
-	if (verdict->reason != other->reason)
+	if (verdict->reason == first && other->reason != first)
 		verdict->reason = reason;
 	keep_ports(verdict, other);
 }
 
-static void suppose_all(struct shadow *client, struct shadow *provider, struct verdict *verdict)
-{
-	static struct verdict other;
-	enum supposition which;
+/**
+ * enum unknown - what may be unknown about a machine, the most important first
+ * @UNKNOWN_ACCESS: access control of functions on the way
+ * @UNKNOWN_ATS: whether the client sends translated requests
+ * @UNKNOWN_CPU: whether the processor routes between host bridges
+ * @UNKNOWN_IOMMU: whether an IOMMU translates for the client
+ * @UNKNOWN_HOST: which host bridge an incomplete input has
+ * @UNKNOWNS: number of these
+ */
+enum unknown {
+	UNKNOWN_ACCESS,
+	UNKNOWN_ATS,
+	UNKNOWN_CPU,
+	UNKNOWN_IOMMU,
+	UNKNOWN_HOST,
+	UNKNOWNS,
+};
 
-	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++) {
-		if (!suppose(which, client, provider))
-			break;
-		ask_rules(client, provider, &other);
-		if (other.answer == verdict->answer) {
-			agree(verdict, &other, unread_reason());
-			continue;
-		}
-		make_unknown(verdict, unread_reason());
-		break;
+#define MOST_WORLDS	(SUPPOSITIONS * 2 * 2 * 2 * 2)
+
+/**
+ * struct worlds - the machines that the known part of a machine may belong to
+ * @choices: number of choices for each unknown; 1 if known
+ * @first: the first choice, or the only choice
+ * @answers: answers for all combinations of choices
+ */
+struct worlds {
+	unsigned int choices[UNKNOWNS];
+	unsigned int first[UNKNOWNS];
+	enum answer answers[MOST_WORLDS];
+};
+
+static enum known iommu_of(const struct function *client)
+{
+	return asked->machine->iommu_given ? asked->machine->iommu : client->iommu;
+}
+
+static void find_worlds(struct worlds *worlds, const struct shadow *client,
+			const struct shadow *provider)
+{
+	const struct machine *machine = asked->machine;
+	enum known iommu = iommu_of(client->function);
+	bool unread = suppose_path(SUPPOSE_NONE, client->function);
+	bool unsure = client->function->host->unsure || provider->function->host->unsure;
+
+	unread |= suppose_path(SUPPOSE_NONE, provider->function);
+	*worlds = (struct worlds) {
+		.choices = {
+			[UNKNOWN_ACCESS] = unread ? SUPPOSITIONS : 1,
+			[UNKNOWN_ATS] = client->ats == UNKNOWN ? 2 : 1,
+			[UNKNOWN_CPU] = machine->cpu == CPU_UNKNOWN ? 2 : 1,
+			[UNKNOWN_IOMMU] = iommu == UNKNOWN ? 2 : 1,
+			[UNKNOWN_HOST] = unsure ? 2 : 1,
+		},
+		.first = {
+			[UNKNOWN_ATS] = client->ats == KNOWN_YES,
+			[UNKNOWN_CPU] = machine->cpu == CPU_ROUTES,
+			[UNKNOWN_IOMMU] = iommu == KNOWN_YES,
+		},
+	};
+}
+
+/* Makes the rules see a world. Returns false if there are fewer worlds. */
+static bool enter_world(const struct worlds *worlds, unsigned int number,
+			struct shadow *client, const struct shadow *provider)
+{
+	unsigned int choice[UNKNOWNS], i;
+
+	for (i = 0; i < UNKNOWNS; i++) {
+		choice[i] = worlds->first[i] + number % worlds->choices[i];
+		number /= worlds->choices[i];
 	}
-	suppose(SUPPOSE_NONE, client, provider);
+	asked->supposition = choice[UNKNOWN_ACCESS];
+	client->pdev.ats_enabled = choice[UNKNOWN_ATS];
+	asked->cpu_routes = choice[UNKNOWN_CPU];
+	asked->iommu_supposed = choice[UNKNOWN_IOMMU];
+	asked->host_supposed = choice[UNKNOWN_HOST];
+	suppose_path(asked->supposition, client->function);
+	suppose_path(asked->supposition, provider->function);
+	return !number;
+}
+
+/* Does the answer differ between two worlds that differ in nothing else? */
+static bool decides(const struct worlds *worlds, unsigned int nr, enum unknown unknown)
+{
+	unsigned int step = 1, i;
+
+	for (i = 0; i < unknown; i++)
+		step *= worlds->choices[i];
+	for (i = 0; i < nr; i++)
+		if (i / step % worlds->choices[unknown] &&
+		    worlds->answers[i] != worlds->answers[i - step])
+			return true;
+	return false;
+}
+
+static enum reason unknown_reason(enum unknown unknown)
+{
+	switch (unknown) {
+	case UNKNOWN_CPU:
+		return REASON_PROCESSOR_UNKNOWN;
+	case UNKNOWN_IOMMU:
+		return REASON_IOMMU_UNKNOWN;
+	case UNKNOWN_HOST:
+		return REASON_INCOMPLETE;
+	default:
+		return unread_reason();
+	}
+}
+
+static void make_undecided(struct verdict *verdict, enum unknown unknown,
+			   const struct function *client)
+{
+	if (unknown == UNKNOWN_ATS)
+		note_unread(client);
+	if (unknown == UNKNOWN_CPU || unknown == UNKNOWN_IOMMU) {
+		verdict->answer = ANSWER_UNKNOWN;
+		verdict->reason = unknown_reason(unknown);
+	} else {
+		make_unknown(verdict, unknown_reason(unknown));
+	}
+}
+
+/* The last unknown for which a world makes another choice than the first world. */
+static enum unknown last_choice(const struct worlds *worlds, unsigned int number)
+{
+	enum unknown unknown, last = 0;
+
+	for (unknown = 0; unknown < UNKNOWNS; unknown++) {
+		if (number % worlds->choices[unknown])
+			last = unknown;
+		number /= worlds->choices[unknown];
+	}
+	return last;
+}
+
+/* A verdict is known if it is the same in all worlds. */
+static void ask_worlds(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+{
+	enum unknown unknown;
+	struct worlds worlds;
+	struct verdict other;
+	enum reason first;
+	unsigned int nr;
+
+	find_worlds(&worlds, client, provider);
+	enter_world(&worlds, 0, client, provider);
+	ask_rules(client, provider, verdict);
+	worlds.answers[0] = verdict->answer;
+	first = verdict->reason;
+	for (nr = 1; enter_world(&worlds, nr, client, provider); nr++) {
+		ask_rules(client, provider, &other);
+		worlds.answers[nr] = other.answer;
+		if (other.answer == verdict->answer)
+			agree(verdict, &other, first,
+			      unknown_reason(last_choice(&worlds, nr)));
+	}
+	enter_world(&worlds, 0, client, provider);
+	for (unknown = 0; unknown < UNKNOWNS; unknown++)
+		if (decides(&worlds, nr, unknown))
+			return make_undecided(verdict, unknown, client->function);
 }
 
 static struct shadow *ask_ground(const struct function *function)
@@ -519,7 +680,7 @@ static struct shadow *ask_ground(const struct function *function)
 	struct shadow *shadow = shadow_of(function);
 
 	if (!shadow->asked)
-		shadow->missing = ground_missing(shadowed, function, &shadow->culprit);
+		shadow->missing = ground_missing(asked->machine, function, &shadow->culprit);
 	shadow->asked = true;
 	return shadow;
 }
@@ -537,97 +698,20 @@ static void require_ground(const struct function *function, struct verdict *verd
 	verdict->nr_unread = 1;
 }
 
-/* Does the verdict change with a listed host bridge, and with what is known of the IOMMU? */
-static bool host_matters(struct shadow *client, struct shadow *provider,
-			 const struct verdict *verdict)
-{
-	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
-	static struct verdict other;
-	bool differs = false;
-
-	if (iommu != KNOWN_YES) {
-		ask_rules(client, provider, &other);
-		differs |= other.answer != verdict->answer;
-	}
-	if (iommu != KNOWN_NO) {
-		iommu_supposed = true;
-		ask_rules(client, provider, &other);
-		iommu_supposed = false;
-		differs |= other.answer != verdict->answer;
-	}
-	return differs;
-}
-
-/* Together with access control that is unknown. */
-static bool host_decides(struct shadow *client, struct shadow *provider,
-			 const struct verdict *verdict)
-{
-	enum supposition which;
-	bool differs = false;
-
-	host_supposed = true;
-	for (which = SUPPOSE_NONE; which < SUPPOSITIONS; which++)
-		if (suppose(which, client, provider) || which == SUPPOSE_NONE)
-			differs |= host_matters(client, provider, verdict);
-	suppose(SUPPOSE_NONE, client, provider);
-	host_supposed = false;
-	return differs;
-}
-
 /* The host bridge may be any: the function that identifies the host bridge is not there. */
-static void suppose_host(struct shadow *client, struct shadow *provider, struct verdict *verdict)
+static void explain_host(struct verdict *verdict, const struct host *host)
 {
-	const struct host *from = client->function->host, *to = provider->function->host;
-	const struct host *host = from->unsure ? from : to;
+	char *text;
 
-	if (verdict->answer == ANSWER_UNKNOWN || !host->unsure ||
-	    !host_decides(client, provider, verdict))
+	if (verdict->reason != REASON_INCOMPLETE || verdict->missing)
 		return;
-	make_unknown(verdict, REASON_INCOMPLETE);
-	verdict->missing = host->first ?
+	text = host->first ?
 		xasprintf("the function that identifies %s may be missing: the first is %s",
 			  host->name, host->first->bdf) :
 		xasprintf("the IDs that identify %s are not in the input; lspci -nn shows them",
 			  host->name);
-}
-
-/* Without an answer from --iommu or sysfs, both cases have to give the same verdict. */
-static void suppose_iommu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
-{
-	enum known iommu = shadowed->iommu_given ? shadowed->iommu : client->function->iommu;
-	static struct verdict other;
-
-	if (verdict->answer == ANSWER_UNKNOWN || iommu == KNOWN_NO)
-		return;
-	iommu_supposed = true;
-	ask_rules(client, provider, &other);
-	iommu_supposed = false;
-	if (iommu == KNOWN_YES) {
-		verdict->answer = other.answer;
-		verdict->reason = other.reason;
-		verdict->redirected = other.redirected;
-		verdict->iommu = other.iommu;
-		memcpy(verdict->ports, other.ports, sizeof(verdict->ports));
-		verdict->nr_ports = other.nr_ports;
-	} else if (other.answer != verdict->answer) {
-		verdict->answer = ANSWER_UNKNOWN;
-		verdict->reason = REASON_IOMMU_UNKNOWN;
-	}
-}
-
-static void suppose_cpu(struct shadow *client, struct shadow *provider, struct verdict *verdict)
-{
-	static struct verdict other;
-
-	if (shadowed->cpu != CPU_UNKNOWN || verdict->answer == ANSWER_UNKNOWN)
-		return;
-	cpu_supposed = true;
-	ask_rules(client, provider, &other);
-	cpu_supposed = false;
-	if (other.answer == verdict->answer)
-		return;
-	verdict->answer = ANSWER_UNKNOWN;
-	verdict->reason = REASON_PROCESSOR_UNKNOWN;
+	verdict->missing = keep_word(text);
+	xfree(text);
 }
 
 /* A port of a known type in a text: root has made the text. */
@@ -667,8 +751,7 @@ bool verdict_ground(const struct machine *machine, const struct function *client
 {
 	unsigned int status;
 
-	if (shadowed != machine)
-		make_shadows(machine);
+	asked = machine->shadows;
 	verdict->missing = NULL;
 	if (client == provider && config_read(client, PCI_STATUS, 2, &status))
 		return false;
@@ -689,26 +772,21 @@ void verdict_compute(struct machine *machine, const struct function *client,
 {
 	struct shadow *from, *to;
 
-	if (shadowed != machine)
-		make_shadows(machine);
+	asked = machine->shadows;
 	verdict->nr_unread = 0;
 	verdict->kernel = false;
 	verdict->missing = NULL;
 	verdict->other_answer = NULL;
-	gap_found = false;
-	collecting = verdict;
-	cpu_supposed = machine->cpu == CPU_ROUTES;
+	asked->gap_found = false;
+	asked->verdict = verdict;
 	from = shadow_of(client);
 	to = shadow_of(provider);
-	ask_rules(from, to, verdict);
-	suppose_all(from, to, verdict);
-	suppose_cpu(from, to, verdict);
-	suppose_iommu(from, to, verdict);
-	if (gap_found && verdict->answer != ANSWER_UNKNOWN)
+	ask_worlds(from, to, verdict);
+	if (asked->gap_found && verdict->answer != ANSWER_UNKNOWN)
 		make_unknown(verdict, unread_reason());
 	if (!verdict_ground(machine, client, provider, verdict))
 		explain_unread(verdict);
-	suppose_host(from, to, verdict);
+	explain_host(verdict, client->host->unsure ? client->host : provider->host);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2pdma: words for verdicts, reasons, effects, capabilities and policies
+ * libp2pdma: words for verdicts, reasons, effects, capabilities and policies
  *
  * The command has enumerations inside. Words exist at the edge only: in p2pdma/peers of the
  * kernel, in reports, and in text. Only this file compares words. Words and numbers are the
@@ -11,7 +11,7 @@
 
 #include "p2pdma-route.h"
 #include "p2pdma-hosts.h"
-#include "tool.h"
+#include "internal.h"
 
 static_assert((int)REASON_SELF == (int)P2PDMA_REASON_SELF &&
 	      (int)REASON_SPEC == (int)P2PDMA_REASON_SPEC &&
@@ -252,6 +252,16 @@ const char *verdict_meaning(const struct verdict *verdict)
 		[REASON_OTHER] = "a reason unknown to this version of the tool",
 	};
 
+	/* The answer is known all the same. */
+	static const char * const depends[] = {
+		[REASON_NEEDS_ROOT] =
+		"the reason depends on access control, and without root it cannot be read",
+		[REASON_PROCESSOR_UNKNOWN] =
+		"the reason depends on the processor, and it is not known which one it is",
+		[REASON_IOMMU_UNKNOWN] =
+		"the reason depends on whether an IOMMU translates, and nothing tells",
+	};
+
 	if (verdict->missing)
 		return verdict->missing;
 	if (verdict->other_answer)
@@ -259,7 +269,8 @@ const char *verdict_meaning(const struct verdict *verdict)
 				 verdict->other_answer);
 	if (verdict->reason == REASON_POLICY && verdict->answer == ANSWER_NONE)
 		return "the administrator denies it";
-	if (verdict->reason == REASON_NEEDS_ROOT && verdict->answer != ANSWER_UNKNOWN)
-		return "the reason depends on access control, and without root it cannot be read";
+	if (verdict->answer != ANSWER_UNKNOWN && verdict->reason < COUNT_OF(depends) &&
+	    depends[verdict->reason])
+		return depends[verdict->reason];
 	return meanings[verdict->reason];
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of inputs that lack a function, or contradict themselves: no verdict without ground."""
 from riglib import ktap
+import inputs
 import machines
 
 PAIR = ("0000:82:00.0", "0000:83:00.0")
@@ -55,4 +56,28 @@ def dead_in_text(stage):
         raise ktap.Failure(f"status {status}\n{said}")
 
 
-TESTS = [first_function_cut, rival_bridges, dead_in_text]
+def text_and_bytes(stage):
+    """The text and the bytes of one machine in one file are one machine, of two are refused."""
+    functions = _second_socket("8086:2f04", [machines.Function(
+        "0000:80:00.0", "8086:2f01", "bridge", machines.ROOT_PORT, buses=(0x81, 0x81))])
+    bytes_of, two = stage.folder / "bytes", stage.folder / "ground"
+    bytes_of.write_text("".join(each.dump() for each in functions))
+    text = inputs.print_dump(bytes_of, "-nn", "-D", "-vvv")
+    whole = stage.verdicts("bytes", "-c", "other")
+    for parts in ((text, bytes_of.read_text()), (bytes_of.read_text(), text)):
+        two.write_text("\n".join(parts))
+        found = stage.verdicts("ground", "-c", "other")
+        if found != whole:
+            raise ktap.Failure(f"{found}\nand from the bytes alone {whole}")
+    functions[-1].ids = "144d:a80a"
+    other = "".join(each.dump() for each in functions)
+    fewer = "".join(each.dump() for each in functions[:-1])
+    for parts in ((text, other), (text, fewer), (bytes_of.read_text(), bytes_of.read_text()),
+                  (text, text)):
+        two.write_text("\n".join(parts))
+        status, said, messages = stage.call("ground", "-c", "other", "path", *PAIR)
+        if status != 3 or said or "second machine begins" not in messages:
+            raise ktap.Failure(f"status {status}\n{said}{messages}")
+
+
+TESTS = [text_and_bytes, first_function_cut, rival_bridges, dead_in_text]

@@ -103,7 +103,7 @@ def _write(path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def _print(source, *options):
+def print_dump(source, *options):
     """Return what lspci prints of a dump."""
     if not shutil.which("lspci"):
         raise ktap.Skip("lspci is not installed")
@@ -116,7 +116,7 @@ def _text(stage, name, *options):
     source = stage.folder / f"{name}.for-lspci"
     blocks = machines.dump(name).split("\n\n")
     source.write_text("\n\n".join(block for block in blocks if not block.startswith("10000:")))
-    return _print(source, *options)
+    return print_dump(source, *options)
 
 
 def write_texts(stage):
@@ -270,7 +270,7 @@ def quirks(stage):
         _write(stage.folder / "bytes", "".join(each.dump() for each in functions))
         full = stage.verdicts("bytes")[pair]
         for options, wanted in ((["-nn", "-vvv"], True), (["-vvv"], known)):
-            _write(stage.folder / "text", _print(stage.folder / "bytes", "-D", *options))
+            _write(stage.folder / "text", print_dump(stage.folder / "bytes", "-D", *options))
             verdict = stage.verdicts("text")[pair]
             if verdict != (full if wanted or full == "unknown" else "unknown"):
                 wrong.append(f"{functions[-1].ids} {options}: {verdict}; the bytes say {full}")

@@ -8,8 +8,10 @@ import subprocess
 from riglib import ktap
 
 WHERE = "tools/pci/p2pdma"
-FILES = ["usr/bin/p2pdma", "usr/share/bash-completion/completions/p2pdma",
-         "usr/share/man/man1/p2pdma.1"]
+FILES = ["usr/bin/p2pdma", "usr/include/libp2pdma.h", "usr/lib/libp2pdma.so",
+         "usr/lib/libp2pdma.so.0", "usr/lib/pkgconfig/libp2pdma.pc",
+         "usr/share/bash-completion/completions/p2pdma", "usr/share/man/man1/p2pdma.1",
+         "usr/share/man/man3/libp2pdma.3"]
 
 
 def _files(folder):

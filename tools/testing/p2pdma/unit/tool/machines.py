@@ -37,6 +37,7 @@ class Function:
     translates: bool = True    # ATS is on, where there is ATS
     command: int = 0x0006
     size: int = 4096
+    places: tuple = None       # offsets of the extended capabilities, in the order of the list
 
     def config(self):
         """Its configuration space, as bytes."""
@@ -70,12 +71,13 @@ class Function:
         self._put(space, 0x52, 2, now[0] | now[1] << 4)
         extended = [each for each in (self._access_control(), self._translation(),
                                       self._virtual_functions(), self._resizable()) if each]
-        at = 0x100
-        for number, data in extended if len(space) > 256 else []:
-            following = 0 if number == extended[-1][0] else at + 0x40
-            self._put(space, at, 4, number | 1 << 16 | following << 20)
-            space[at + 4:at + 4 + len(data)] = data
-            at += 0x40
+        places = self.places or range(0x100, 0x1000, 0x40)
+        for at, following, (number, data) in zip(places, [*places[1:], 0], extended):
+            if number == extended[-1][0]:
+                following = 0
+            if len(space) > 256:
+                self._put(space, at, 4, number | 1 << 16 | following << 20)
+                space[at + 4:at + 4 + len(data)] = data
 
     def _access_control(self):
         if not self.acs:
