@@ -51,11 +51,13 @@ model: ## only the protocol of the page allocator, for all orders of steps (Spin
 	@$(PACKAGES) model
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/pool spin
 
-fuzz: ## rules and allocator against models, and the command: N=100000, SECONDS=60 each, SEED=
+fuzz: ## rules and allocator against models, readers of the command: N=100000, SECONDS=60 each, SEED=
 	@$(PACKAGES) build fuzz tool
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/route fuzz $(if $(N),N=$(N)) $(if $(SEED),SEED=$(SEED))
 	@$(MAKE) --no-print-directory -s -C $(TOOLS)/unit/pool fuzz $(if $(SEED),SEED=$(SEED))
-	@$(TOOLS)/unit/tool/run --fuzz $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	@for reader in dump text tree capture; do \
+		$(TOOLS)/unit/tool/run --fuzz $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) \
+			--reader $$reader || exit; done
 
 bench: ## instructions it costs, beside the kernel's own: table, JSON and picture
 	@$(PACKAGES) build rig $(SOURCE)

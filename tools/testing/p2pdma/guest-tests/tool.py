@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -488,3 +489,36 @@ def tool_capture(test):
         test.equal(captured, live, f"answer to {words}")
     _, text, messages = run(test, "capture", path)
     test.check("File exists" in messages, f"the capture was written again: {text}{messages}")
+
+
+def _cells(report):
+    """Return pair -> (verdict, reason) of a matrix."""
+    names = [function["bdf"] for function in report["functions"]]
+    return {(client, provider): (cell["verdict"], cell["reason"])
+            for client, row in zip(names, report["rows"]) for provider, cell in zip(names, row)}
+
+
+@case("switch two-host-bridges viommu", short=True)
+def tool_dumps(test):
+    """What lspci prints of this machine gives the verdicts of the machine, or unknown."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    test.later(shutil.rmtree, folder)
+    amd = "AuthenticAMD" in pathlib.Path("/proc/cpuinfo").read_text()
+    for options in (("-xxxx",), ("-nn", "-vvv"), ("-nn", "-vvvxxxx")):
+        dump = folder / "".join(options)
+        dump.write_text(subprocess.run(["lspci", "-D", *options], check=True, text=True,
+                                       capture_output=True).stdout)
+        for kernel, iommu in itertools.product(("ours", "stock"), ("on", "off")):
+            words = ("-c", "amd-zen" if amd else "other", "--iommu", iommu, "-C", "matrix", "--all",
+                     "--kernel", kernel)
+            live = _cells(ask(test, *words)[1])
+            told = _cells(ask(test, "--lspci", dump, *words)[1])
+            test.equal(told.keys(), live.keys(), "pairs")
+            for pair, (verdict, reason) in told.items():
+                test.check(verdict == "unknown" or (verdict, reason) == live[pair] or
+                           (verdict == live[pair][0] and reason == "incomplete"),
+                           f"{options}, {kernel}, IOMMU {iommu}: {pair}: {verdict}, {reason}, "
+                           f"and on the machine {live[pair]}")
+            test.check("-xxxx" not in options or "unknown" not in {each for each, _ in
+                                                                   told.values()},
+                       "a verdict is unknown in spite of all bytes")

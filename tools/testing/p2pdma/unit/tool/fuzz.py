@@ -72,8 +72,6 @@ def _text(chance, folder):
 
 def _dump(chance, folder):
     """Write a dump."""
-    if not chance.randrange(3):
-        return _text(chance, folder)
     name = chance.choice(sorted(machines.MACHINES))
     length = chance.choice([64, 256, 320, 4096])
     text = machines.dump(name, length)
@@ -134,10 +132,10 @@ def _capture(chance, folder):
     return [chance.choice(["--sysfs", "--lspci"]), path]
 
 
-def make(chance, folder):
-    """Return the options for an input, and a command to try it with."""
-    trees = any(path.name != "fuzz.tree" for path in folder.glob("*.tree"))
-    if any(folder.glob("*.capture")) and not chance.randrange(4):
-        return _capture(chance, folder), chance.choice(COMMANDS).split()
-    source = _tree(chance, folder) if trees and chance.randrange(2) else _dump(chance, folder)
-    return source, chance.choice(COMMANDS).split()
+READERS = {"dump": _dump, "text": _text, "tree": _tree, "capture": _capture}
+
+
+def make(chance, folder, reader=None):
+    """Return the options for an input of a reader, or any, and a command to try the input with."""
+    reader = reader or chance.choice(("dump", "dump", "text", "tree", "tree", "tree", "capture"))
+    return READERS[reader](chance, folder), chance.choice(COMMANDS).split()
