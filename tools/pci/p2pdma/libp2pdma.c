@@ -381,11 +381,19 @@ static void fill_route(struct libp2pdma *handle, struct libp2pdma_route *route)
 	};
 }
 
+static void require_own(const struct machine *machine, const struct function *function)
+{
+	if (function->index >= machine->nr || machine->functions[function->index] != function)
+		die(STATUS_USAGE, "%s is a function of another machine", function->bdf);
+}
+
 static void route_step(struct libp2pdma *handle, struct call *call)
 {
 	enum rules rules;
 
 	require_opened(handle);
+	require_own(&handle->machine, call->client);
+	require_own(&handle->machine, call->provider);
 	rules = choose_rules(&handle->machine, to_rules(call->kernel));
 	verdict_under(&handle->machine, rules, false, call->client, call->provider,
 		      &handle->verdict);

@@ -559,16 +559,21 @@ static struct function *resolve_name(const struct machine *machine, const char *
 static struct function *resolve_partition(const struct machine *machine, const char *name)
 {
 	size_t length = strlen(name);
+	struct function *function;
 	char *disk = xstrdup(name);
 
 	while (length && isdigit((unsigned char)disk[length - 1]))
 		length--;
-	if (!disk[length] || !length)
+	if (!disk[length] || !length) {
+		xfree(disk);
 		return NULL;
+	}
 	if (length > 1 && disk[length - 1] == 'p' && isdigit((unsigned char)disk[length - 2]))
 		length--;
 	disk[length] = '\0';
-	return resolve_name(machine, disk);
+	function = resolve_name(machine, disk);
+	xfree(disk);
+	return function;
 }
 
 /* Looks up an address without a domain. Domain 0 comes first, else the address has to be unique. */

@@ -262,11 +262,18 @@ const char *verdict_meaning(const struct verdict *verdict)
 		"the reason depends on whether an IOMMU translates, and nothing tells",
 	};
 
+	const char *kept;
+	char *text;
+
 	if (verdict->missing)
 		return verdict->missing;
-	if (verdict->other_answer)
-		return xasprintf("the kernel says \"%s\", a verdict unknown to this version",
+	if (verdict->other_answer) {
+		text = xasprintf("the kernel says \"%s\", a verdict unknown to this version",
 				 verdict->other_answer);
+		kept = keep_word(text);
+		xfree(text);
+		return kept;
+	}
 	if (verdict->reason == REASON_POLICY && verdict->answer == ANSWER_NONE)
 		return "the administrator denies it";
 	if (verdict->answer != ANSWER_UNKNOWN && verdict->reason < COUNT_OF(depends) &&

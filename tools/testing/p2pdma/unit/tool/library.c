@@ -134,7 +134,7 @@ static void misuse(void)
 
 static void questions(const char *path)
 {
-	struct libp2pdma *machine = libp2pdma_new();
+	struct libp2pdma *machine = libp2pdma_new(), *other;
 	const struct libp2pdma_function *first;
 	struct libp2pdma_memory memory;
 	struct libp2pdma_route route;
@@ -150,6 +150,12 @@ static void questions(const char *path)
 						  (enum libp2pdma_kernel)9, &route));
 	fail(machine, "after an error", libp2pdma_route(machine, first, first, LIBP2PDMA_STOCK,
 							&route));
+	other = libp2pdma_new();
+	if (libp2pdma_open(other, LIBP2PDMA_LSPCI, path))
+		abort();
+	fail(other, "another machine", libp2pdma_route(other, libp2pdma_next(other, NULL), first,
+						       LIBP2PDMA_STOCK, &route));
+	libp2pdma_free(other);
 	libp2pdma_free(machine);
 }
 

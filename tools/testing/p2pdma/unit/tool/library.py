@@ -101,6 +101,7 @@ no name: EINVAL: : the output of lspci holds no such names; give an address
 memory: ENODATA: : the output of lspci holds no such names; give an address
 kernel 9: EINVAL: 9 is no kernel
 after an error: 0: 9 is no kernel
+another machine: EINVAL: 0000:00:00.0 is a function of another machine
 """
 
 BAD = {
