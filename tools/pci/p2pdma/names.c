@@ -71,6 +71,8 @@ static struct pci_access *id_database(void)
 		access->error = ids_failed;
 		access->warning = ids_quiet;
 		access->debug = ids_quiet;
+		/* The cache is in somebody's home, and getpwuid() is not for threads. */
+		pci_set_param(access, "net.cache_name", "");
 		context->names->access = access;
 	}
 	return context->names->access;

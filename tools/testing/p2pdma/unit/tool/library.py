@@ -9,6 +9,7 @@ import subprocess
 
 from riglib import ktap
 
+import inputs
 import machines
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -90,6 +91,24 @@ def library_in_threads(stage):
                 f"{source}: with threads, the answers differ")
 
 
+def library_without_races(stage):
+    """The thread sanitizer finds no data race, also where names of devices are looked up."""
+    out, program = stage.folder / "tsan", stage.folder / "tsan.program"
+    library = out / "libp2pdma.so.0"
+    subprocess.run(["make", "-s", "-C", TOOL, f"OUT={out}", "CFLAGS=-O1 -g -fsanitize=thread",
+                    library], check=True)
+    subprocess.run(["cc", "-g", "-fsanitize=thread", f"-I{TOOL}", HERE / "library.c", library,
+                    f"-Wl,-rpath,{out}", "-pthread", "-o", program], check=True)
+    text = stage.folder / "names"
+    text.write_text(inputs.print_dump(stage.folder / "workstation", "-vvv"), encoding="utf-8")
+    # The sanitizer needs addresses where it expects them.
+    for paths in (["lspci", *4 * [text]], ["lspci", stage.folder / "server", text],
+                  ["sysfs", *4 * [stage.folder / "switch.tree/sys"]]):
+        done = subprocess.run(["setarch", "-R", program, "threads", *paths], check=False, text=True,
+                              capture_output=True)
+        _expect(not done.returncode and not done.stderr, done.stderr[:3000])
+
+
 ERRORS = r"""find before open: EINVAL: the machine has not been opened
 route of nothing: EINVAL: the machine has not been opened
 no path: EINVAL: no name of a copy, a capture or a file
@@ -160,4 +179,4 @@ def library_installed(stage):
                         place / "usr/include/libp2pdma.h"], check=True)
 
 
-TESTS = [library_agrees, library_in_threads, library_errors, library_installed]
+TESTS = [library_agrees, library_in_threads, library_without_races, library_errors, library_installed]
