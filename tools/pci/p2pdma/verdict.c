@@ -82,6 +82,7 @@ struct shadow_host {
  * @functions: the functions, by index
  * @hosts: the host bridges, by index
  * @supposition: assumption about unknown access control
+ * @unread_reason: reason for unknown access control; other users than root read no more
  * @cpu_routes: the processor routes, or is supposed to
  * @iommu_supposed: an IOMMU translates for the client, or is supposed to
  * @host_supposed: an unknown host bridge is supposed to route
@@ -93,6 +94,7 @@ struct shadows {
 	struct shadow *functions;
 	struct shadow_host *hosts;
 	enum supposition supposition;
+	enum reason unread_reason;
 	bool cpu_routes;
 	bool iommu_supposed;
 	bool host_supposed;
@@ -395,6 +397,8 @@ void verdict_prepare(struct machine *machine)
 	shadows = xzalloc(machine->nr * sizeof(*shadows));
 	machine->shadows = asked;
 	asked->machine = machine;
+	asked->unread_reason = geteuid() || !machine->live ? REASON_NEEDS_ROOT :
+							     REASON_UNREADABLE;
 	asked->functions = shadows;
 	asked->hosts = xzalloc(machine->nr_hosts * sizeof(*asked->hosts));
 	for (i = 0; i < machine->nr_hosts; i++)
@@ -481,11 +485,6 @@ static void make_unknown(struct verdict *verdict, enum reason reason)
 	verdict->reason = reason;
 	verdict->redirected = false;
 	verdict->nr_ports = 0;
-}
-
-static enum reason unread_reason(void)
-{
-	return geteuid() || !asked->machine->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE;
 }
 
 /* Keeps the ports that have the same effect in both verdicts. */
@@ -618,7 +617,7 @@ static enum reason unknown_reason(enum unknown unknown)
 	case UNKNOWN_HOST:
 		return REASON_INCOMPLETE;
 	default:
-		return unread_reason();
+		return asked->unread_reason;
 	}
 }
 
@@ -727,7 +726,7 @@ static void explain_unread(struct verdict *verdict)
 {
 	unsigned int i;
 
-	if (verdict->reason != unread_reason())
+	if (verdict->reason != asked->unread_reason)
 		return;
 	for (i = 0; i < verdict->nr_unread && !verdict->missing; i++)
 		verdict->missing = shadow_of(verdict->unread[i])->nameless;
@@ -783,7 +782,7 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	to = shadow_of(provider);
 	ask_worlds(from, to, verdict);
 	if (asked->gap_found && verdict->answer != ANSWER_UNKNOWN)
-		make_unknown(verdict, unread_reason());
+		make_unknown(verdict, asked->unread_reason);
 	if (!verdict_ground(machine, client, provider, verdict))
 		explain_unread(verdict);
 	explain_host(verdict, client->host->unsure ? client->host : provider->host);
