@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import functools
-import itertools
 import json
 import os
 import pathlib
@@ -74,7 +73,7 @@ def moves(client, peer):
     return True
 
 
-@case("switch amd-root-ports intel-root-ports two-host-bridges", short=True)
+@case("switch amd-root-ports intel-root-ports two-host-bridges", short=True, seconds=240)
 def tool_matrix(test):
     """The verdicts of the kernel, the computed verdicts, and real transfers agree."""
     peer, drives = provider(), [Drive("alpha"), Drive("beta")]
@@ -94,7 +93,7 @@ def tool_matrix(test):
         test.equal(status == 0, moves(drive, peer), f"p2pdma check {drive.disk} {peer.bdf}")
 
 
-@case("switch intel-root-ports", short=True)
+@case("switch intel-root-ports", short=True, seconds=240)
 def tool_path(test):
     """The path has names, all hops and the reason."""
     peer, alpha = provider(), Drive("alpha")
@@ -126,7 +125,7 @@ def tool_path(test):
         test.equal(run(test, *words)[0], 2, f"status of {words}")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_list_and_tree(test):
     """The list of providers has the values from sysfs and the users of the memory."""
     peer, alpha = provider(), Drive("alpha")
@@ -148,7 +147,7 @@ def tool_list_and_tree(test):
     test.check(text.startswith("graph ") and f'"{peer.bdf}"' in text, f"no graph: {text}")
 
 
-@case("amd-root-ports", short=True)
+@case("amd-root-ports", short=True, seconds=240)
 def tool_policy(test):
     """A policy can be set and shown, and has an effect. Without policies, the command fails."""
     peer, alpha = provider(), Drive("alpha")
@@ -174,7 +173,7 @@ def tool_policy(test):
                f"it does not say how to make it last: {report}")
 
 
-@case("intel-root-ports", short=True)
+@case("intel-root-ports", short=True, seconds=240)
 def tool_policy_vouches(test):
     """The policy allow for a host bridge makes transfers work, and the command warns."""
     if not ours():
@@ -192,7 +191,7 @@ def tool_policy_vouches(test):
     test.check(moves(alpha, peer), "the drive does not reach the memory")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_nvmet(test):
     """For a namespace without peer memory, the command names the reason."""
     alpha = Drive("alpha")
@@ -237,7 +236,7 @@ def events(stream, device, what):
     return None
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_monitor(test):
     """The monitor reports changes of memory, drivers and policies."""
     peer, alpha = provider(), Drive("alpha")
@@ -340,7 +339,7 @@ def refused(test, why, *words):
     test.check(why in messages, f"{words}: {messages}")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_copy_refuses(test):
     """Destinations in use and bad arguments are refused."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -361,7 +360,7 @@ def tool_copy_refuses(test):
     test.check(transfer.contents(beta, MIB) == before, "the destination was written to")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_copy_spares_contents(test):
     """A destination with contents needs --wipe, and a destination in use needs --force."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -387,7 +386,7 @@ def tool_copy_spares_contents(test):
     test.equal(status, 0, f"status of a copy with --force: {messages}")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_copy_spares_partitions(test):
     """A partitioned destination needs --wipe. A drive and its partition are never copied."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -419,7 +418,7 @@ def reread(drive):
     os.close(fd)
 
 
-@case("intel-root-ports", short=True)
+@case("intel-root-ports", short=True, seconds=240)
 def tool_copy_needs_a_route(test):
     """Without a route, a copy is refused, except with --ram."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -433,7 +432,7 @@ def tool_copy_needs_a_route(test):
     test.equal(peer.function.available(), peer.function.size(), "available")
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_copy_takes_what_there_is(test):
     """With little free memory the copy uses less; without free memory it fails."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -448,7 +447,7 @@ def tool_copy_takes_what_there_is(test):
         memory.close()
 
 
-@case("switch", short=True)
+@case("switch", short=True, seconds=240)
 def tool_without_root(test):
     """Ordinary users get the verdict of the kernel, or a hint at the missing privilege."""
     peer, alpha = provider(), Drive("alpha")
@@ -471,7 +470,7 @@ def tool_without_root(test):
     test.check(route["unread"], "it does not say what it could not read")
 
 
-@case("switch intel-root-ports viommu", short=True)
+@case("switch intel-root-ports viommu", short=True, seconds=240)
 def tool_capture(test):
     """A capture of this machine answers as the machine does, also packed; a user's lacks verdicts."""
     path = pathlib.Path(tempfile.mkdtemp()) / "capture"
@@ -498,27 +497,27 @@ def _cells(report):
             for client, row in zip(names, report["rows"]) for provider, cell in zip(names, row)}
 
 
-@case("switch two-host-bridges viommu", short=True)
+@case("switch two-host-bridges viommu", short=True, seconds=240)
 def tool_dumps(test):
     """What lspci prints of this machine gives the verdicts of the machine, or unknown."""
     folder = pathlib.Path(tempfile.mkdtemp())
     test.later(shutil.rmtree, folder)
     amd = "AuthenticAMD" in pathlib.Path("/proc/cpuinfo").read_text()
+    asked = [("-c", "amd-zen" if amd else "other", "--iommu", iommu, "-C", "matrix", "--all",
+              "--kernel", kernel) for kernel in ("ours", "stock") for iommu in ("on", "off")]
+    live = [_cells(ask(test, *words)[1]) for words in asked]
     for options in (("-xxxx",), ("-nn", "-vvv"), ("-nn", "-vvvxxxx")):
         dump = folder / "".join(options)
         dump.write_text(subprocess.run(["lspci", "-D", *options], check=True, text=True,
                                        capture_output=True).stdout)
-        for kernel, iommu in itertools.product(("ours", "stock"), ("on", "off")):
-            words = ("-c", "amd-zen" if amd else "other", "--iommu", iommu, "-C", "matrix", "--all",
-                     "--kernel", kernel)
-            live = _cells(ask(test, *words)[1])
+        for words, there in zip(asked, live):
             told = _cells(ask(test, "--lspci", dump, *words)[1])
-            test.equal(told.keys(), live.keys(), "pairs")
+            test.equal(told.keys(), there.keys(), "pairs")
             for pair, (verdict, reason) in told.items():
-                test.check(verdict == "unknown" or (verdict, reason) == live[pair] or
-                           (verdict == live[pair][0] and reason == "incomplete"),
-                           f"{options}, {kernel}, IOMMU {iommu}: {pair}: {verdict}, {reason}, "
-                           f"and on the machine {live[pair]}")
+                test.check(verdict == "unknown" or (verdict, reason) == there[pair] or
+                           (verdict == there[pair][0] and reason == "incomplete"),
+                           f"{options}, {words}: {pair}: {verdict}, {reason}, "
+                           f"and on the machine {there[pair]}")
             test.check("-xxxx" not in options or "unknown" not in {each for each, _ in
                                                                    told.values()},
                        "a verdict is unknown in spite of all bytes")
