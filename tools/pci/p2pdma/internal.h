@@ -297,6 +297,7 @@ struct bar {
  * @policy: policy of a bridge
  * @peers: content of p2pdma/peers, or NULL; see sysfs_peers()
  * @peers_read: sysfs_peers() has tried to read @peers
+ * @peers_odd: a line of @peers makes no sense, and there is a message
  * @next_peer: line of @peers after the last one that was found, or NULL
  * @stock_redirects: do registers that stock Linux reads redirect? See stock.c
  */
@@ -333,6 +334,7 @@ struct function {
 	enum policy policy;
 	char *peers;
 	bool peers_read;
+	bool peers_odd;
 	const char *next_peer;
 	enum known stock_redirects;
 };
@@ -446,6 +448,7 @@ char *normal_line(char *line);
 void text_read(struct function *function, const char *title, const char *body, bool ended);
 void text_compare(struct machine *machine);
 bool text_agrees(struct function *function, const char *title);
+bool text_is_of(struct function *function, const char *title, const char *body);
 void __noreturn text_refuse(const char *name, const char *text, bool functions);
 bool ground_first(const struct function *function);
 void ground_hosts(struct machine *machine);
@@ -623,11 +626,14 @@ struct verdict {
 void verdict_prepare(struct machine *machine);
 bool verdict_ground(const struct machine *machine, const struct function *client,
 		    const struct function *provider, struct verdict *verdict);
+void verdict_explain_host(struct verdict *verdict, const struct function *client,
+			  const struct function *provider);
 void verdict_compute(struct machine *machine, const struct function *client,
 		     const struct function *provider, struct verdict *verdict);
 unsigned int acs_control_offset(const struct function *function);
 bool cpu_routes(const char *vendor, unsigned int family);
 enum capability host_capability(const struct machine *machine, const struct host *host);
+bool host_routes_within(const struct host *host);
 
 /* peers.c */
 

@@ -291,20 +291,28 @@ static void link_hosts(struct machine *machine)
 /* Longest possible path to the root. A longer path, in a manipulated copy, is a loop. */
 #define DEEPEST	BUSES
 
+static bool is_in_loop(const struct function *function)
+{
+	unsigned int depth;
+
+	for (depth = 0; function && depth <= DEEPEST; depth++)
+		function = function->up;
+	return function;
+}
+
 static void cut_loops(struct machine *machine)
 {
-	struct function *at;
-	unsigned int i, depth;
+	struct function *function;
+	unsigned int i;
 
 	for (i = 0; i < machine->nr; i++) {
-		depth = 0;
-		for (at = machine->functions[i]; at && depth <= DEEPEST; at = at->up)
-			depth++;
-		if (!at)
+		function = machine->functions[i];
+		if (!is_in_loop(function))
 			continue;
-		note_odd("%s: what is above it leads round in a circle",
-			 machine->functions[i]->bdf);
-		machine->functions[i]->up = NULL;
+		note_odd("%s: the bridges above lead back to themselves", function->bdf);
+		function->up = NULL;
+		/* The way to the root of a virtual function is that of the physical function. */
+		function->physfn = NULL;
 	}
 }
 
@@ -580,7 +588,7 @@ static struct function *resolve_partition(const struct machine *machine, const c
 static struct function *resolve_short(const struct machine *machine, struct address address)
 {
 	struct function *found = machine_find(machine, address), *function;
-	char *list = NULL;
+	char *list = NULL, *old;
 	unsigned int i;
 
 	for (i = 0; i < machine->nr && (!found || found->address.domain); i++) {
@@ -588,12 +596,18 @@ static struct function *resolve_short(const struct machine *machine, struct addr
 		if (function->address.bus != address.bus ||
 		    function->address.devfn != address.devfn)
 			continue;
-		list = list ? xasprintf("%s or %s", list, function->bdf) :
-			      xstrdup(function->bdf);
+		if (!list) {
+			list = xstrdup(function->bdf);
+		} else {
+			old = list;
+			list = xasprintf("%s or %s", old, function->bdf);
+			xfree(old);
+		}
 		if (found)
 			die(STATUS_USAGE, "an address without domain: did you mean %s?", list);
 		found = function;
 	}
+	xfree(list);
 	return found;
 }
 

@@ -291,7 +291,7 @@ static char *iommu_words(const struct machine *machine, const struct function *f
 	char *type = NULL;
 
 	if (function->iommu_group < 0)
-		return xstrdup("none");
+		return xstrdup(function->iommu == KNOWN_NO ? "none" : "unknown");
 	if (machine->sysfs)
 		type = read_line("%s/kernel/iommu_groups/%d/type", machine->sysfs,
 				 function->iommu_group);

@@ -130,6 +130,8 @@ static void ask_host(const struct machine *machine, const struct host *host, boo
 {
 	enum capability capability = host_capability(machine, host);
 
+	if (!two && capability == CAPABILITY_UNKNOWN && host_routes_within(host))
+		capability = CAPABILITY_LISTED_SAME;
 	if (capability == CAPABILITY_UNLISTED)
 		set_answer(verdict, ANSWER_NONE, REASON_UNLISTED);
 	else if (two && capability == CAPABILITY_LISTED_SAME)
@@ -184,6 +186,7 @@ void stock_compute(const struct machine *machine, const struct function *client,
 	if (!meeting || verdict->redirected) {
 		verdict->nr_unread = 0;
 		ask_hosts(machine, client, provider, verdict);
+		verdict_explain_host(verdict, client, provider);
 	} else if (verdict->nr_unread) {
 		set_answer(verdict, ANSWER_UNKNOWN,
 			   geteuid() || !machine->live ? REASON_NEEDS_ROOT : REASON_UNREADABLE);

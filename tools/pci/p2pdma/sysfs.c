@@ -237,6 +237,20 @@ static int load_link_number(const struct function *function, const char *name)
 	return base && parse_number(base + 1, 10, 1 << 30, &number) ? (int)number : -1;
 }
 
+/* A copy may be without links. Every function has a link to the bus. */
+static bool links_copied(const struct machine *machine, const struct function *function)
+{
+	char *link;
+	bool copied;
+
+	if (machine->live || machine->complete)
+		return true;
+	link = read_link("%s/subsystem", function->path);
+	copied = link;
+	xfree(link);
+	return copied;
+}
+
 /* The kernel's DMA mappings are translated in domains of types DMA and DMA-FQ only. */
 static enum known load_iommu(const struct machine *machine, const struct function *function)
 {
@@ -244,7 +258,7 @@ static enum known load_iommu(const struct machine *machine, const struct functio
 	char *type;
 
 	if (function->iommu_group < 0)
-		return KNOWN_NO;
+		return links_copied(machine, function) ? KNOWN_NO : UNKNOWN;
 	type = read_line("%s/kernel/iommu_groups/%d/type", machine->sysfs, function->iommu_group);
 	if (type && *type)
 		translates = strncmp(type, "DMA", 3) ? KNOWN_NO : KNOWN_YES;
@@ -276,14 +290,14 @@ static void load_function(struct machine *machine, struct function *function)
 	}
 }
 
-/* Finds the physical function of a virtual function. */
+/* Finds the physical function of a virtual function. No bridge is virtual. */
 static void load_physfn(struct machine *machine, struct function *function)
 {
 	char *link = read_link("%s/physfn", function->path);
 	struct function *physfn;
 	struct address address;
 
-	if (!link || !last_address(link, &address))
+	if (!link || function_is_bridge(function) || !last_address(link, &address))
 		return;
 	physfn = machine_find(machine, address);
 	if (physfn && physfn != function && !physfn->physfn)

@@ -5,11 +5,9 @@
  * Computed verdicts use the rules of the kernel: drivers/pci/p2pdma-route.c is part of the
  * command, compiled with the headers in shim/. Only words.c includes these headers, too.
  *
- * Without root, the access control of a function may be unknown: all such functions have no access
- * control, block, or only forward upstream. Three other things may be unknown: whether the
- * processor routes, whether an IOMMU translates, and which host bridge an incomplete input has.
- * The rules run for each combination, and a verdict is known if all runs agree. Without a whole way
- * to the root there is no verdict, see ground.c.
+ * Without root, the access control of a function may be unknown, see enum supposition. Other things
+ * may be unknown, too, see enum unknown. The rules run for each combination, and a verdict is known
+ * if all runs agree. Without a whole way to the root there is no verdict, see ground.c.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -24,18 +22,39 @@
 /* Offset behind configuration space, in place of an unknown ACS capability. */
 #define SUPPOSED_ACS	0x1000
 
+/* In place of the offset of an unknown PCI Express capability: no real offset is odd. */
+#define SUPPOSED_EXPRESS	1
+
 /**
  * enum supposition - assumption about all functions with unknown access control
  * @SUPPOSE_NONE: no ACS capability
  * @SUPPOSE_BLOCKING: an ACS capability with unreadable registers, so the function blocks
- * @SUPPOSE_FORWARDING: an ACS capability with Upstream Forwarding on and all redirection off
+ * @SUPPOSE_FORWARDING: all redirection off, as in the next ones Upstream Forwarding on
+ * @SUPPOSE_REQUESTS: requests are redirected
+ * @SUPPOSE_UNTRANSLATED: requests are redirected, unless the client has translated the address
+ * @SUPPOSE_COMPLETIONS: completions are redirected
  * @SUPPOSITIONS: number of suppositions
+ *
+ * One of the suppositions gives each of the answers that any access control of these functions
+ * gives: Upstream Forwarding is on, because a redirected transaction does not pass without. A
+ * request and its completion are not both redirected, because a single redirection makes the route
+ * go through the host bridge, and the second only adds conditions.
  */
 enum supposition {
 	SUPPOSE_NONE,
 	SUPPOSE_BLOCKING,
 	SUPPOSE_FORWARDING,
+	SUPPOSE_REQUESTS,
+	SUPPOSE_UNTRANSLATED,
+	SUPPOSE_COMPLETIONS,
 	SUPPOSITIONS,
+};
+
+static const u32 supposed_controls[SUPPOSITIONS] = {
+	[SUPPOSE_FORWARDING] = PCI_ACS_UF,
+	[SUPPOSE_REQUESTS] = PCI_ACS_UF | PCI_ACS_RR,
+	[SUPPOSE_UNTRANSLATED] = PCI_ACS_UF | PCI_ACS_RR | PCI_ACS_DT,
+	[SUPPOSE_COMPLETIONS] = PCI_ACS_UF | PCI_ACS_CR,
 };
 
 /**
@@ -43,6 +62,7 @@ enum supposition {
  * @pdev: the structure for the rules
  * @function: the function
  * @unread: access control of the function is unknown
+ * @typeless: a bridge that may be a root port or a downstream port, or another bridge
  * @ats: does the function send translated requests?
  * @nameless: sentence about missing IDs of a function that may have a quirk, or NULL
  * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
@@ -54,6 +74,7 @@ struct shadow {
 	struct pci_dev pdev;
 	const struct function *function;
 	bool unread;
+	bool typeless;
 	enum known ats;
 	const char *nameless;
 	u16 quirks;
@@ -125,11 +146,12 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 	if (where >= SUPPOSED_ACS) {
 		note_unread(shadow->function);
 		/* Capability register in the lower half, control register in the upper half. */
-		*value = PCI_ACS_RR | PCI_ACS_UF | PCI_ACS_UF << 16;
-		return asked->supposition == SUPPOSE_FORWARDING ? PCIBIOS_SUCCESSFUL :
-							   PCIBIOS_DEVICE_NOT_FOUND;
+		*value = PCI_ACS_RR | PCI_ACS_UF | supposed_controls[asked->supposition] << 16;
+		return asked->supposition == SUPPOSE_BLOCKING ? PCIBIOS_DEVICE_NOT_FOUND :
+								PCIBIOS_SUCCESSFUL;
 	}
-	if (config_read(shadow->function, where, size, value))
+	if (pdev->pcie_cap != SUPPOSED_EXPRESS &&
+	    config_read(shadow->function, where, size, value))
 		return PCIBIOS_SUCCESSFUL;
 	/* The input lacks the register; the function may well have it. */
 	if (!shadow->function->extended_known) {
@@ -294,6 +316,17 @@ enum capability host_capability(const struct machine *machine, const struct host
 	return (enum capability)capability;
 }
 
+/**
+ * host_routes_within - does a host bridge route between its own ports, whatever the processor is?
+ * @host: the host bridge
+ *
+ * Return: true if the host bridge is listed, for its own ports or for all.
+ */
+bool host_routes_within(const struct host *host)
+{
+	return !host->unsure && capability_of(host, false) != P2PDMA_UNLISTED;
+}
+
 static struct shadow *shadow_of(const struct function *function)
 {
 	return &asked->functions[function->index];
@@ -327,6 +360,21 @@ static bool lacks_acs(const struct function *function)
 	return config_acs(function, &capability, &control) == UNKNOWN && !config_dead(function);
 }
 
+/* The capability with the type may be beyond what the input has. */
+static bool lacks_type(const struct function *function)
+{
+	unsigned int where;
+
+	switch (config_pcie(function, &where)) {
+	case UNKNOWN:
+		return true;
+	case KNOWN_YES:
+		return config_pcie_type(function) < 0;
+	default:
+		return false;
+	}
+}
+
 static void shadow_function(struct shadow *shadow, struct function *function)
 {
 	struct pci_dev *pdev = &shadow->pdev;
@@ -342,6 +390,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 		pdev->pcie_cap = where;
 		pdev->pcie_type = config_pcie_type(function);
 	}
+	shadow->typeless = function_is_bridge(function) && lacks_type(function);
 	shadow->quirks = known_quirks(function);
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
 	if (lacks_quirk(function))
@@ -413,20 +462,36 @@ void verdict_prepare(struct machine *machine)
 		link_shadow(&shadows[i]);
 }
 
-/* Only functions on the way to the root decide. Returns false if all of them are readable. */
-static bool suppose_path(enum supposition which, const struct function *function)
+/* Only functions on the way to the root decide. */
+static bool has_unread(const struct function *function)
 {
-	bool unread = false;
-	struct shadow *shadow;
+	while (function && !shadow_of(function)->unread)
+		function = function->up;
+	return function;
+}
+
+static bool has_typeless(const struct function *function)
+{
+	while (function && !shadow_of(function)->typeless)
+		function = function->up;
+	return function;
+}
+
+/* Makes the rules see @which in unread functions, and ports in bridges without a type if @ports. */
+static void suppose_path(enum supposition which, bool ports, const struct function *function)
+{
+	struct pci_dev *pdev;
 
 	for (; function; function = function->up) {
-		shadow = shadow_of(function);
-		if (!shadow->unread)
+		pdev = &shadow_of(function)->pdev;
+		if (shadow_of(function)->unread)
+			pdev->acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
+		if (!shadow_of(function)->typeless)
 			continue;
-		shadow->pdev.acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
-		unread = true;
+		pdev->pcie_cap = ports ? SUPPOSED_EXPRESS : 0;
+		pdev->pcie_type = !ports ? 0 : function->up ? PCI_EXP_TYPE_DOWNSTREAM :
+							      PCI_EXP_TYPE_ROOT_PORT;
 	}
-	return unread;
 }
 
 /**
@@ -502,18 +567,10 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 	verdict->nr_ports = nr;
 }
 
-/* Both verdicts have the same answer. The most important unknown with another reason counts. */
-static void agree(struct verdict *verdict, const struct verdict *other, enum reason first,
-		  enum reason reason)
-{
-	if (verdict->reason == first && other->reason != first)
-		verdict->reason = reason;
-	keep_ports(verdict, other);
-}
-
 /**
  * enum unknown - what may be unknown about a machine, the most important first
  * @UNKNOWN_ACCESS: access control of functions on the way
+ * @UNKNOWN_TYPE: whether bridges on the way are ports
  * @UNKNOWN_ATS: whether the client sends translated requests
  * @UNKNOWN_CPU: whether the processor routes between host bridges
  * @UNKNOWN_IOMMU: whether an IOMMU translates for the client
@@ -522,6 +579,7 @@ static void agree(struct verdict *verdict, const struct verdict *other, enum rea
  */
 enum unknown {
 	UNKNOWN_ACCESS,
+	UNKNOWN_TYPE,
 	UNKNOWN_ATS,
 	UNKNOWN_CPU,
 	UNKNOWN_IOMMU,
@@ -529,7 +587,7 @@ enum unknown {
 	UNKNOWNS,
 };
 
-#define MOST_WORLDS	(SUPPOSITIONS * 2 * 2 * 2 * 2)
+#define MOST_WORLDS	(SUPPOSITIONS * 2 * 2 * 2 * 2 * 2)
 
 /**
  * struct worlds - the machines that the known part of a machine may belong to
@@ -553,13 +611,14 @@ static void find_worlds(struct worlds *worlds, const struct shadow *client,
 {
 	const struct machine *machine = asked->machine;
 	enum known iommu = iommu_of(client->function);
-	bool unread = suppose_path(SUPPOSE_NONE, client->function);
+	bool unread = has_unread(client->function) || has_unread(provider->function);
+	bool typeless = has_typeless(client->function) || has_typeless(provider->function);
 	bool unsure = client->function->host->unsure || provider->function->host->unsure;
 
-	unread |= suppose_path(SUPPOSE_NONE, provider->function);
 	*worlds = (struct worlds) {
 		.choices = {
 			[UNKNOWN_ACCESS] = unread ? SUPPOSITIONS : 1,
+			[UNKNOWN_TYPE] = typeless ? 2 : 1,
 			[UNKNOWN_ATS] = client->ats == UNKNOWN ? 2 : 1,
 			[UNKNOWN_CPU] = machine->cpu == CPU_UNKNOWN ? 2 : 1,
 			[UNKNOWN_IOMMU] = iommu == UNKNOWN ? 2 : 1,
@@ -588,8 +647,8 @@ static bool enter_world(const struct worlds *worlds, unsigned int number,
 	asked->cpu_routes = choice[UNKNOWN_CPU];
 	asked->iommu_supposed = choice[UNKNOWN_IOMMU];
 	asked->host_supposed = choice[UNKNOWN_HOST];
-	suppose_path(asked->supposition, client->function);
-	suppose_path(asked->supposition, provider->function);
+	suppose_path(asked->supposition, choice[UNKNOWN_TYPE], client->function);
+	suppose_path(asked->supposition, choice[UNKNOWN_TYPE], provider->function);
 	return !number;
 }
 
@@ -664,9 +723,10 @@ static void ask_worlds(struct shadow *client, struct shadow *provider, struct ve
 	for (nr = 1; enter_world(&worlds, nr, client, provider); nr++) {
 		ask_rules(client, provider, &other);
 		worlds.answers[nr] = other.answer;
-		if (other.answer == verdict->answer)
-			agree(verdict, &other, first,
-			      unknown_reason(last_choice(&worlds, nr)));
+		keep_ports(verdict, &other);
+		if (other.answer == verdict->answer && verdict->reason == first &&
+		    other.reason != first)
+			verdict->reason = unknown_reason(last_choice(&worlds, nr));
 	}
 	enter_world(&worlds, 0, client, provider);
 	for (unknown = 0; unknown < UNKNOWNS; unknown++)
@@ -691,15 +751,26 @@ static void require_ground(const struct function *function, struct verdict *verd
 	if (!shadow->missing || verdict->missing)
 		return;
 	verdict->missing = shadow->missing;
+	verdict->parent = NULL;
+	verdict->distance = -1;
 	make_unknown(verdict, config_dead(shadow->culprit) ? REASON_UNREADABLE :
 							REASON_INCOMPLETE);
 	verdict->unread[0] = shadow->culprit;
 	verdict->nr_unread = 1;
 }
 
-/* The host bridge may be any: the function that identifies the host bridge is not there. */
-static void explain_host(struct verdict *verdict, const struct host *host)
+/**
+ * verdict_explain_host - say what is missing where an unknown host bridge decides
+ * @verdict: the verdict
+ * @client: function that masters DMA
+ * @provider: function with the memory
+ *
+ * The host bridge may be any: the function that identifies the host bridge is not there.
+ */
+void verdict_explain_host(struct verdict *verdict, const struct function *client,
+			  const struct function *provider)
 {
+	const struct host *host = client->host->unsure ? client->host : provider->host;
 	char *text;
 
 	if (verdict->reason != REASON_INCOMPLETE || verdict->missing)
@@ -785,7 +856,7 @@ void verdict_compute(struct machine *machine, const struct function *client,
 		make_unknown(verdict, asked->unread_reason);
 	if (!verdict_ground(machine, client, provider, verdict))
 		explain_unread(verdict);
-	explain_host(verdict, client->host->unsure ? client->host : provider->host);
+	verdict_explain_host(verdict, client, provider);
 	if (verdict->answer != ANSWER_UNKNOWN)
 		verdict->nr_unread = 0;
 }

@@ -38,6 +38,11 @@ class Function:
     command: int = 0x0006
     size: int = 4096
     places: tuple = None       # offsets of the extended capabilities, in the order of the list
+    # In a copy of sysfs only:
+    copied: int = 4096         # bytes of configuration space that were copied
+    mask: int = 0              # bits of the DMA mask of a driver
+    group: str = None          # type of the IOMMU group
+    linked: bool = True        # links were copied
 
     def config(self):
         """Its configuration space, as bytes."""
@@ -257,3 +262,66 @@ def order(address):
     """Return the key by which lspci sorts."""
     domain, bus, rest = ("0000:" + address).split(":")[-3:]
     return int(domain, 16), int(bus, 16), rest
+
+
+def _virtual_addresses(functions):
+    """Return address -> (physical function, device ID) of virtual functions."""
+    found = {}
+    for function in functions:
+        domain, bus, slot, number = function.address.replace(".", ":").split(":")
+        routing = int(bus, 16) << 8 | int(slot, 16) << 3 | int(number)
+        many, offset, stride, device = function.virtual or (0, 0, 0, 0)
+        for at in range(routing + offset, routing + offset + many * stride, stride or 1):
+            found[f"{domain}:{at >> 8:02x}:{at >> 3 & 31:02x}.{at & 7}"] = function, device
+    return found
+
+
+def _place(functions, top):
+    """Return address -> (directory, physical function and device ID if it is virtual)."""
+    buses = {function.buses[0]: function for function in functions if function.buses}
+    virtual = _virtual_addresses(functions)
+
+    def place(function):
+        if function.address in virtual:
+            return place(virtual[function.address][0]).parent / function.address
+        bus = int(function.address.split(":")[1], 16)
+        if bus in buses:
+            return place(buses[bus]) / function.address
+        domain = function.address.split(":")[0]
+        return top / "devices" / f"pci{domain}:{bus:02x}" / function.address
+
+    return {each.address: (place(each), virtual.get(each.address)) for each in functions}
+
+
+def _lay_out_links(function, folder, top, number):
+    """Write the links of a function, as far as they were copied."""
+    if function.linked:
+        (folder / "subsystem").symlink_to("../../../bus/pci")
+    if function.mask:
+        (folder / "driver").symlink_to("../../../bus/pci/drivers/driver")
+        (folder / "dma_mask_bits").write_text(f"{function.mask}\n", encoding="ascii")
+    if function.group and function.linked:
+        group = top / "kernel/iommu_groups" / str(number)
+        group.mkdir(parents=True)
+        (group / "type").write_text(f"{function.group}\n", encoding="ascii")
+        (folder / "iommu_group").symlink_to(f"../../../kernel/iommu_groups/{number}")
+
+
+def lay_out(functions, top):
+    """Write a copy of sysfs, without a processor."""
+    devices = top / "bus/pci/devices"
+    devices.mkdir(parents=True)
+    places = _place(functions, top)
+    for number, function in enumerate(functions):
+        folder, real = places[function.address]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config").write_bytes(function.config()[:function.copied])
+        (folder / "resource").write_text(
+            f"{function.bar:#x} {function.bar + 0xffff:#x} 0x40200\n"
+            if not function.buses and function.kind != "host" else "", encoding="ascii")
+        _lay_out_links(function, folder, top, number)
+        (devices / function.address).symlink_to(f"../../../{folder.relative_to(top)}")
+        if real:
+            (folder / "physfn").symlink_to(f"../{real[0].address}")
+            (folder / "vendor").write_text(f"0x{real[0].ids[:4]}\n", encoding="ascii")
+            (folder / "device").write_text(f"{real[1]:#06x}\n", encoding="ascii")

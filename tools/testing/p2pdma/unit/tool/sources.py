@@ -43,48 +43,6 @@ def _accelerators():
     return functions
 
 
-def _virtual(functions):
-    """Return address -> (physical function, device ID) of virtual functions."""
-    found = {}
-    for function in functions:
-        domain, bus, slot, number = function.address.replace(".", ":").split(":")
-        routing = int(bus, 16) << 8 | int(slot, 16) << 3 | int(number)
-        many, offset, stride, device = function.virtual or (0, 0, 0, 0)
-        for at in range(routing + offset, routing + offset + many * stride, stride or 1):
-            found[f"{domain}:{at >> 8:02x}:{at >> 3 & 31:02x}.{at & 7}"] = function, device
-    return found
-
-
-def _lay_out(functions, top):
-    """Write a copy of sysfs without links to drivers, and a processor that does not decide."""
-    buses = {bus: function for function in functions if function.buses
-             for bus in [function.buses[0]]}
-
-    virtual = _virtual(functions)
-
-    def place(function):
-        if function.address in virtual:
-            return place(virtual[function.address][0]).parent / function.address
-        bus = int(function.address.split(":")[1], 16)
-        if bus in buses:
-            return place(buses[bus]) / function.address
-        domain = function.address.split(":")[0]
-        return top / "devices" / f"pci{domain}:{bus:02x}" / function.address
-
-    links = top / "bus/pci/devices"
-    links.mkdir(parents=True)
-    for function in functions:
-        folder = place(function)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config").write_bytes(function.config())
-        (links / function.address).symlink_to(f"../../../{folder.relative_to(top)}")
-        if function.address in virtual:
-            real, device = virtual[function.address]
-            (folder / "physfn").symlink_to(f"../{real.address}")
-            (folder / "vendor").write_text(f"0x{real.ids[:4]}\n", encoding="ascii")
-            (folder / "device").write_text(f"{device:#06x}\n", encoding="ascii")
-
-
 def _strip(value):
     """Return a report without what only some sources have."""
     if isinstance(value, dict):
@@ -109,7 +67,7 @@ def _write_sources(stage, functions, folder):
     """Yield the options of each source, the bytes first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    _lay_out(functions, folder / "sys")
+    machines.lay_out(functions, folder / "sys")
     (folder / "bytes").write_text(machines.dump_functions(functions), encoding="ascii")
     (folder / "text").write_text(inputs.print_dump(folder / "bytes", "-nn", "-D", "-vvv"),
                                  encoding="ascii")
@@ -148,7 +106,7 @@ def sources_agree(stage):
     every["accelerators"] = _accelerators()
     for name, functions in every.items():
         # lspci shows neither long domains nor vectors of egress control, and no text proves
-        # that a port has no access control.
+        # a port without access control.
         functions = [each for each in functions if not each.address.startswith("10000:")]
         for each in functions:
             each.address = ("0000:" + each.address)[-12:]

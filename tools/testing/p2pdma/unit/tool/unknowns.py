@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Several things are unknown at the same time: a verdict holds whatever they turn out to be."""
+import dataclasses
 import itertools
 import json
 import random
+import shutil
 
 from riglib import ktap
 
@@ -54,42 +56,89 @@ def _machine(chance):
                                   DOWNSTREAM, control(), port=slot, buses=(below, below)),
                 machines.Function(f"0000:{below:02x}:00.0", "144d:a824", "nvme", ENDPOINT,
                                   ats=chance.random() < 0.5,
-                                  translates=chance.random() < 0.7)]
+                                  translates=chance.random() < 0.7,
+                                  mask=chance.choice((0, 32, 64)),
+                                  group=chance.choice(("DMA-FQ", "identity", None)),
+                                  bar=chance.choice((0xfe000000, 0x2200000000)))]
         bus = last + 1
     return functions
 
 
-def _short(chance, functions):
-    """Dump each function whole or in part."""
-    return "".join(machines.dump_functions([each], chance.choice((4096, 4096, 256)))
-                   for each in functions)
+def _shorten(chance, functions):
+    """Return the functions with only a part of each copied, as an ordinary user does, or by luck."""
+    sizes = chance.choice(((64,), (4096, 64), (4096, 4096, 256, 64)))
+    return [dataclasses.replace(each, copied=chance.choice(sizes),
+                                linked=chance.random() < 0.8) for each in functions]
+
+
+def _write(stage, copy, functions, whole):
+    """Write a dump or a copy of sysfs. Return its name."""
+    name = "worlds" if whole else "worlds-part"
+    path = stage.folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if copy:
+        machines.lay_out(functions, path / "sys")
+    else:
+        path.write_text("".join(machines.dump_functions([each], max(each.copied, 256))
+                                for each in functions), encoding="ascii")
+    return name
+
+
+def _compare(turn, given, options, part, whole):
+    """A verdict of a part is the verdict of the whole. Return the number of known verdicts."""
+    known = 0
+    for pair, (verdict, reason) in part.items():
+        if verdict == "unknown":
+            continue
+        known += 1
+        was, because = whole[pair]
+        if verdict != was or reason not in (because, *OPEN):
+            raise ktap.Failure(f"turn {turn}: {given}: {pair}: {verdict}, {reason}; "
+                               f"with {options}: {was}, {because}")
+    return known
+
+
+def _may_be(copy, given, real):
+    """Are these options true of a machine with those? A copy of sysfs tells of the IOMMU."""
+    return given == real or (given == () and not copy)
 
 
 def unknowns_together(stage):
     """What is known with parts missing holds in every machine that the whole may be."""
     chance = random.Random(4)
-    known = 0
-    for turn in range(40):
+    known = [0, 0]
+    for turn in range(50):
+        copy = turn % 2
         functions = _machine(chance)
-        for name, text in (("worlds", machines.dump_functions(functions)),
-                           ("part", _short(chance, functions))):
-            (stage.folder / name).write_text(text, encoding="ascii")
-        whole = {options: _verdicts(stage, "worlds", *sum(options, ()))
-                 for options in itertools.product(IOMMU[1:], CPU[1:])}
+        name = _write(stage, copy, functions, True)
+        whole = {real: _verdicts(stage, name, *sum(real, ()))
+                 for real in itertools.product(IOMMU if copy else IOMMU[1:], CPU[1:])}
+        name = _write(stage, copy, _shorten(chance, functions), False)
         for given in itertools.product(IOMMU, CPU):
-            said = _verdicts(stage, "part", *sum(given, ()))
-            for options, verdicts in whole.items():
-                if any(word and word != real for word, real in zip(given, options)):
-                    continue
-                for pair, (verdict, reason) in said.items():
-                    if verdict == "unknown":
-                        continue
-                    known += 1
-                    was, because = verdicts[pair]
-                    if verdict != was or reason not in (because, *OPEN):
-                        raise ktap.Failure(f"turn {turn}: {given}: {pair}: {verdict}, {reason}; "
-                                           f"with {options}: {was}, {because}")
-    print(f"# {known} known verdicts", flush=True)
+            said = _verdicts(stage, name, *sum(given, ()))
+            for real, verdicts in whole.items():
+                if _may_be(copy, given[0], real[0]) and _may_be(False, given[1], real[1]):
+                    known[copy] += _compare(turn, given, real, said, verdicts)
+    print(f"# known verdicts: {known[0]} of dumps, {known[1]} of copies", flush=True)
 
 
-TESTS = [unknowns_together]
+def user_redirected(stage):
+    """What an ordinary user reads may redirect, and through an IOMMU a small DMA mask does."""
+    functions = _machine(random.Random(1))
+    for each in functions:
+        each.acs = (machines.ISOLATED, machines.ISOLATED) if each.pcie in (ROOT, DOWNSTREAM) else None
+        each.mask, each.bar, each.ats = 32, 0x2200000000, False
+    pair = [each.address for each in functions if each.kind == "nvme"][:2]
+    machines.lay_out(functions, stage.folder / "redirected/sys")
+    machines.lay_out([dataclasses.replace(each, copied=64) for each in functions],
+                     stage.folder / "redirected.user/sys")
+    options = ("--cpu", "amd-zen", "--iommu", "on")
+    whole = _verdicts(stage, "redirected", *options)[tuple(pair)]
+    said = _verdicts(stage, "redirected.user", *options)[tuple(pair)]
+    if (whole[0], said[0]) != ("host-bridge", "unknown"):
+        raise ktap.Failure(f"root: {whole}, an ordinary user: {said}")
+
+
+TESTS = [unknowns_together, user_redirected]
