@@ -261,6 +261,8 @@ static void dump_virtual(const struct machine *machine, struct function *physfn)
 	    !config_read(physfn, at + PCI_IOV_DID, 2, &device))
 		return;
 	id = address.bus << 8 | address.devfn;
+	if (!stride && nr > 1)
+		return;
 	for (id += offset; nr-- && offset && id < 0x10000; id += stride) {
 		address.bus = id >> 8;
 		address.devfn = id;
@@ -292,7 +294,7 @@ static int compare_entries(const void *a, const void *b)
 static void __noreturn refuse_second(const struct dump *dump, unsigned int line, const char *why)
 {
 	die(STATUS_UNKNOWN,
-	    "%s: a second machine begins at line %u: %s; give each machine a file of its own",
+	    "%s: a second list begins at line %u: %s; give each machine a file of its own",
 	    dump->machine->dump, line, why);
 }
 
@@ -303,7 +305,7 @@ static bool join_entries(struct entry *kept, struct entry *other)
 	char *title;
 
 	if (bytes->body || !text->body || text->function->config_size ||
-	    !text_agrees(bytes->function, text->title))
+	    !text_is_of(bytes->function, text->title, text->body))
 		return false;
 	kept->function->config = bytes->function->config;
 	kept->function->config_size = bytes->function->config_size;
@@ -342,7 +344,7 @@ static void check_joined(const struct dump *dump, struct entry **kept, unsigned 
 		line = kept[i]->joined ? kept[i]->joined : line;
 	for (i = 0; i < nr && line; i++)
 		if (!kept[i]->joined && has_body(kept[i]))
-			refuse_second(dump, line, xasprintf("%s is in one of both alone",
+			refuse_second(dump, line, xasprintf("%s is not in both",
 							    kept[i]->function->bdf));
 }
 

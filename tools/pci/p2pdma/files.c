@@ -284,12 +284,18 @@ static void close_directory(void *directory)
 /* A copied tree may have endless pipes or device nodes. Read regular files only. */
 static int open_file(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat stat;
+	struct stat stat_of;
+	int fd;
 
+	/* To open a device may start the device: look before, and again at the open file. */
+	if (!stat(path, &stat_of) && !S_ISREG(stat_of.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &stat) || !S_ISREG(stat.st_mode)) {
+	if (fstat(fd, &stat_of) || !S_ISREG(stat_of.st_mode)) {
 		close(fd);
 		errno = EINVAL;
 		return -1;

@@ -153,6 +153,18 @@ static bool is_directory(const char *path)
 	return S_ISDIR(stat_of.st_mode);
 }
 
+/* Files are also read later, when the process may be in another directory. */
+static const char *absolute(const char *path)
+{
+	char *real = realpath(path, NULL), *copy;
+
+	if (!real)
+		die(STATUS_USAGE, "%s: %m", path);
+	copy = xstrdup(real);
+	free(real);
+	return copy;
+}
+
 /* A copy of /sys is a directory, a capture is a file. */
 static void load_copy(struct machine *machine)
 {
@@ -160,6 +172,7 @@ static void load_copy(struct machine *machine)
 	char *text;
 
 	if (strcmp(name, "-") && is_directory(name)) {
+		machine->sysfs = absolute(name);
 		sysfs_load(machine);
 		return;
 	}
@@ -269,20 +282,27 @@ PUBLIC const struct libp2pdma_function *libp2pdma_find(struct libp2pdma *handle,
 	return (const struct libp2pdma_function *)call.found;
 }
 
+static bool is_own(const struct machine *machine, const struct function *function)
+{
+	return function->index < machine->nr && machine->functions[function->index] == function;
+}
+
 /**
  * libp2pdma_next - list all functions of a machine, bridges included
  * @handle: the machine
  * @function: the function before, or NULL for the first
  *
- * Return: the function, or NULL after the last; functions come in the order of addresses.
+ * Return: the function, or NULL after the last, and for a function of another machine. Functions
+ * come in the order of addresses.
  */
 PUBLIC const struct libp2pdma_function *libp2pdma_next(struct libp2pdma *handle,
 						       const struct libp2pdma_function *function)
 {
+	const struct function *before = (const struct function *)function;
 	const struct machine *machine = &handle->machine;
-	unsigned int index = function ? ((const struct function *)function)->index + 1 : 0;
+	unsigned int index = before ? before->index + 1 : 0;
 
-	if (!handle->opened || index >= machine->nr)
+	if (!handle->opened || index >= machine->nr || (before && !is_own(machine, before)))
 		return NULL;
 	return (const struct libp2pdma_function *)machine->functions[index];
 }
@@ -383,7 +403,7 @@ static void fill_route(struct libp2pdma *handle, struct libp2pdma_route *route)
 
 static void require_own(const struct machine *machine, const struct function *function)
 {
-	if (function->index >= machine->nr || machine->functions[function->index] != function)
+	if (!is_own(machine, function))
 		die(STATUS_USAGE, "%s is a function of another machine", function->bdf);
 }
 
@@ -392,6 +412,8 @@ static void route_step(struct libp2pdma *handle, struct call *call)
 	enum rules rules;
 
 	require_opened(handle);
+	if (!call->client || !call->provider)
+		die(STATUS_USAGE, "a route needs a client and a provider");
 	require_own(&handle->machine, call->client);
 	require_own(&handle->machine, call->provider);
 	rules = choose_rules(&handle->machine, to_rules(call->kernel));
@@ -425,7 +447,7 @@ PUBLIC int libp2pdma_route(struct libp2pdma *handle, const struct libp2pdma_func
 		.route = route,
 	};
 
-	if (!client || !provider)
+	if ((!client || !provider) && handle->context.error)
 		return -EINVAL;
 	return attempt(handle, route_step, &call);
 }

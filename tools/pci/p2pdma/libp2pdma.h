@@ -13,14 +13,16 @@
  *		...
  *	libp2pdma_free(machine);
  *
- * A machine is what the library read in libp2pdma_open(): to see a change, open another machine.
- * Threads may use different machines at the same time, but not the same machine. No function
- * prints or ends the process. Root is not needed; without root more answers are unknown.
+ * A machine is what the library read in libp2pdma_open(). Verdicts of a running kernel about a
+ * client are read at the first libp2pdma_route() for the client. To see a change, open another
+ * machine. Threads may use different machines at the same time, but not the same machine. No
+ * function prints, or ends the process (but for lack of memory in libpci or json-c). Root is not
+ * needed; without root more answers are unknown.
  *
  * Functions that return an int return 0, or a negative errno: -EINVAL if the caller asked for
  * something that does not exist, -ENODATA if the input cannot be understood, or memory lacks. Then
- * libp2pdma_error() has a sentence. All strings are UTF-8 without control characters, and are
- * valid until libp2pdma_free(), unless told otherwise.
+ * libp2pdma_error() has a sentence, but for libp2pdma_memory(). All strings are UTF-8 without
+ * control characters, and are valid until libp2pdma_free(), unless told otherwise.
  */
 #ifndef LIBP2PDMA_H
 #define LIBP2PDMA_H

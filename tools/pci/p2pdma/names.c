@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #define ID_COUNT	0x10000
+#define MOST_VENDORS	64
 #define LISTED_ONLY	(PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB)
 
 /**
@@ -43,10 +44,12 @@ struct name {
  * struct names_cache - names of a context
  * @access: libpci, for names only
  * @vendors: names of all vendors
+ * @nr_loaded: number of vendors whose names of devices have been read
  */
 struct names_cache {
 	struct pci_access *access;
 	struct names vendors;
+	unsigned int nr_loaded;
 };
 
 static void ids_quiet(char *format, ...)
@@ -56,24 +59,33 @@ static void ids_quiet(char *format, ...)
 
 static void __noreturn ids_failed(char *format, ...)
 {
-	die(STATUS_UNKNOWN, "libpci: %s", format);
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	text = xvasprintf(format, args);
+	va_end(args);
+	die(STATUS_UNKNOWN, "libpci: %s", text);
 }
 
 /* pci_init() would scan the machine. Name lookup works without, but needs the callbacks. */
 static struct pci_access *id_database(void)
 {
 	struct context *context = context_current();
+	struct names_cache *names;
 	struct pci_access *access;
 
 	if (!context->names) {
-		context->names = xzalloc(sizeof(*context->names));
+		names = xzalloc(sizeof(*names));
+		/* Without memory, libpci ends the process here. */
 		access = pci_alloc();
 		access->error = ids_failed;
 		access->warning = ids_quiet;
 		access->debug = ids_quiet;
 		/* The cache is in somebody's home, and getpwuid() is not for threads. */
 		pci_set_param(access, "net.cache_name", "");
-		context->names->access = access;
+		names->access = access;
+		context->names = names;
 	}
 	return context->names->access;
 }
@@ -143,6 +155,20 @@ static size_t names_length(const char *title)
 	return (interface && interface < end ? interface : end) - title;
 }
 
+/* Broken input may name thousands of vendors, and to read all names of one takes a while. */
+static bool load_devices(struct name *vendor)
+{
+	struct names_cache *cache = context_current()->names;
+
+	if (vendor->devices.loaded)
+		return true;
+	if (cache->nr_loaded == MOST_VENDORS)
+		return false;
+	load(&vendor->devices, vendor);
+	cache->nr_loaded++;
+	return true;
+}
+
 static enum known any_device(struct name *vendor, const char *text, size_t length,
 			     names_test *test, int type)
 {
@@ -152,7 +178,8 @@ static enum known any_device(struct name *vendor, const char *text, size_t lengt
 
 	if (length == strlen("Device 1234") && sscanf(text, "Device %4x", &device) == 1)
 		return test(vendor->id, device, type) ? KNOWN_YES : KNOWN_NO;
-	load(&vendor->devices, vendor);
+	if (!load_devices(vendor))
+		return UNKNOWN;
 	for (i = 0; i < vendor->devices.nr && answer != KNOWN_YES; i++) {
 		name = &vendor->devices.names[i];
 		if (strlen(name->text) == length && !strncmp(name->text, text, length))

@@ -139,8 +139,9 @@ void verdict_get(struct machine *machine, struct function *client, struct functi
 	verdict->other_answer = NULL;
 	if (line && parse_line(machine, line, verdict))
 		return;
-	if (line)
+	if (line && !client->peers_odd)
 		note_odd("%s: p2pdma/peers: what it says of %s makes no sense",
 			 client->bdf, provider->bdf);
+	client->peers_odd |= !!line;
 	verdict_compute(machine, client, provider, verdict);
 }

@@ -26,6 +26,9 @@
 #define OTHER_CAP	0xff
 #define OTHER_EXT_CAP	0xfffe
 
+/* Limit for broken input. */
+#define MOST_REGIONS	32
+
 #define IDS_LENGTH	9	/* 8086:6f00 */
 
 /**
@@ -242,22 +245,28 @@ static void read_title(struct text *text, const char *title)
 		put(function, PCI_HEADER_TYPE, 1, PCI_HEADER_TYPE_NORMAL);
 }
 
-static void read_buses(struct text *text)
+/* Fills in primary, secondary and subordinate bus number. */
+static bool find_buses(const char *body, unsigned int *buses)
 {
-	const char *at = find(text, "Bus: primary=");
-	unsigned int primary, secondary, subordinate;
+	const char *at = find_word(body, NULL, "Bus: primary=");
 
 	if (!at)
-		return;
+		return false;
 	at -= strlen("primary=");
-	if (!find_number(at, NULL, "primary=", 16, 0xff, &primary) ||
-	    !find_number(at, NULL, "secondary=", 16, 0xff, &secondary) ||
-	    !find_number(at, NULL, "subordinate=", 16, 0xff, &subordinate))
+	return find_number(at, NULL, "primary=", 16, 0xff, &buses[0]) &&
+	       find_number(at, NULL, "secondary=", 16, 0xff, &buses[1]) &&
+	       find_number(at, NULL, "subordinate=", 16, 0xff, &buses[2]);
+}
+
+static void read_buses(struct text *text)
+{
+	unsigned int buses[3], i;
+
+	if (!find_buses(text->body, buses))
 		return;
 	put(text->function, PCI_HEADER_TYPE, 1, PCI_HEADER_TYPE_BRIDGE);
-	put(text->function, PCI_PRIMARY_BUS, 1, primary);
-	put(text->function, PCI_SECONDARY_BUS, 1, secondary);
-	put(text->function, PCI_SUBORDINATE_BUS, 1, subordinate);
+	for (i = 0; i < COUNT_OF(buses); i++)
+		put(text->function, PCI_PRIMARY_BUS + i, 1, buses[i]);
 }
 
 static void read_command(struct text *text)
@@ -541,7 +550,8 @@ static void read_capabilities(struct text *text)
 		chain.next = PCI_CB_CAPABILITY_LIST;
 	for (at = find(text, word); at; at = find_word(at, NULL, word)) {
 		where = strtoul(at, NULL, 16);
-		name = strstr(at, "] ");
+		/* "100 v1] " is the longest beginning. */
+		name = memmem(at, strnlen(at, 10), "] ", 2);
 		if (!name || where < 0x40 || where >= CONFIG_SIZE - 8 || where & 3)
 			continue;
 		if (seen[where] || (where < 0x100 && chain.extended))
@@ -723,11 +733,11 @@ static void read_region(struct function *function, unsigned int index, const cha
 
 static void read_regions(struct text *text)
 {
+	unsigned int index, left = MOST_REGIONS;
 	const char *at;
-	unsigned int index;
 	int length;
 
-	for (at = find(text, "Region "); at; at = find_word(at, NULL, "Region ")) {
+	for (at = find(text, "Region "); at && left; at = find_word(at, NULL, "Region "), left--) {
 		/* The length stays zero if the text after the number differs. */
 		length = 0;
 		if (sscanf(at, "%1u: Memory at %n", &index, &length) == 1 && length &&
@@ -865,6 +875,45 @@ bool text_agrees(struct function *function, const char *title)
 		return false;
 	return !title_class(title, &class) || !config_read(function, PCI_CLASS_DEVICE, 2, &bytes) ||
 	       class == bytes;
+}
+
+static bool buses_agree(const struct function *function, const char *body)
+{
+	unsigned int buses[3], bus, i;
+
+	for (i = 0; i < COUNT_OF(buses) && find_buses(body, buses); i++)
+		if (config_read(function, PCI_PRIMARY_BUS + i, 1, &bus) && bus != buses[i])
+			return false;
+	return true;
+}
+
+/**
+ * text_is_of - are a text and the bytes of a dump of the same function?
+ * @function: the function, with the bytes
+ * @title: rest of the line with the address
+ * @body: the lines below, with single spaces between words
+ *
+ * Machines of one kind have the same functions at the same addresses: the answer is about the kind.
+ *
+ * Return: true if IDs or names, class and bus numbers agree.
+ */
+bool text_is_of(struct function *function, const char *title, const char *body)
+{
+	unsigned int vendor, device, bytes, id;
+	const char *name, *known;
+
+	title = whole_title(title, body);
+	if (!text_agrees(function, title) || !buses_agree(function, body))
+		return false;
+	/* The text names a virtual function, and the bytes do not. */
+	if (title_ids(title, &vendor, &device) ||
+	    !config_read(function, PCI_VENDOR_ID, 2, &bytes) || bytes == 0xffff)
+		return true;
+	config_read(function, PCI_DEVICE_ID, 2, &id);
+	known = names_title(bytes, id);
+	name = strstr(title, ": ");
+	return name && !strncmp(name + 2, known, strlen(known)) &&
+	       (!name[2 + strlen(known)] || !strncmp(name + 2 + strlen(known), " (", 2));
 }
 
 static bool has_acs(const struct function *function)

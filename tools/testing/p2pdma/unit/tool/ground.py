@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of inputs that lack a function, or contradict themselves: no verdict without ground."""
+import json
+
 from riglib import ktap
 import inputs
 import machines
@@ -56,28 +58,52 @@ def dead_in_text(stage):
         raise ktap.Failure(f"status {status}\n{said}")
 
 
-def text_and_bytes(stage):
-    """The text and the bytes of one machine in one file are one machine, of two are refused."""
+def _sockets():
+    """Return the bytes of a machine, of another with one other drive, and of a part."""
     functions = _second_socket("8086:2f04", [machines.Function(
         "0000:80:00.0", "8086:2f01", "bridge", machines.ROOT_PORT, buses=(0x81, 0x81))])
-    bytes_of, two = stage.folder / "bytes", stage.folder / "ground"
-    bytes_of.write_text("".join(each.dump() for each in functions))
-    text = inputs.print_dump(bytes_of, "-nn", "-D", "-vvv")
-    whole = stage.verdicts("bytes", "-c", "other")
-    for parts in ((text, bytes_of.read_text()), (bytes_of.read_text(), text)):
-        two.write_text("\n".join(parts))
-        found = stage.verdicts("ground", "-c", "other")
-        if found != whole:
-            raise ktap.Failure(f"{found}\nand from the bytes alone {whole}")
+    whole = "".join(each.dump() for each in functions)
+    fewer = "".join(each.dump() for each in functions[:-1])
     functions[-1].ids = "144d:a80a"
     other = "".join(each.dump() for each in functions)
-    fewer = "".join(each.dump() for each in functions[:-1])
-    for parts in ((text, other), (text, fewer), (bytes_of.read_text(), bytes_of.read_text()),
-                  (text, text)):
-        two.write_text("\n".join(parts))
-        status, said, messages = stage.call("ground", "-c", "other", "path", *PAIR)
-        if status != 3 or said or "second machine begins" not in messages:
-            raise ktap.Failure(f"status {status}\n{said}{messages}")
+    functions[-1].ids, functions[2].buses = "144d:a808", (0x84, 0x84)
+    return whole, other, fewer, "".join(each.dump() for each in functions)
 
 
-TESTS = [text_and_bytes, first_function_cut, rival_bridges, dead_in_text]
+def text_and_bytes(stage):
+    """The text and the bytes of one machine in one file are one machine, of two are refused."""
+    whole, *others = _sockets()
+    path = stage.folder / "bytes"
+    path.write_text(whole)
+    wanted = stage.verdicts("bytes", "-c", "other")
+    for options in (["-nn"], []):
+        text = inputs.print_dump(path, *options, "-D", "-vvv")
+        for parts in ((text, whole), (whole, text)):
+            (stage.folder / "ground").write_text("\n".join(parts))
+            found = stage.verdicts("ground", "-c", "other")
+            if found != wanted:
+                raise ktap.Failure(f"{options}: {found}\nand from the bytes alone {wanted}")
+        for parts in (*((text, other) for other in others), (whole, whole), (text, text)):
+            (stage.folder / "ground").write_text("\n".join(parts))
+            status, said, messages = stage.call("ground", "-c", "other", "path", *PAIR)
+            if status != 3 or said or "a second list begins" not in messages:
+                raise ktap.Failure(f"{options}: status {status}\n{said}{messages}")
+
+
+def stock_listed(stage):
+    """A host bridge listed for its own ports routes between these, whatever the processor is."""
+    (stage.folder / "ground").write_text("".join(each.dump() for each in [
+        machines.Function("0000:00:00.0", "1d17:1003", "host"),
+        *(machines.Function(f"0000:00:0{at}.0", "1d17:0719", "bridge", machines.ROOT_PORT, (
+            machines.ISOLATED, machines.ISOLATED), port=at, buses=(at, at)) for at in (1, 2)),
+        *(machines.Function(f"0000:0{at}:00.0", "144d:a808", "nvme", machines.ENDPOINT)
+          for at in (1, 2))]))
+    for rules in "ours", "stock":
+        status, said, _ = stage.call("ground", "-j", "check", "--kernel", rules, "01:00.0",
+                                     "02:00.0")
+        found = json.loads(said)["route"]
+        if status or found["verdict"] != "host-bridge":
+            raise ktap.Failure(f"{rules}: status {status}, {found}")
+
+
+TESTS = [stock_listed, text_and_bytes, first_function_cut, rival_bridges, dead_in_text]

@@ -123,6 +123,8 @@ static void misuse(void)
 		abort();
 	fail(machine, "route of nothing",
 	     libp2pdma_route(machine, none, none, LIBP2PDMA_RUNNING, &route));
+	libp2pdma_free(machine);
+	machine = libp2pdma_new();
 	fail(machine, "no path", libp2pdma_open(machine, LIBP2PDMA_LSPCI, NULL));
 	fail(machine, "twice", libp2pdma_open(machine, LIBP2PDMA_LIVE, NULL));
 	libp2pdma_free(machine);
@@ -153,6 +155,9 @@ static void questions(const char *path)
 	other = libp2pdma_new();
 	if (libp2pdma_open(other, LIBP2PDMA_LSPCI, path))
 		abort();
+	fail(other, "next of another machine", !!libp2pdma_next(other, first));
+	fail(other, "route of nothing, without an error",
+	     libp2pdma_route(other, NULL, first, LIBP2PDMA_STOCK, &route));
 	fail(other, "another machine", libp2pdma_route(other, libp2pdma_next(other, NULL), first,
 						       LIBP2PDMA_STOCK, &route));
 	libp2pdma_free(other);

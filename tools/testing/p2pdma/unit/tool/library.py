@@ -59,7 +59,8 @@ def _known(stage, source, path):
     _expect(status in (0, 1, 3), f"{status}: {messages}")
     report = json.loads(text)
     names = [function["bdf"] for function in report["functions"]]
-    return {(client, provider): (cell["verdict"], cell["reason"], cell["distance"])
+    return {(client, provider): (cell["verdict"], cell["reason"],
+                                 -1 if cell["distance"] is None else cell["distance"])
             for client, row in zip(names, report["rows"]) for provider, cell in zip(names, row)}
 
 
@@ -120,6 +121,8 @@ no name: EINVAL: : the output of lspci holds no such names; give an address
 memory: ENODATA: : the output of lspci holds no such names; give an address
 kernel 9: EINVAL: 9 is no kernel
 after an error: 0: 9 is no kernel
+next of another machine: 0: no error
+route of nothing, without an error: EINVAL: a route needs a client and a provider
 another machine: EINVAL: 0000:00:00.0 is a function of another machine
 """
 
