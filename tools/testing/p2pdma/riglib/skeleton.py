@@ -28,7 +28,7 @@ from riglib import ktap
 
 def {name}_works(stage):
     """The demonstration has a direct route. Replace this."""
-    status, text, _ = stage.call("switch", "path", "nvme1", "nvme0")
+    status, text, _ = stage.call("switch.tree", "path", "nvme1", "nvme0")
     if status or "direct" not in text:
         raise ktap.Failure(f"status {{status}}\\n{{text}}")
 
@@ -86,7 +86,7 @@ def new(arguments):
         return 0
     if arguments.kind == "unit":
         _write(UNIT / f"{name}.py", TOOL.format(**words))
-        print("run it: tools/testing/p2pdma/rig all build-tool tool")
+        print(f"run it: tools/testing/p2pdma/unit/tool/run {name}")
         return 0
     _write(SUITES / f"p2pdma_{name}_kunit.c", SUITE.format(**words))
     makefile = SUITES / "Makefile"
