@@ -201,13 +201,16 @@ enum known config_uses_ats(const struct function *function)
  * config_ari - does a bridge forward alternative routing IDs (ARI)?
  * @bridge: the bridge
  *
- * Return: true if ARI forwarding is known to be enabled.
+ * Return: whether ARI forwarding is enabled.
  */
-bool config_ari(const struct function *bridge)
+enum known config_ari(const struct function *bridge)
 {
 	unsigned int at, control;
+	enum known found = config_pcie(bridge, &at);
 
-	return config_pcie(bridge, &at) == KNOWN_YES &&
-	       config_read(bridge, at + PCI_EXP_DEVCTL2, 2, &control) && control != 0xffff &&
-	       control & PCI_EXP_DEVCTL2_ARI;
+	if (found != KNOWN_YES)
+		return found;
+	if (!config_read(bridge, at + PCI_EXP_DEVCTL2, 2, &control) || control == 0xffff)
+		return UNKNOWN;
+	return control & PCI_EXP_DEVCTL2_ARI ? KNOWN_YES : KNOWN_NO;
 }

@@ -480,7 +480,7 @@ enum known config_acs(const struct function *function, unsigned int *capability,
 		      unsigned int *control);
 bool config_dead(const struct function *function);
 enum known config_uses_ats(const struct function *function);
-bool config_ari(const struct function *bridge);
+enum known config_ari(const struct function *bridge);
 
 /* replay.c */
 

@@ -63,6 +63,7 @@ static const u32 supposed_controls[SUPPOSITIONS] = {
  * @function: the function
  * @unread: access control of the function is unknown
  * @typeless: a bridge that may be a root port or a downstream port, or another bridge
+ * @ari: does a bridge forward alternative routing IDs (ARI)?
  * @ats: does the function send translated requests?
  * @nameless: sentence about missing IDs of a function that may have a quirk, or NULL
  * @quirks: PCI_ACS_* and P2PDMA_ACS_WIDE of unconditional quirks
@@ -75,6 +76,7 @@ struct shadow {
 	const struct function *function;
 	bool unread;
 	bool typeless;
+	enum known ari;
 	enum known ats;
 	const char *nameless;
 	u16 quirks;
@@ -400,7 +402,8 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 	shadow->unread = acs == UNKNOWN || (acs == KNOWN_NO && quirk_is_open(function)) ||
 			 (acs == KNOWN_YES && lacks_acs(function)) || shadow->nameless;
 	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
-	pdev->ari_enabled = config_ari(function);
+	shadow->ari = function_is_bridge(function) ? config_ari(function) : KNOWN_NO;
+	pdev->ari_enabled = shadow->ari == KNOWN_YES;
 	shadow->ats = config_uses_ats(function);
 }
 
@@ -462,6 +465,28 @@ void verdict_prepare(struct machine *machine)
 		link_shadow(&shadows[i]);
 }
 
+/**
+ * enum unknown - what may be unknown about a machine, the most important first
+ * @UNKNOWN_ACCESS: access control of functions on the way
+ * @UNKNOWN_TYPE: whether bridges on the way are ports
+ * @UNKNOWN_ARI: whether bridges on the way forward alternative routing IDs
+ * @UNKNOWN_ATS: whether the client sends translated requests
+ * @UNKNOWN_CPU: whether the processor routes between host bridges
+ * @UNKNOWN_IOMMU: whether an IOMMU translates for the client
+ * @UNKNOWN_HOST: which host bridge an incomplete input has
+ * @UNKNOWNS: number of these
+ */
+enum unknown {
+	UNKNOWN_ACCESS,
+	UNKNOWN_TYPE,
+	UNKNOWN_ARI,
+	UNKNOWN_ATS,
+	UNKNOWN_CPU,
+	UNKNOWN_IOMMU,
+	UNKNOWN_HOST,
+	UNKNOWNS,
+};
+
 /* Only functions on the way to the root decide. */
 static bool has_unread(const struct function *function)
 {
@@ -477,20 +502,36 @@ static bool has_typeless(const struct function *function)
 	return function;
 }
 
-/* Makes the rules see @which in unread functions, and ports in bridges without a type if @ports. */
-static void suppose_path(enum supposition which, bool ports, const struct function *function)
+static bool has_unknown_ari(const struct function *function)
 {
-	struct pci_dev *pdev;
+	while (function && shadow_of(function)->ari != UNKNOWN)
+		function = function->up;
+	return function;
+}
+
+static void suppose_type(struct pci_dev *pdev, const struct function *bridge, bool port)
+{
+	pdev->pcie_cap = port ? SUPPOSED_EXPRESS : 0;
+	if (port)
+		pdev->pcie_type = bridge->up ? PCI_EXP_TYPE_DOWNSTREAM : PCI_EXP_TYPE_ROOT_PORT;
+	else
+		pdev->pcie_type = 0;
+}
+
+/* Makes the rules see a choice of what is unknown about functions on the way to the root. */
+static void suppose_path(const unsigned int *choice, const struct function *function)
+{
+	struct shadow *shadow;
 
 	for (; function; function = function->up) {
-		pdev = &shadow_of(function)->pdev;
-		if (shadow_of(function)->unread)
-			pdev->acs_cap = which == SUPPOSE_NONE ? 0 : SUPPOSED_ACS;
-		if (!shadow_of(function)->typeless)
-			continue;
-		pdev->pcie_cap = ports ? SUPPOSED_EXPRESS : 0;
-		pdev->pcie_type = !ports ? 0 : function->up ? PCI_EXP_TYPE_DOWNSTREAM :
-							      PCI_EXP_TYPE_ROOT_PORT;
+		shadow = shadow_of(function);
+		if (shadow->unread)
+			shadow->pdev.acs_cap = choice[UNKNOWN_ACCESS] == SUPPOSE_NONE ?
+					       0 : SUPPOSED_ACS;
+		if (shadow->typeless)
+			suppose_type(&shadow->pdev, function, choice[UNKNOWN_TYPE]);
+		if (shadow->ari == UNKNOWN)
+			shadow->pdev.ari_enabled = choice[UNKNOWN_ARI];
 	}
 }
 
@@ -567,27 +608,7 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 	verdict->nr_ports = nr;
 }
 
-/**
- * enum unknown - what may be unknown about a machine, the most important first
- * @UNKNOWN_ACCESS: access control of functions on the way
- * @UNKNOWN_TYPE: whether bridges on the way are ports
- * @UNKNOWN_ATS: whether the client sends translated requests
- * @UNKNOWN_CPU: whether the processor routes between host bridges
- * @UNKNOWN_IOMMU: whether an IOMMU translates for the client
- * @UNKNOWN_HOST: which host bridge an incomplete input has
- * @UNKNOWNS: number of these
- */
-enum unknown {
-	UNKNOWN_ACCESS,
-	UNKNOWN_TYPE,
-	UNKNOWN_ATS,
-	UNKNOWN_CPU,
-	UNKNOWN_IOMMU,
-	UNKNOWN_HOST,
-	UNKNOWNS,
-};
-
-#define MOST_WORLDS	(SUPPOSITIONS * 2 * 2 * 2 * 2 * 2)
+#define MOST_WORLDS	(SUPPOSITIONS << (UNKNOWNS - 1))
 
 /**
  * struct worlds - the machines that the known part of a machine may belong to
@@ -613,12 +634,14 @@ static void find_worlds(struct worlds *worlds, const struct shadow *client,
 	enum known iommu = iommu_of(client->function);
 	bool unread = has_unread(client->function) || has_unread(provider->function);
 	bool typeless = has_typeless(client->function) || has_typeless(provider->function);
+	bool ari = has_unknown_ari(client->function) || has_unknown_ari(provider->function);
 	bool unsure = client->function->host->unsure || provider->function->host->unsure;
 
 	*worlds = (struct worlds) {
 		.choices = {
 			[UNKNOWN_ACCESS] = unread ? SUPPOSITIONS : 1,
 			[UNKNOWN_TYPE] = typeless ? 2 : 1,
+			[UNKNOWN_ARI] = ari ? 2 : 1,
 			[UNKNOWN_ATS] = client->ats == UNKNOWN ? 2 : 1,
 			[UNKNOWN_CPU] = machine->cpu == CPU_UNKNOWN ? 2 : 1,
 			[UNKNOWN_IOMMU] = iommu == UNKNOWN ? 2 : 1,
@@ -647,8 +670,8 @@ static bool enter_world(const struct worlds *worlds, unsigned int number,
 	asked->cpu_routes = choice[UNKNOWN_CPU];
 	asked->iommu_supposed = choice[UNKNOWN_IOMMU];
 	asked->host_supposed = choice[UNKNOWN_HOST];
-	suppose_path(asked->supposition, choice[UNKNOWN_TYPE], client->function);
-	suppose_path(asked->supposition, choice[UNKNOWN_TYPE], provider->function);
+	suppose_path(choice, client->function);
+	suppose_path(choice, provider->function);
 	return !number;
 }
 
@@ -727,6 +750,10 @@ static void ask_worlds(struct shadow *client, struct shadow *provider, struct ve
 		if (other.answer == verdict->answer && verdict->reason == first &&
 		    other.reason != first)
 			verdict->reason = unknown_reason(last_choice(&worlds, nr));
+		/* Access control counts first: nothing else needs to be asked. */
+		if (nr + 1 == worlds.choices[UNKNOWN_ACCESS] &&
+		    decides(&worlds, nr + 1, UNKNOWN_ACCESS))
+			break;
 	}
 	enter_world(&worlds, 0, client, provider);
 	for (unknown = 0; unknown < UNKNOWNS; unknown++)

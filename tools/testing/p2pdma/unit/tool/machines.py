@@ -38,6 +38,7 @@ class Function:
     command: int = 0x0006
     size: int = 4096
     places: tuple = None       # offsets of the extended capabilities, in the order of the list
+    ari: bool = False          # a bridge that forwards alternative routing IDs
     # In a copy of sysfs only:
     copied: int = 4096         # bytes of configuration space that were copied
     mask: int = 0              # bits of the DMA mask of a driver
@@ -74,6 +75,7 @@ class Function:
         most, now = self.links or ((3, 4), (0, 0))
         self._put(space, 0x4c, 4, most[0] | most[1] << 4 | self.port << 24)
         self._put(space, 0x52, 2, now[0] | now[1] << 4)
+        self._put(space, 0x68, 2, self.ari << 5)
         extended = [each for each in (self._access_control(), self._translation(),
                                       self._virtual_functions(), self._resizable()) if each]
         places = self.places or range(0x100, 0x1000, 0x40)

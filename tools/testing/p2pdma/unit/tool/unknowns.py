@@ -51,15 +51,18 @@ def _machine(chance):
                               buses=(bus + 1, last))]
         for slot in range(2):
             below = bus + 2 + slot
-            functions += [
+            functions.append(
                 machines.Function(f"0000:{bus + 1:02x}:0{slot}.0", "10b5:9797", "bridge",
-                                  DOWNSTREAM, control(), port=slot, buses=(below, below)),
-                machines.Function(f"0000:{below:02x}:00.0", "144d:a824", "nvme", ENDPOINT,
-                                  ats=chance.random() < 0.5,
+                                  DOWNSTREAM, control(), port=slot, buses=(below, below),
+                                  ari=chance.random() < 0.5))
+            functions += [
+                machines.Function(f"0000:{below:02x}:0{number}.0", "144d:a824", "nvme", ENDPOINT,
+                                  control(), many=many, ats=chance.random() < 0.5,
                                   translates=chance.random() < 0.7,
                                   mask=chance.choice((0, 32, 64)),
                                   group=chance.choice(("DMA-FQ", "identity", None)),
-                                  bar=chance.choice((0xfe000000, 0x2200000000)))]
+                                  bar=chance.choice((0xfe000000, 0x2200000000)))
+                for many in [slot and chance.random() < 0.5] for number in range(1 + many)]
         bus = last + 1
     return functions
 
@@ -109,7 +112,7 @@ def unknowns_together(stage):
     """What is known with parts missing holds in every machine that the whole may be."""
     chance = random.Random(4)
     known = [0, 0]
-    for turn in range(50):
+    for turn in range(60):
         copy = turn % 2
         functions = _machine(chance)
         name = _write(stage, copy, functions, True)
