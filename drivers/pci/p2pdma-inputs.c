@@ -200,6 +200,23 @@ bool p2pdma_client_translated(struct pci_dev *client)
 	return use_dma_iommu(&client->dev);
 }
 
+/**
+ * p2pdma_client_untrusted - does an IOMMU translate even on direct routes?
+ * @client: the function
+ *
+ * For a function that the kernel does not trust, such as a function on
+ * Thunderbolt, dma-iommu maps every scatterlist by pages, without a question
+ * about peer memory, so the function gets IOVAs.
+ *
+ * Context: Any.
+ * Return: true if @client never gets bus addresses of peer memory.
+ */
+bool p2pdma_client_untrusted(struct pci_dev *client)
+{
+	KUNIT_STATIC_STUB_REDIRECT(p2pdma_client_untrusted, client);
+	return client->untrusted && p2pdma_client_translated(client);
+}
+
 static bool p2pdma_bar_below(struct pci_dev *provider, int bar, u64 limit)
 {
 	struct resource *res = &provider->resource[bar];

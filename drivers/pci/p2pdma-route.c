@@ -44,7 +44,8 @@
  *	translates for the client. An IOVA is in no window of a bridge
  *	(dma-iommu reserves the windows), so nothing on the way up takes the
  *	request for peer-to-peer: neither egress control nor the lack of
- *	Upstream Forwarding can stop it.
+ *	Upstream Forwarding can stop it. An untrusted client gets an IOVA
+ *	where the route could be direct, too.
  *
  * requests with an address translated by the client (ATS)
  *	Occur on routes through the host bridge only, because a bus address has
@@ -368,9 +369,12 @@ p2pdma_request_turn(const struct p2pdma_meeting *meeting)
 
 /* An IOVA passes every port on the way up, see the head of this file. */
 static enum p2pdma_turn p2pdma_iova_turn(const struct p2pdma_meeting *meeting,
-					 enum p2pdma_turn request)
+					 enum p2pdma_turn request,
+					 bool untrusted)
 {
-	if (request == P2PDMA_TURN_DIRECT || !meeting->client.readable)
+	if (request == P2PDMA_TURN_DIRECT && !untrusted)
+		return request;
+	if (!meeting->client.readable)
 		return request;
 	return meeting->bridge ? P2PDMA_TURN_REDIRECTED : P2PDMA_TURN_DIRECT;
 }
@@ -646,10 +650,13 @@ static void p2pdma_between(struct pci_dev *provider, struct pci_dev *client,
 	p2pdma_read_side(&meeting->provider, meeting->client.dev);
 	turns.at_window = p2pdma_request_turn(meeting);
 	turns.request = translated ?
-			p2pdma_iova_turn(meeting, turns.at_window) :
+			p2pdma_iova_turn(meeting, turns.at_window,
+					 p2pdma_client_untrusted(client)) :
 			turns.at_window;
 	turns.completion = p2pdma_completion_turn(meeting);
-	p2pdma_visit_turn(visitor, &meeting->client, turns.request);
+	/* The IOVA of an untrusted client climbs without a port's doing. */
+	if (turns.at_window != P2PDMA_TURN_DIRECT)
+		p2pdma_visit_turn(visitor, &meeting->client, turns.request);
 	p2pdma_visit_turn(visitor, &meeting->provider, turns.completion);
 
 	worst = max(turns.request, turns.completion);
@@ -672,6 +679,22 @@ static void p2pdma_between(struct pci_dev *provider, struct pci_dev *client,
 		p2pdma_through_host(provider, client, route);
 	else if (p2pdma_unobliged(meeting))
 		route->reason = P2PDMA_REASON_SAME_DEVICE;
+}
+
+/* No access control inside one function, but an IOVA leaves the function. */
+static void p2pdma_within(struct pci_dev *client, struct p2pdma_route *route,
+			  struct p2pdma_port_visitor *visitor)
+{
+	route->reason = P2PDMA_REASON_SELF;
+	route->parent = pci_upstream_bridge(client);
+	if (!p2pdma_client_untrusted(client))
+		return;
+	route->redirected = true;
+	route->translated = true;
+	if (p2pdma_policy_passes(route->parent, NULL, visitor))
+		p2pdma_through_host(client, client, route);
+	else
+		p2pdma_refuse(route, P2PDMA_REASON_POLICY);
 }
 
 /**
@@ -698,13 +721,10 @@ void p2pdma_route(struct pci_dev *provider, struct pci_dev *client,
 		.parent = meeting.bridge,
 	};
 
-	if (provider == client) {
-		/* No access control inside one function. */
-		route->reason = P2PDMA_REASON_SELF;
-		route->parent = pci_upstream_bridge(client);
-	} else {
+	if (provider == client)
+		p2pdma_within(client, route, visitor);
+	else
 		p2pdma_between(provider, client, &meeting, route, visitor);
-	}
 
 	if (!route->translated && !p2pdma_client_reaches(client, provider))
 		p2pdma_refuse(route, P2PDMA_REASON_ADDRESS);

@@ -47,6 +47,7 @@ enum p2pdma_capability p2pdma_host_capability(struct pci_host_bridge *host);
 enum p2pdma_policy p2pdma_policy(struct device *bridge);
 u16 p2pdma_quirks(struct pci_dev *dev);
 bool p2pdma_client_translated(struct pci_dev *client);
+bool p2pdma_client_untrusted(struct pci_dev *client);
 bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider);
 
 #ifdef CONFIG_PCI_ATS

@@ -570,6 +570,11 @@ static enum fate fate_of_request(const struct p2pdma_model *model, int client,
 	return fate == FATE_UP_BY_DESIGN ? fate : FATE_UP;
 }
 
+static bool gets_iovas_only(const struct p2pdma_model *model, int client)
+{
+	return model->fn[client].iommu && model->fn[client].untrusted;
+}
+
 static void meet_at_bridge(const struct packet *request,
 			   const struct packet *completion, int client,
 			   struct p2pdma_model_verdict *verdict)
@@ -587,6 +592,8 @@ static void meet_at_bridge(const struct packet *request,
 	apply_fate(verdict, completion->at, back);
 	if (refused(verdict))
 		verdict->redirected = false;
+	else if (gets_iovas_only(model, client))
+		verdict->redirected = true;
 	if (!verdict->redirected)
 		return;
 	verdict->translated = model->fn[client].iommu;
@@ -671,6 +678,21 @@ static void ask_policy(const struct p2pdma_model *model, int provider,
 		  verdict);
 }
 
+/* An IOVA goes up to the host bridge and comes back. */
+static void meet_oneself(const struct p2pdma_model *model, int client,
+			 struct p2pdma_model_verdict *verdict)
+{
+	int host = model->fn[client].host;
+
+	if (!gets_iovas_only(model, client))
+		return;
+	verdict->redirected = true;
+	verdict->translated = true;
+	deny_from(model, model->fn[client].up, P2PDMA_MODEL_NONE, verdict);
+	if (!refused(verdict))
+		ask_hosts(model, host, host, verdict);
+}
+
 /**
  * p2pdma_model_route - decide a route
  * @model: the hierarchy
@@ -697,6 +719,7 @@ void p2pdma_model_route(const struct p2pdma_model *model, int provider,
 		verdict->parent = model->fn[client].up;
 		verdict->reason = P2PDMA_REASON_SELF;
 		verdict->distance = 0;
+		meet_oneself(model, client, verdict);
 		check_mask(model, provider, client, verdict);
 		return;
 	}

@@ -80,6 +80,7 @@ struct p2pdma_model_acs {
  * @unreadable: every read returns all ones
  * @ats: the function sends translated requests
  * @iommu: an IOMMU translates untranslated requests
+ * @untrusted: with @iommu, all requests carry IOVAs
  * @mask: number of address bits that the function emits
  * @top: number of address bits of the function's memory
  * @nr_vfs: number of virtual functions, all later in the table
@@ -103,6 +104,7 @@ struct p2pdma_model_function {
 	bool unreadable;
 	bool ats;
 	bool iommu;
+	bool untrusted;
 	u8 mask;
 	u8 top;
 	u8 nr_vfs;

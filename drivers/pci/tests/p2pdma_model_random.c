@@ -214,6 +214,7 @@ static int add(struct generator *gen, enum p2pdma_model_kind kind, int host,
 	if (kind == P2PDMA_MODEL_ENDPOINT || kind == P2PDMA_MODEL_RCIEP)
 		fn->ats = chance(gen, 25);
 	fn->iommu = chance(gen, gen->iommu);
+	fn->untrusted = chance(gen, 20);
 	fn->mask = chance(gen, gen->mask) ?
 		   ONE_OF(gen, 32, 36, 39, 40, 48) : 64;
 	fn->top = ONE_OF(gen, 32, 40, 40, 48);
@@ -730,8 +731,9 @@ static void put_function(struct text *text, const struct p2pdma_model *model,
 	if (fn->groups || fn->group)
 		put(text, fn->groups ? ", groups on, group %u" : ", group %u",
 		    fn->group);
-	put(text, "%s%s%s%s", fn->ats ? ", ATS" : "",
-	    fn->iommu ? ", IOMMU" : "", fn->unreadable ? ", unreadable" : "",
+	put(text, "%s%s%s%s%s", fn->ats ? ", ATS" : "",
+	    fn->iommu ? ", IOMMU" : "", fn->untrusted ? ", untrusted" : "",
+	    fn->unreadable ? ", unreadable" : "",
 	    policy_words[fn->policy]);
 	if (fn->mask < 64)
 		put(text, ", emits %u bits", fn->mask);

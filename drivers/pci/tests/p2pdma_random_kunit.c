@@ -345,6 +345,11 @@ static bool client_translated(struct pci_dev *client)
 	return model_of(client)->iommu;
 }
 
+static bool client_untrusted(struct pci_dev *client)
+{
+	return model_of(client)->iommu && model_of(client)->untrusted;
+}
+
 static bool client_reaches(struct pci_dev *client, struct pci_dev *provider)
 {
 	return model_of(client)->mask >= model_of(provider)->top;
@@ -406,6 +411,8 @@ static bool compare_all(struct random_case *random)
 				   p2pdma_kunit_cpu_does_not_route);
 	kunit_activate_static_stub(random->test, p2pdma_client_translated,
 				   client_translated);
+	kunit_activate_static_stub(random->test, p2pdma_client_untrusted,
+				   client_untrusted);
 	kunit_activate_static_stub(random->test, p2pdma_client_reaches,
 				   client_reaches);
 	for (provider = 0; provider < model->nr; provider++) {

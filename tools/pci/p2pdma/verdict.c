@@ -245,6 +245,13 @@ bool p2pdma_client_translated(struct pci_dev *client)
 	return asked->iommu_supposed;
 }
 
+/* sysfs does not show whom the kernel trusts. Known to the kernel alone. */
+bool p2pdma_client_untrusted(struct pci_dev *client)
+{
+	(void)client;
+	return false;
+}
+
 /*
  * sysfs shows CPU addresses of BARs, and the mask limits bus addresses. Behind a host bridge that
  * translates addresses the answer may be wrong.

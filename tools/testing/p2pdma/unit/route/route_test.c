@@ -209,7 +209,7 @@ static bool without_function(const struct dispute *from, int victim, struct disp
 	return to->provider != P2PDMA_MODEL_NONE && to->client != P2PDMA_MODEL_NONE;
 }
 
-#define SIMPLIFICATIONS	18
+#define SIMPLIFICATIONS	19
 
 /* Remove one property of a function. Returns false if nothing changed. */
 static bool simplify(struct p2pdma_model_function *fn, int what)
@@ -236,6 +236,8 @@ static bool simplify(struct p2pdma_model_function *fn, int what)
 		fn->iommu = false;
 	else if (what == 16)
 		fn->mask = 64;
+	else if (what == 17)
+		fn->untrusted = false;
 	else
 		fn->port = 0;
 	return memcmp(&old, fn, sizeof(old));

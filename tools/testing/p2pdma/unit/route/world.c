@@ -71,6 +71,11 @@ bool p2pdma_client_translated(struct pci_dev *client)
 	return world_function(client)->iommu;
 }
 
+bool p2pdma_client_untrusted(struct pci_dev *client)
+{
+	return world_function(client)->iommu && world_function(client)->untrusted;
+}
+
 bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
 {
 	return world_function(client)->mask >= world_function(provider)->top;
