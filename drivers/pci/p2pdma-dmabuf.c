@@ -15,32 +15,40 @@
  * 1. attach: an importer that does not accept peer memory is refused, because
  *    no copy in system RAM exists. Without a route, the importer is refused
  *    with the reason of the route.
- * 2. map: dma_map_sgtable() decides like any other mapping of peer memory.
+ * 2. map: without a route, the importer is refused again. The attachment keeps
+ *    the kind of the route.
  * 3. mmap() of the file inserts a page into a page table at a page fault. Page
  *    tables hold no reference, so zapping page tables is enough to take the
  *    memory away.
- * 4. When a route ends, the importer is asked to unmap. A buffer that an
- *    importer pinned cannot be taken away: the log names the importer until the
- *    importer unmaps.
+ * 4. When a route ends or is of another kind, the importer is asked to unmap. A
+ *    buffer that an importer pinned cannot be taken away: the log names the
+ *    importer until the importer unmaps.
  * 5. When a region goes, page tables are zapped as well, and nothing can be
  *    mapped any more. The memory is free once no importer has a mapping and all
  *    fences are signalled; the file may stay open.
  *
  * The reservation lock of a dma-buf serialises maps, pins, page faults and the
- * end of the buffer's memory. The list of buffers has a spinlock. Whoever walks
- * the list holds the file of the current buffer, so the buffer stays.
+ * end of the buffer's memory. The list of buffers has a spinlock. A walk over
+ * the list holds the dentry of the current buffer, so the buffer stays. Not the
+ * file: a file may be closed while somebody keeps the dentry and the memory,
+ * and the last reference on a file is dropped only when the task returns to
+ * user space, whereas the last reference on a dentry is dropped at once.
  */
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/cleanup.h>
+#include <linux/dcache.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-resv.h>
 #include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/lockref.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/rculist.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -54,13 +62,15 @@
 #define P2PDMA_MAX_ENTRY	SZ_1G
 
 /**
- * struct p2pdma_attachment - an importer of a buffer
- * @maps: number of mappings; reservation lock
- * @pins: number of pins, those of the dma-buf core included; reservation lock
+ * struct p2pdma_attachment - an importer of a buffer; reservation lock
+ * @maps: number of mappings
+ * @pins: number of pins, those of the dma-buf core included
+ * @type: type of the route at the last mapping
  */
 struct p2pdma_attachment {
 	unsigned int maps;
 	unsigned int pins;
+	enum pci_p2pdma_map_type type;
 };
 
 static LIST_HEAD(p2pdma_buffers);
@@ -74,24 +84,15 @@ static void p2pdma_list_buffer(struct p2pdma_buffer *buffer)
 	list_add_tail(&buffer->node, &p2pdma_buffers);
 }
 
-/* Take a reference on the file of a buffer, unless the file is closed. */
+/* Take a reference on a buffer, unless p2pdma_buffer_release() is running. */
 static bool p2pdma_hold_buffer(const struct p2pdma_buffer *buffer)
 {
-	struct file *file = get_file_active(&buffer->dmabuf->file);
-
-	if (!file)
-		return false;
-	/* A closed file may be a new file already, as files are recycled. */
-	if (file->private_data == buffer->dmabuf)
-		return true;
-	fput(file);
-	return false;
+	return lockref_get_not_dead(&buffer->dentry->d_lockref);
 }
 
 /*
- * Returns the buffer after @buffer, or the first buffer, with a reference on
- * the file, and drops the reference on @buffer. Skips buffers whose file is
- * closed: nobody maps such buffers any more.
+ * Returns the buffer after @buffer, or the first buffer, with a reference, and
+ * drops the reference on @buffer.
  */
 static struct p2pdma_buffer *p2pdma_next_buffer(struct p2pdma_buffer *buffer)
 {
@@ -107,7 +108,7 @@ static struct p2pdma_buffer *p2pdma_next_buffer(struct p2pdma_buffer *buffer)
 		}
 	}
 	if (buffer)
-		dma_buf_put(buffer->dmabuf);
+		dput(buffer->dentry);
 	return next;
 }
 
@@ -122,7 +123,7 @@ static bool p2pdma_buffer_in(const struct p2pdma_buffer *buffer,
 	if (buffer->provider != region->p2pdma->pdev)
 		return false;
 	for (i = 0; i < buffer->nr_pieces; i++)
-		if (p2pdma_piece_region(&buffer->pieces[i]) == region)
+		if (buffer->pieces[i].region == region)
 			return true;
 	return false;
 }
@@ -188,13 +189,15 @@ void p2pdma_buffer_append(struct p2pdma_buffer *buffer,
 
 	piece->first = buffer->nr_pages;
 	piece->run = *run;
+	piece->region =
+		p2pdma_region_of(virt_to_page((void *)run->addr)->pgmap);
 	buffer->nr_pages += run->nr;
-	atomic_long_add(run->nr, &p2pdma_piece_region(piece)->exported);
+	atomic_long_add(run->nr, &piece->region->exported);
 }
 
 static void p2pdma_piece_uncount(const struct p2pdma_piece *piece)
 {
-	struct p2pdma_region *region = p2pdma_piece_region(piece);
+	struct p2pdma_region *region = piece->region;
 
 	complete(&region->freed);
 	/* The region may go from here on. */
@@ -204,7 +207,7 @@ static void p2pdma_piece_uncount(const struct p2pdma_piece *piece)
 static void p2pdma_buffer_free_pages(struct p2pdma_buffer *buffer)
 {
 	struct p2pdma_piece *piece = buffer->pieces;
-	struct pci_p2pdma *p2pdma = p2pdma_piece_region(piece)->p2pdma;
+	struct pci_p2pdma *p2pdma = piece->region->p2pdma;
 
 	for (; piece < buffer->pieces + buffer->nr_pieces; piece++) {
 		p2pdma_free_runs(p2pdma, &piece->run, 1);
@@ -267,18 +270,24 @@ VISIBLE_IF_KUNIT void p2pdma_log_importer(struct pci_dev *provider,
 			     size, dev_name(importer), what, reason);
 }
 
-/* Returns why a device must not access the memory, or NULL. */
+/*
+ * Returns why a device must not access the memory, or NULL with the type of the
+ * route.
+ */
 static const char *p2pdma_buffer_obstacle(const struct p2pdma_buffer *buffer,
-					  struct device *dev)
+					  struct device *dev,
+					  enum pci_p2pdma_map_type *type)
 {
 	struct pci_dev *client = p2pdma_client_function(dev);
 	struct p2pdma_route route;
 
+	*type = PCI_P2PDMA_MAP_NOT_SUPPORTED;
 	if (!client)
 		return "not below a PCI function";
 	if (!dma_pci_p2pdma_supported(dev))
 		return "no DMA mapping of peer memory";
 	p2pdma_route(buffer->provider, client, &route, NULL);
+	*type = route.type;
 	if (route.type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
 		return NULL;
 	return p2pdma_reason_word(&route);
@@ -289,13 +298,14 @@ static int p2pdma_buffer_check(struct dma_buf *dmabuf,
 {
 	struct p2pdma_buffer *buffer = dmabuf->priv;
 	const char *obstacle = "accepts no peer memory";
+	enum pci_p2pdma_map_type type;
 	int ret = -EOPNOTSUPP;
 
 	dma_resv_assert_held(dmabuf->resv);
 	if (buffer->revoked)
 		return -ENODEV;
 	if (attach->peer2peer) {
-		obstacle = p2pdma_buffer_obstacle(buffer, attach->dev);
+		obstacle = p2pdma_buffer_obstacle(buffer, attach->dev, &type);
 		ret = -EREMOTEIO;
 	}
 	if (!obstacle)
@@ -350,38 +360,57 @@ static void p2pdma_buffer_unpin(struct dma_buf_attachment *attach)
 	importer->pins--;
 }
 
-/* Returns the number of pages that an entry for a device may have. */
-static unsigned long p2pdma_max_entry(struct device *dev)
+/*
+ * Returns the number of pages from page @at of @piece that an entry for a
+ * device may have. The size of the entry and the boundary that no entry crosses
+ * are limits for bus addresses.
+ */
+static unsigned long p2pdma_entry_pages(const struct p2pdma_piece *piece,
+					unsigned long at, struct device *dev)
 {
-	unsigned int bytes = min(dma_get_max_seg_size(dev), P2PDMA_MAX_ENTRY);
+	unsigned long max = min(dma_get_max_seg_size(dev), P2PDMA_MAX_ENTRY);
+	unsigned long boundary = dma_get_seg_boundary(dev) | ~PAGE_MASK;
+	unsigned long bus = __pa(piece->run.addr) + (at << PAGE_SHIFT) +
+			    piece->region->bus_offset;
 
-	return max(bytes >> PAGE_SHIFT, 1);
+	max = min(max >> PAGE_SHIFT,
+		  ((boundary - (bus & boundary)) >> PAGE_SHIFT) + 1);
+	return min(piece->run.nr - at, max(max, 1));
+}
+
+/* Fills a list, or counts the entries if @sg is NULL. */
+static unsigned int p2pdma_buffer_entries(const struct p2pdma_buffer *buffer,
+					  struct device *dev,
+					  struct scatterlist *sg)
+{
+	const struct p2pdma_piece *piece = buffer->pieces;
+	unsigned long at, nr;
+	unsigned int n = 0;
+
+	for (; piece < buffer->pieces + buffer->nr_pieces; piece++) {
+		for (at = 0; at < piece->run.nr; at += nr, n++) {
+			nr = p2pdma_entry_pages(piece, at, dev);
+			if (!sg)
+				continue;
+			sg_set_page(sg,
+				    virt_to_page((void *)piece->run.addr) + at,
+				    nr << PAGE_SHIFT, 0);
+			sg = sg_next(sg);
+		}
+	}
+	return n;
 }
 
 static int p2pdma_buffer_list(const struct p2pdma_buffer *buffer,
 			      struct device *dev, struct sg_table *table)
 {
-	unsigned long max = p2pdma_max_entry(dev), at, nr;
-	const struct p2pdma_run *run;
-	struct scatterlist *sg;
-	unsigned int n = 0, i;
 	int ret;
 
-	for (i = 0; i < buffer->nr_pieces; i++)
-		n += DIV_ROUND_UP(buffer->pieces[i].run.nr, max);
-	ret = sg_alloc_table(table, n, GFP_KERNEL_ACCOUNT);
-	if (ret)
-		return ret;
-	sg = table->sgl;
-	for (i = 0; i < buffer->nr_pieces; i++) {
-		run = &buffer->pieces[i].run;
-		for (at = 0; at < run->nr; at += nr, sg = sg_next(sg)) {
-			nr = min(run->nr - at, max);
-			sg_set_page(sg, virt_to_page((void *)run->addr) + at,
-				    nr << PAGE_SHIFT, 0);
-		}
-	}
-	return 0;
+	ret = sg_alloc_table(table, p2pdma_buffer_entries(buffer, dev, NULL),
+			     GFP_KERNEL_ACCOUNT);
+	if (!ret)
+		p2pdma_buffer_entries(buffer, dev, table->sgl);
+	return ret;
 }
 
 static struct sg_table *p2pdma_buffer_map(struct dma_buf_attachment *attach,
@@ -389,12 +418,16 @@ static struct sg_table *p2pdma_buffer_map(struct dma_buf_attachment *attach,
 {
 	const struct p2pdma_buffer *buffer = attach->dmabuf->priv;
 	struct p2pdma_attachment *importer = attach->priv;
+	enum pci_p2pdma_map_type type;
 	struct sg_table *table;
 	int ret = -ENOMEM;
 
 	dma_resv_assert_held(attach->dmabuf->resv);
 	if (buffer->revoked)
 		return ERR_PTR(-ENODEV);
+	/* dma_map_sgtable() does not ask for the route of untrusted clients. */
+	if (p2pdma_buffer_obstacle(buffer, attach->dev, &type))
+		return ERR_PTR(-EREMOTEIO);
 	table = kzalloc(sizeof(*table), GFP_KERNEL);
 	if (!table)
 		return ERR_PTR(ret);
@@ -406,6 +439,8 @@ static struct sg_table *p2pdma_buffer_map(struct dma_buf_attachment *attach,
 			      DMA_ATTR_SKIP_CPU_SYNC);
 	if (ret)
 		goto free;
+	/* A change since then is for p2pdma_buffer_check_routes(). */
+	importer->type = type;
 	importer->maps++;
 	return table;
 
@@ -447,6 +482,31 @@ p2pdma_buffer_find(const struct p2pdma_buffer *buffer, unsigned long *page)
 	return &buffer->pieces[low].run;
 }
 
+/*
+ * Takes the reservation lock for a page fault, or returns VM_FAULT_*. Waits
+ * without the lock of the address space where the fault may begin anew, so that
+ * a signal is seen, and other threads can map.
+ */
+static vm_fault_t p2pdma_lock_for_fault(struct vm_fault *vmf,
+					struct dma_resv *resv)
+{
+	struct file *file = vmf->vma->vm_file;
+
+	if (dma_resv_trylock(resv))
+		return 0;
+	if (!fault_flag_allow_retry_first(vmf->flags))
+		return dma_resv_lock_interruptible(resv, NULL) ?
+		       VM_FAULT_NOPAGE : 0;
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+	get_file(file);
+	release_fault_lock(vmf);
+	if (!dma_resv_lock_interruptible(resv, NULL))
+		dma_resv_unlock(resv);
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
 static vm_fault_t p2pdma_buffer_fault(struct vm_fault *vmf)
 {
 	const struct p2pdma_buffer *buffer = vmf->vma->vm_private_data;
@@ -454,8 +514,9 @@ static vm_fault_t p2pdma_buffer_fault(struct vm_fault *vmf)
 	const struct p2pdma_run *run;
 	vm_fault_t ret;
 
-	if (dma_resv_lock_interruptible(buffer->dmabuf->resv, NULL))
-		return VM_FAULT_NOPAGE;
+	ret = p2pdma_lock_for_fault(vmf, buffer->dmabuf->resv);
+	if (ret)
+		return ret;
 	if (buffer->revoked) {
 		ret = VM_FAULT_SIGBUS;
 	} else {
@@ -488,6 +549,14 @@ static int p2pdma_buffer_mmap(struct dma_buf *dmabuf,
 	return 0;
 }
 
+static int p2pdma_buffer_begin_cpu_access(struct dma_buf *dmabuf,
+					  enum dma_data_direction direction)
+{
+	const struct p2pdma_buffer *buffer = dmabuf->priv;
+
+	return READ_ONCE(buffer->revoked) ? -ENODEV : 0;
+}
+
 /* Stores of the CPU arrive before any device may look. */
 static int p2pdma_buffer_end_cpu_access(struct dma_buf *dmabuf,
 					enum dma_data_direction direction)
@@ -506,19 +575,14 @@ static int p2pdma_buffer_end_cpu_access(struct dma_buf *dmabuf,
 	return ret;
 }
 
-static void p2pdma_wait_fences(struct dma_buf *dmabuf)
-{
-	dma_resv_wait_timeout(dmabuf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
-			      MAX_SCHEDULE_TIMEOUT);
-}
-
 static void p2pdma_buffer_release(struct dma_buf *dmabuf)
 {
 	struct p2pdma_buffer *buffer = dmabuf->priv;
 
 	scoped_guard(spinlock, &p2pdma_buffers_lock)
 		list_del(&buffer->node);
-	p2pdma_wait_fences(dmabuf);
+	dma_resv_wait_timeout(dmabuf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
+			      MAX_SCHEDULE_TIMEOUT);
 	p2pdma_buffer_free(buffer);
 }
 
@@ -529,6 +593,7 @@ static const struct dma_buf_ops p2pdma_buffer_ops = {
 	.unpin = p2pdma_buffer_unpin,
 	.map_dma_buf = p2pdma_buffer_map,
 	.unmap_dma_buf = p2pdma_buffer_unmap,
+	.begin_cpu_access = p2pdma_buffer_begin_cpu_access,
 	.end_cpu_access = p2pdma_buffer_end_cpu_access,
 	.mmap = p2pdma_buffer_mmap,
 	.release = p2pdma_buffer_release,
@@ -559,6 +624,7 @@ struct dma_buf *p2pdma_buffer_export(struct p2pdma_buffer *buffer,
 	if (IS_ERR(dmabuf))
 		return dmabuf;
 	buffer->dmabuf = dmabuf;
+	buffer->dentry = dmabuf->file->f_path.dentry;
 	p2pdma_list_buffer(buffer);
 	return dmabuf;
 }
@@ -585,11 +651,27 @@ static bool p2pdma_take_mapping(struct p2pdma_buffer *buffer,
 	return !importer->maps;
 }
 
-/* Returns whether an importer without a route keeps a mapping. */
+/* Returns whether an importer keeps a mapping that has no route, or another. */
+static bool p2pdma_importer_check(struct p2pdma_buffer *buffer,
+				  struct dma_buf_attachment *attach)
+{
+	const struct p2pdma_attachment *importer = attach->priv;
+	enum pci_p2pdma_map_type type;
+	const char *obstacle;
+
+	if (!importer->maps)
+		return false;
+	obstacle = p2pdma_buffer_obstacle(buffer, attach->dev, &type);
+	/* Bus addresses are for one kind of route, IOVAs for the other. */
+	if (!obstacle && type != importer->type)
+		obstacle = "the route is another";
+	return obstacle && !p2pdma_take_mapping(buffer, attach, obstacle, true);
+}
+
+/* Returns whether an importer keeps a mapping without a right to it. */
 static bool p2pdma_buffer_check_routes(struct p2pdma_buffer *buffer)
 {
 	struct dma_buf_attachment *attach;
-	const char *obstacle;
 	bool kept = false;
 
 	dma_resv_lock(buffer->dmabuf->resv, NULL);
@@ -597,10 +679,7 @@ static bool p2pdma_buffer_check_routes(struct p2pdma_buffer *buffer)
 		/* p2pdma_export_revoke() cares for the rest. */
 		if (buffer->revoked)
 			break;
-		obstacle = p2pdma_buffer_obstacle(buffer, attach->dev);
-		if (obstacle)
-			kept |= !p2pdma_take_mapping(buffer, attach, obstacle,
-						     true);
+		kept |= p2pdma_importer_check(buffer, attach);
 	}
 	dma_resv_unlock(buffer->dmabuf->resv);
 	return kept;
@@ -641,10 +720,11 @@ static bool p2pdma_buffer_revoke(struct p2pdma_buffer *buffer, bool report)
 	list_for_each_entry(attach, &buffer->dmabuf->attachments, node)
 		idle &= p2pdma_take_mapping(buffer, attach,
 					    "the provider goes", report);
+	/* The caller asks again: a fence of one buffer stops no other. */
+	idle &= dma_resv_test_signaled(buffer->dmabuf->resv,
+				       DMA_RESV_USAGE_BOOKKEEP);
 	dma_resv_unlock(buffer->dmabuf->resv);
-	unmap_mapping_range(buffer->dmabuf->file->f_mapping, 0, 0, true);
-	if (idle)
-		p2pdma_wait_fences(buffer->dmabuf);
+	unmap_mapping_range(d_inode(buffer->dentry)->i_mapping, 0, 0, true);
 	return idle;
 }
 

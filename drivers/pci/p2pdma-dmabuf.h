@@ -16,23 +16,27 @@
 
 #include "p2pdma-private.h"
 
+struct dentry;
 struct dma_buf;
 struct module;
 
 /**
  * struct p2pdma_piece - contiguous memory of a buffer
  * @first: index of the first page in the buffer
- * @run: the pages; all in one region
+ * @run: the pages
+ * @region: the region of all pages
  */
 struct p2pdma_piece {
 	unsigned long first;
 	struct p2pdma_run run;
+	struct p2pdma_region *region;
 };
 
 /**
  * struct p2pdma_buffer - a dma-buf of peer memory
  * @node: entry in p2pdma_buffers
  * @dmabuf: the dma-buf
+ * @dentry: the dentry of the dma-buf, which lives as long as @dmabuf
  * @provider: the provider, with a reference
  * @pieces: the memory; NULL when the memory has been given back
  * @nr_pieces: length of @pieces
@@ -48,6 +52,7 @@ struct p2pdma_piece {
 struct p2pdma_buffer {
 	struct list_head node;
 	struct dma_buf *dmabuf;
+	struct dentry *dentry;
 	struct pci_dev *provider;
 	struct p2pdma_piece *pieces;
 	unsigned int nr_pieces;
@@ -59,12 +64,6 @@ struct p2pdma_buffer {
 	struct module *owner;
 	char name[40];
 };
-
-static inline struct p2pdma_region *
-p2pdma_piece_region(const struct p2pdma_piece *piece)
-{
-	return p2pdma_region_of(virt_to_page((void *)piece->run.addr)->pgmap);
-}
 
 struct p2pdma_buffer *p2pdma_buffer_new(struct pci_dev *provider);
 int p2pdma_buffer_grow(struct p2pdma_buffer *buffer);

@@ -100,11 +100,13 @@ failed:
 static int p2pdma_buffer_complete(struct p2pdma_buffer *buffer,
 				  unsigned long nr)
 {
-	struct pci_p2pdma *p2pdma = p2pdma_piece_region(buffer->pieces)->p2pdma;
+	struct pci_p2pdma *p2pdma = buffer->pieces->region->p2pdma;
 	int ret = 0;
 
 	while (nr) {
 		ret = p2pdma_buffer_grow(buffer);
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
 		if (ret) {
 			p2pdma_pool_unreserve(p2pdma->pool, nr);
 			break;
@@ -118,13 +120,17 @@ static int p2pdma_buffer_complete(struct p2pdma_buffer *buffer,
 	return ret;
 }
 
-static int p2pdma_run_clear(const struct p2pdma_run *run)
+static int p2pdma_piece_clear(const struct p2pdma_piece *piece)
 {
+	const struct p2pdma_run *run = &piece->run;
 	unsigned long done, nr;
 
 	for (done = 0; done < run->nr; done += nr) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		/* Unbinding waits for the memory. */
+		if (READ_ONCE(piece->region->chunk->closing))
+			return -ENODEV;
 		cond_resched();
 		nr = min(run->nr - done, P2PDMA_CLEAR_STEP);
 		p2pdma_clear((void *)run->addr + (done << PAGE_SHIFT), nr);
@@ -138,7 +144,7 @@ static int p2pdma_buffer_clear(struct p2pdma_buffer *buffer)
 	int ret = 0;
 
 	for (i = 0; i < buffer->nr_pieces && !ret; i++)
-		ret = p2pdma_run_clear(&buffer->pieces[i].run);
+		ret = p2pdma_piece_clear(&buffer->pieces[i]);
 	p2pdma_flush_stores((void *)buffer->pieces->run.addr);
 	return ret;
 }
@@ -156,7 +162,7 @@ static int p2pdma_buffer_fill(struct p2pdma_buffer *buffer, unsigned long nr)
 	ret = p2pdma_buffer_begin(buffer, &nr);
 	if (ret)
 		return ret;
-	p2pdma = p2pdma_piece_region(buffer->pieces)->p2pdma;
+	p2pdma = buffer->pieces->region->p2pdma;
 	ret = p2pdma_buffer_complete(buffer, nr);
 	if (ret) {
 		atomic_long_sub(wanted - buffer->nr_pages, &p2pdma->user_pages);

@@ -12,10 +12,13 @@
 #include <kunit/test.h>
 
 #include <linux/completion.h>
+#include <linux/dcache.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
+#include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/sizes.h>
@@ -43,9 +46,11 @@ enum { HOST, RP, USP, DSP0, DSP1, CLIENT, MEM, RP2, FAR, NR };
 
 static const struct mock_pci_row rows[NR] = {
 	[HOST] = { .kind = MOCK_PCI_HOST, .domain = 1, .offset = OFFSET },
-	[RP] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0) },
+	[RP] = { .kind = MOCK_PCI_ROOT_PORT, .devfn = PCI_DEVFN(1, 0),
+		 .acs = MOCK_PCI_ACS(0) },
 	[USP] = { .kind = MOCK_PCI_UPSTREAM, .up = RP },
-	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1 },
+	[DSP0] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP, .port = 1,
+		   .acs = MOCK_PCI_ACS(0) },
 	[DSP1] = { .kind = MOCK_PCI_DOWNSTREAM, .up = USP,
 		   .devfn = PCI_DEVFN(1, 0), .port = 2 },
 	[CLIENT] = { .kind = MOCK_PCI_ENDPOINT, .up = DSP0 },
@@ -277,6 +282,47 @@ static void expect_table(struct kunit *test, const struct sg_table *table,
 	KUNIT_EXPECT_EQ(test, done, size);
 }
 
+/* No entry crosses a segment boundary of the importer. */
+static void map_respects_boundaries(struct kunit *test)
+{
+	static const unsigned long boundaries[] = {
+		SZ_4K - 1, SZ_16K - 1, SZ_64K - 1, SZ_1M - 1, SZ_4G - 1,
+		ULONG_MAX,
+	};
+	struct mock_pci *mock = dmabuf_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct importer importer;
+	struct scatterlist *sg;
+	struct export export, before;
+	struct dma_buf *buf;
+	unsigned int i, n;
+
+	p2pdma_kunit_provide(test, mem);
+	/* The memory begins between two boundaries. */
+	close_file(export_memory(test, &before, mem, SZ_4K));
+	buf = export_memory(test, &export, mem, SZ_1M + SZ_4K);
+	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
+	dma_set_max_seg_size(client, UINT_MAX);
+	for (i = 0; i < ARRAY_SIZE(boundaries); i++) {
+		dma_set_seg_boundary(client, boundaries[i]);
+		KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
+		expect_table(test, importer.table,
+			     pci_p2pmem_virt_to_bus(mem, export.addr),
+			     SZ_1M + SZ_4K, SZ_1G);
+		for_each_sgtable_dma_sg(importer.table, sg, n)
+			KUNIT_EXPECT_EQ(test,
+					sg_dma_address(sg) & ~boundaries[i],
+					(sg_dma_address(sg) +
+					 sg_dma_len(sg) - 1) & ~boundaries[i]);
+		dma_resv_lock(buf->resv, NULL);
+		importer_unmap(&importer);
+		dma_resv_unlock(buf->resv);
+	}
+	importer_detach(&importer);
+	close_file(buf);
+}
+
 /* No entry is longer than a segment of the importer may be. */
 static void map_gives_bus_addresses(struct kunit *test)
 {
@@ -389,6 +435,74 @@ static void denied_route_moves(struct kunit *test)
 	close_file(buf);
 }
 
+/* Access control makes the route another: the importer maps anew. */
+static void changed_route_moves(struct kunit *test)
+{
+	static const struct mock_pci_acs redirects =
+		MOCK_PCI_ACS(PCI_ACS_RR | PCI_ACS_UF);
+	struct mock_pci *mock = dmabuf_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct importer importer;
+	struct export export;
+	struct dma_buf *buf;
+
+	p2pdma_kunit_provide(test, mem);
+	/* CPU addresses are above 4 GiB. */
+	KUNIT_ASSERT_EQ(test, dma_set_mask(client, DMA_BIT_MASK(64)), 0);
+	buf = export_memory(test, &export, mem, SZ_64K);
+	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
+	KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
+	KUNIT_ASSERT_EQ(test, strlen("allow"),
+			mock_pci_sysfs_write(test, mock_pci_device(mock, HOST),
+					     "p2pdma/policy", "allow"));
+	mock_pci_set_acs(mock, RP, &redirects);
+	mock_pci_set_acs(mock, DSP0, &redirects);
+	KUNIT_EXPECT_FALSE(test, completion_done(&importer.notified));
+	p2pdma_routes_changed();
+	KUNIT_EXPECT_NE(test, 0,
+			wait_for_completion_timeout(&importer.notified,
+						    20 * HZ));
+	KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
+	KUNIT_EXPECT_EQ(test, sg_dma_address(importer.table->sgl),
+			virt_to_phys(export.addr));
+	importer_detach(&importer);
+	close_file(buf);
+}
+
+static bool client_untrusted(struct pci_dev *client)
+{
+	return true;
+}
+
+/*
+ * The DMA API gives an untrusted client IOVAs, without a question: the host
+ * bridge has to route, at attach and whenever the importer maps.
+ */
+static void untrusted_goes_through_host(struct kunit *test)
+{
+	struct mock_pci *mock = dmabuf_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct importer importer, other;
+	struct export export;
+	struct dma_buf *buf;
+
+	p2pdma_kunit_provide(test, mem);
+	buf = export_memory(test, &export, mem, SZ_64K);
+	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
+	kunit_activate_static_stub(test, p2pdma_client_translated,
+				   client_untrusted);
+	kunit_activate_static_stub(test, p2pdma_client_untrusted,
+				   client_untrusted);
+	KUNIT_EXPECT_EQ(test, importer_map(&importer), -EREMOTEIO);
+	KUNIT_EXPECT_EQ(test, importer_attach(&other, buf, client),
+			-EREMOTEIO);
+	KUNIT_EXPECT_STREQ(test, last_reason, "unlisted");
+	importer_detach(&importer);
+	close_file(buf);
+}
+
 /* The memory comes back at the unbind, the file may stay. */
 static void unbind_revokes(struct kunit *test)
 {
@@ -414,6 +528,117 @@ static void unbind_revokes(struct kunit *test)
 	importer_detach(&importer);
 	close_file(buf);
 	KUNIT_EXPECT_EQ(test, export.released, 1);
+}
+
+/**
+ * struct unbind - an unbind that may wait
+ * @pdev: the provider
+ * @done: completed at the end
+ */
+struct unbind {
+	struct pci_dev *pdev;
+	struct completion done;
+};
+
+static int unbind_thread(void *data)
+{
+	struct unbind *unbind = data;
+
+	mock_pci_unbind(unbind->pdev);
+	complete(&unbind->done);
+	return 0;
+}
+
+static void unbind_begin(struct kunit *test, struct unbind *unbind,
+			 struct pci_dev *pdev)
+{
+	unbind->pdev = pdev;
+	init_completion(&unbind->done);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(unbind_thread, unbind,
+						    "p2pdma-unbind")));
+}
+
+/* A descriptor of O_PATH holds the dentry alone: the file is closed. */
+static void unbind_finds_closed_files(struct kunit *test)
+{
+	struct mock_pci *mock = dmabuf_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct dentry *dentry;
+	struct unbind unbind;
+	struct export export;
+	struct dma_buf *buf;
+
+	p2pdma_kunit_provide(test, mem);
+	buf = export_memory(test, &export, mem, SZ_64K);
+	dentry = dget(buf->file->f_path.dentry);
+	close_file(buf);
+	KUNIT_EXPECT_EQ(test, export.released, 0);
+	unbind_begin(test, &unbind, mem);
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&unbind.done, 20 * HZ));
+	KUNIT_EXPECT_EQ(test, export.released, 1);
+	dput(dentry);
+	KUNIT_EXPECT_EQ(test, export.released, 1);
+}
+
+static const char *fence_name(struct dma_fence *fence)
+{
+	return "test";
+}
+
+static const struct dma_fence_ops fence_ops = {
+	.get_driver_name = fence_name,
+	.get_timeline_name = fence_name,
+};
+
+static DEFINE_SPINLOCK(fence_lock);
+
+static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *buf)
+{
+	struct dma_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, fence);
+	dma_fence_init(fence, &fence_ops, &fence_lock, 1, 1);
+	dma_resv_lock(buf->resv, NULL);
+	KUNIT_EXPECT_EQ(test, dma_resv_reserve_fences(buf->resv, 1), 0);
+	dma_resv_add_fence(buf->resv, fence, DMA_RESV_USAGE_READ);
+	dma_resv_unlock(buf->resv);
+	return fence;
+}
+
+/* Memory waits for the fences of its buffer, and for no others. */
+static void unbind_waits_for_fences(struct kunit *test)
+{
+	struct mock_pci *mock = dmabuf_add(test);
+	struct pci_dev *mem = mock_pci_dev(mock, MEM);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	struct dma_buf *waiting, *buf;
+	struct export late, early;
+	struct importer importer;
+	struct dma_fence *fence;
+	struct unbind unbind;
+
+	p2pdma_kunit_provide(test, mem);
+	waiting = export_memory(test, &late, mem, SZ_64K);
+	fence = add_fence(test, waiting);
+	buf = export_memory(test, &early, mem, SZ_64K);
+	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
+	KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
+	unbind_begin(test, &unbind, mem);
+	KUNIT_EXPECT_NE(test, 0,
+			wait_for_completion_timeout(&importer.notified,
+						    20 * HZ));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbind.done));
+	KUNIT_EXPECT_EQ(test, late.released, 0);
+	dma_fence_signal(fence);
+	dma_fence_put(fence);
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&unbind.done, 20 * HZ));
+	KUNIT_EXPECT_EQ(test, late.released, 1);
+	KUNIT_EXPECT_EQ(test, early.released, 1);
+	importer_detach(&importer);
+	close_file(buf);
+	close_file(waiting);
 }
 
 static void owned_page_free(struct page *page)
@@ -521,9 +746,14 @@ static struct kunit_case dmabuf_cases[] = {
 	KUNIT_CASE(attach_asks_for_the_route),
 	KUNIT_CASE(attach_needs_peer_memory),
 	KUNIT_CASE(map_gives_bus_addresses),
+	KUNIT_CASE(map_respects_boundaries),
 	KUNIT_CASE(export_checks_arguments),
 	KUNIT_CASE(denied_route_moves),
+	KUNIT_CASE(changed_route_moves),
+	KUNIT_CASE(untrusted_goes_through_host),
 	KUNIT_CASE(unbind_revokes),
+	KUNIT_CASE(unbind_waits_for_fences),
+	KUNIT_CASE(unbind_finds_closed_files),
 	KUNIT_CASE(owned_memory_is_exported),
 	{}
 };

@@ -272,7 +272,8 @@ def dmabuf_unbind(test):
     test.refused(errno.ENODEV, moves.map)
     test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
     test.refused(errno.ENODEV, buffer.map)
-    test.refused(errno.ENODEV, buffer.sync, heap.WRITE | heap.END)
+    for moment in heap.START, heap.END:
+        test.refused(errno.ENODEV, buffer.sync, heap.WRITE | moment)
     test.refused(errno.ENODEV, heap.allocate, heap.path(peer), PAGE)
     moves.detach()
     peer.bind()
@@ -281,6 +282,23 @@ def dmabuf_unbind(test):
     third = Importer(test, module, 0, alpha, again)
     third.map()
     test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
+
+
+@case(short=True)
+def dmabuf_held_by_a_path(test):
+    """A descriptor of O_PATH keeps the memory of a closed dma-buf, until the unbind."""
+    drive = provider()
+    peer = drive.function
+    buffer = Buffer(test, peer, MIB)
+    name = os.open(f"/proc/self/fd/{buffer.fd}", os.O_PATH)
+    test.later(os.close, name)
+    buffer.close()
+    test.equal(heap.counts(peer)[1], MIB, "exported after the file is closed")
+    unbind = Worker(test, lambda worker: peer.unbind())
+    test.equal(unbind.wait(20), "done", "end of unbinding")
+    peer.bind()
+    drive.find()
+    _expect_back(test, peer, "after the unbind")
 
 
 @case(modules=(IMPORTER,), short=True)

@@ -14,7 +14,7 @@ NAME = "p2pdma_importer"
 ALLOC = 0xC0184800              # DMA_HEAP_IOCTL_ALLOC
 SYNC = 0x40086200               # DMA_BUF_IOCTL_SYNC
 SET_NAME = 0x40086201           # DMA_BUF_SET_NAME_B
-READ, WRITE, END = 1, 2, 4      # DMA_BUF_SYNC_*
+READ, WRITE, START, END = 1, 2, 0, 4      # DMA_BUF_SYNC_*
 
 
 def path(function):
