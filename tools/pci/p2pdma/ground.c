@@ -175,6 +175,13 @@ static bool begins_with_port(const struct function *function)
 	       port <= 0x0b && (series == 0x0e00 || series == 0x6f00);
 }
 
+/* The first VMD domains had ports only, without a function 00.0, and all ports are listed. */
+static bool is_vmd(const struct function *function)
+{
+	return function->address.domain > 0xffff && function->vendor == 0x8086 &&
+	       function->device >= 0x2030 && function->device <= 0x2033;
+}
+
 /**
  * ground_first - does the first known function on a root bus name the host bridge?
  * @function: the first function in the input
@@ -183,7 +190,7 @@ static bool begins_with_port(const struct function *function)
  */
 bool ground_first(const struct function *function)
 {
-	return !function->address.devfn || begins_with_port(function);
+	return !function->address.devfn || begins_with_port(function) || is_vmd(function);
 }
 
 /**

@@ -42,10 +42,15 @@ static const struct ids zen_roots[] = {
 	{ }
 };
 
-/* Old chip sets that hypervisors emulate: 440BX, 440FX, Q35; and root ports of QEMU. */
+/*
+ * Old chip sets that hypervisors emulate: 440BX, 440FX, Q35, X38; the host bridge of Cloud
+ * Hypervisor; and root ports of QEMU.
+ */
 static const struct ids emulated_hosts[] = {
 	{ 0x8086, 0x1237, 0x1237 },
+	{ 0x8086, 0x0d57, 0x0d57 },
 	{ 0x8086, 0x29c0, 0x29c0 },
+	{ 0x8086, 0x29e0, 0x29e0 },
 	{ 0x8086, 0x7190, 0x7192 },
 	{ }
 };

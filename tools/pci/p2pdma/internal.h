@@ -281,6 +281,7 @@ struct bar {
  * @orphan: a link in sysfs names a bridge above that is not in the input
  * @path: directory in sysfs, or NULL
  * @driver: name of the bound driver, or NULL
+ * @bound: is a driver bound?
  * @names: names of devices on the function, such as nvme0 or eth0
  * @nr_names: length of @names
  * @iommu_group: number of the IOMMU group, or -1
@@ -318,6 +319,7 @@ struct function {
 	bool orphan;
 	char *path;
 	char *driver;
+	enum known bound;
 	char **names;
 	unsigned int nr_names;
 	int iommu_group;

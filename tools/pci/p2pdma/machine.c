@@ -276,12 +276,14 @@ static void link_hosts(struct machine *machine)
 		if (function->up || function->physfn || host->first)
 			continue;
 		host->first = function;
-		/* Only links of sysfs show that no function comes before. */
-		host->unsure = !function->placed && !ground_first(function);
+		/* Only a whole sysfs tree shows that no function comes before. */
+		host->unsure = !ground_first(function) &&
+			       !(function->placed && (machine->live || machine->complete));
 	}
 	for (i = 0; i < machine->nr_hosts; i++) {
 		host = machine->hosts[i];
-		if (!host->first || host->first->vendor)
+		if (!host->first ||
+		    (host->first->vendor && host->first->vendor != 0xffff))
 			continue;
 		host->first = NULL;
 		host->unsure = true;
@@ -359,7 +361,7 @@ static void find_translation(struct function *function)
 	unsigned int i, low, high;
 	unsigned long long bus;
 
-	for (i = 0; i < BARS && !function->header; i++) {
+	for (i = 0; i < BARS && !function->header && !config_dead(function); i++) {
 		if (!function->bars[i].memory || !function->bars[i].size ||
 		    !config_read(function, PCI_BASE_ADDRESS_0 + 4 * i, 4, &low))
 			continue;

@@ -336,6 +336,24 @@ static void note_iommu(const struct machine *machine, json_object *notes,
 		add_words(notes, "ports that redirect on the way:%s", list);
 }
 
+/* A mask missing in the input counts as 64 bits. */
+static void note_mask(json_object *notes, const struct function *client,
+		      const struct function *provider, const struct verdict *verdict)
+{
+	unsigned int i;
+
+	if (client->mask_bits || client == provider || verdict->kernel || verdict->iommu ||
+	    (verdict->answer != ANSWER_DIRECT && verdict->answer != ANSWER_HOST))
+		return;
+	for (i = 0; i < BARS; i++)
+		if (provider->bars[i].memory && provider->bars[i].start >> 32)
+			break;
+	if (i < BARS)
+		add_words(notes,
+			  "BAR %u of %s is above 4 GiB: a driver of %s with a 32-bit mask cannot use the memory",
+			  i, provider->bdf, client->bdf);
+}
+
 /**
  * translated_goes_direct - do requests that a client has translated go direct?
  * @client: function that masters DMA
@@ -428,6 +446,7 @@ void add_notes(struct machine *machine, json_object *notes, const struct functio
 		return;
 	note_resizable(notes, provider);
 	note_iommu(machine, notes, client, provider, verdict);
+	note_mask(notes, client, provider, verdict);
 	note_vmd(notes, client);
 	if (provider->address.domain != client->address.domain)
 		note_vmd(notes, provider);

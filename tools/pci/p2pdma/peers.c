@@ -23,7 +23,7 @@ static const char *after_line(const char *line)
 	return end ? end + 1 : line + strlen(line);
 }
 
-/* Callers mostly ask in the order of the lines: go on after the last hit. */
+/* Callers mostly ask in the order of the lines: begin after the last hit. */
 static const char *find_line(struct function *client, const char *bdf)
 {
 	const char *text = sysfs_peers(client), *line, *start;
@@ -97,6 +97,9 @@ static bool parse_line(const struct machine *machine, const char *line, struct v
 	unsigned long long number;
 
 	line += strcspn(line, " ");
+	/* A cut line ends within a word. */
+	if (!strchr(line, '\n'))
+		return false;
 	if (!next_word(&line, answer) || !next_word(&line, distance) ||
 	    !next_word(&line, parent) || !next_word(&line, word))
 		return false;

@@ -278,6 +278,10 @@ static void load_function(struct machine *machine, struct function *function)
 	link = read_link("%s/driver", function->path);
 	if (link && strrchr(link, '/'))
 		function->driver = strrchr(link, '/') + 1;
+	if (function->driver)
+		function->bound = KNOWN_YES;
+	else
+		function->bound = links_copied(machine, function) ? KNOWN_NO : UNKNOWN;
 	function->iommu_group = load_link_number(function, "iommu_group");
 	function->iommu = load_iommu(machine, function);
 	if (read_number(function, "dma_mask_bits", &number) && number <= 64)
@@ -365,6 +369,9 @@ static void load_names(struct machine *machine)
 
 static const char *proc_path(const struct machine *machine, const char *name)
 {
+	/* Beside a copy in the root directory is /proc of this machine. */
+	if (!machine->live && !machine->captured && strrchr(machine->sysfs, '/') == machine->sysfs)
+		return "";
 	return machine->live ? xasprintf("/proc/%s", name) :
 			       xasprintf("%s/../proc/%s", machine->sysfs, name);
 }
@@ -396,15 +403,44 @@ char *sysfs_parameter(const struct machine *machine, const char *name)
 	return found ? xasprintf("%.*s", (int)strcspn(found, "\n "), found) : NULL;
 }
 
+/* Finds a whole line: a file may be cut off. */
 static bool cpu_line(const char *text, const char *name, const char **value)
 {
 	const char *line = strstr(text, name);
 
-	if (!line || (line != text && line[-1] != '\n'))
+	if (!line || (line != text && line[-1] != '\n') || !strchr(line, '\n'))
 		return false;
 	*value = line + strlen(name);
 	*value += strspn(*value, " \t:");
 	return true;
+}
+
+/* Lines of architectures other than x86. The rule about processors is about x86. */
+static bool is_other_architecture(const char *text)
+{
+	static const char * const lines[] = {
+		"CPU implementer", "cpu\t", "isa\t", "hart\t", "CPU Family", "cpu model",
+	};
+	const char *value;
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(lines); i++)
+		if (cpu_line(text, lines[i], &value))
+			return true;
+	return false;
+}
+
+static enum cpu_rule find_cpu(const char *text)
+{
+	const char *vendor, *family;
+
+	if (!cpu_line(text, "vendor_id", &vendor))
+		return is_other_architecture(text) ? CPU_OTHER : CPU_UNKNOWN;
+	vendor = xasprintf("%.*s", (int)strcspn(vendor, "\n"), vendor);
+	if (cpu_line(text, "cpu family", &family))
+		return cpu_routes(vendor, atoi(family)) ? CPU_ROUTES : CPU_OTHER;
+	/* No family of other vendors routes. */
+	return cpu_routes(vendor, 0xff) ? CPU_UNKNOWN : CPU_OTHER;
 }
 
 /**
@@ -416,18 +452,11 @@ static bool cpu_line(const char *text, const char *name, const char **value)
 void sysfs_cpu(struct machine *machine)
 {
 	char *text = read_text(proc_path(machine, "cpuinfo"), CPUINFO_LIMIT);
-	const char *vendor, *family, *flags;
+	const char *flags;
 
-	if (!text || !cpu_line(text, "vendor_id", &vendor)) {
-		/* No vendor on architectures other than x86, and the rule is about x86. */
-		if (text && *text && !strstr(text, "GenuineIntel"))
-			machine->cpu = CPU_OTHER;
+	if (!text)
 		return;
-	}
-	machine->cpu = CPU_OTHER;
-	if (cpu_line(text, "cpu family", &family) &&
-	    cpu_routes(xasprintf("%.*s", (int)strcspn(vendor, "\n"), vendor), atoi(family)))
-		machine->cpu = CPU_ROUTES;
+	machine->cpu = find_cpu(text);
 	if (cpu_line(text, "flags", &flags))
 		machine->virtual = memmem(flags, strcspn(flags, "\n"), " hypervisor", 11);
 }
@@ -472,6 +501,20 @@ const char *sysfs_peers(struct function *client)
 	return client->peers;
 }
 
+/* Does the directory of a host bridge show that no function comes before the first? */
+static bool shows_first(const struct host *host)
+{
+	struct address address;
+	char **names;
+	int i, nr;
+
+	nr = list_directory(host->path, &names);
+	for (i = 0; i < nr; i++)
+		if (parse_address(names[i], &address) && address.devfn < host->first->address.devfn)
+			return false;
+	return nr;
+}
+
 static void load_hosts(struct machine *machine)
 {
 	struct host *host;
@@ -479,8 +522,11 @@ static void load_hosts(struct machine *machine)
 
 	for (i = 0; i < machine->nr_hosts; i++) {
 		host = machine->hosts[i];
+		/* Links of a copy may have become directories. */
 		if (!host->path)
-			continue;
+			host->path = xasprintf("%s/devices/%s", machine->sysfs, host->name);
+		if (host->unsure && host->first && shows_first(host))
+			host->unsure = false;
 		host->capability = read_line("%s/p2pdma/capability", host->path);
 		host->policy = sysfs_policy(host->path);
 	}

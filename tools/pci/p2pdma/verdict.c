@@ -108,7 +108,8 @@ struct shadow_host {
  * @unread_reason: reason for unknown access control; other users than root read no more
  * @cpu_routes: the processor routes, or is supposed to
  * @iommu_supposed: an IOMMU translates for the client, or is supposed to
- * @host_supposed: an unknown host bridge is supposed to route
+ * @host_supposed: supposed capability of an unknown host bridge
+ * @driver_supposed: a driver is bound to a client whose driver is unknown
  * @gap_found: the rules have asked for a register that the input lacks
  * @verdict: verdict to add unread functions to
  */
@@ -120,13 +121,19 @@ struct shadows {
 	enum reason unread_reason;
 	bool cpu_routes;
 	bool iommu_supposed;
-	bool host_supposed;
+	enum p2pdma_capability host_supposed;
+	bool driver_supposed;
 	bool gap_found;
 	struct verdict *verdict;
 };
 
 /* Callbacks of the rules have no pointer to the machine. */
 static __thread struct shadows *asked;
+
+static struct shadow *shadow_of(const struct function *function)
+{
+	return &asked->functions[function->index];
+}
 
 /* Callbacks of the rules, up to p2pdma_host_capability(). */
 
@@ -163,6 +170,24 @@ static int shadow_read(struct pci_dev *pdev, int where, int size, u32 *value)
 	return PCIBIOS_DEVICE_NOT_FOUND;
 }
 
+/* Functions of @bus, also of another bridge with the same bus number in broken input. */
+static struct pci_dev *find_on_bus(struct pci_bus *bus, unsigned int devfn)
+{
+	const struct host *host = container_of(pci_find_host_bridge(bus), struct shadow_host,
+					       bridge)->host;
+	struct address address = {
+		.domain = host->domain,
+		.bus = bus->number,
+		.devfn = devfn,
+	};
+	const struct function *function = machine_find(asked->machine, address);
+
+	if (function && shadow_of(function)->pdev.bus == bus)
+		return &shadow_of(function)->pdev;
+	asked->gap_found = true;
+	return NULL;
+}
+
 enum p2pdma_policy p2pdma_policy(struct device *bridge)
 {
 	switch (*(const enum policy *)bridge->driver_data) {
@@ -193,8 +218,8 @@ static enum p2pdma_capability capability_of(const struct host *host, bool cpu)
 		return (enum p2pdma_capability)said;
 	if (cpu)
 		return P2PDMA_CPU;
-	if (host->unsure && asked->host_supposed)
-		return P2PDMA_LISTED;
+	if (host->unsure)
+		return asked->host_supposed;
 	if (!host->first || !p2pdma_identifies_host(host->first->address.devfn,
 						    first_type(host->first)))
 		return P2PDMA_UNLISTED;
@@ -262,7 +287,9 @@ bool p2pdma_client_reaches(struct pci_dev *client, struct pci_dev *provider)
 	const struct function *to = container_of(provider, struct shadow, pdev)->function;
 	unsigned int i;
 
-	if (!from->driver || !from->mask_bits || from->mask_bits >= 64)
+	/* Nobody has set the mask of a function without driver. */
+	if (from->bound == KNOWN_NO || (from->bound == UNKNOWN && !asked->driver_supposed) ||
+	    !from->mask_bits || from->mask_bits >= 64)
 		return true;
 	for (i = 0; i < BARS; i++)
 		if (to->bars[i].memory && to->bars[i].size &&
@@ -318,7 +345,7 @@ enum capability host_capability(const struct machine *machine, const struct host
 	bool may = machine->cpu != CPU_OTHER, must = machine->cpu == CPU_ROUTES;
 	enum p2pdma_capability capability = capability_of(host, must);
 
-	if (host->unsure && capability == P2PDMA_UNLISTED)
+	if (host->unsure && capability != P2PDMA_CPU)
 		return CAPABILITY_UNKNOWN;
 	if (capability != capability_of(host, may) && capability != P2PDMA_LISTED)
 		return CAPABILITY_UNKNOWN;
@@ -336,17 +363,13 @@ bool host_routes_within(const struct host *host)
 	return !host->unsure && capability_of(host, false) != P2PDMA_UNLISTED;
 }
 
-static struct shadow *shadow_of(const struct function *function)
-{
-	return &asked->functions[function->index];
-}
-
 static void shadow_host(struct shadow_host *shadow, struct host *host)
 {
 	struct list_head *windows = &shadow->bridge.windows;
 
 	shadow->host = host;
 	shadow->bridge.read_config = shadow_read;
+	shadow->bridge.find_function = find_on_bus;
 	shadow->bridge.dev.driver_data = &host->policy;
 	windows->next = windows;
 	windows->prev = windows;
@@ -399,7 +422,6 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 		pdev->pcie_cap = where;
 		pdev->pcie_type = config_pcie_type(function);
 	}
-	shadow->typeless = function_is_bridge(function) && lacks_type(function);
 	shadow->quirks = known_quirks(function);
 	acs = config_extended(function, PCI_EXT_CAP_ID_ACS, &where);
 	if (lacks_quirk(function))
@@ -409,8 +431,7 @@ static void shadow_function(struct shadow *shadow, struct function *function)
 	shadow->unread = acs == UNKNOWN || (acs == KNOWN_NO && quirk_is_open(function)) ||
 			 (acs == KNOWN_YES && lacks_acs(function)) || shadow->nameless;
 	pdev->acs_cap = acs == KNOWN_YES && !shadow->unread ? where : 0;
-	shadow->ari = function_is_bridge(function) ? config_ari(function) : KNOWN_NO;
-	pdev->ari_enabled = shadow->ari == KNOWN_YES;
+	shadow->ari = KNOWN_NO;
 	shadow->ats = config_uses_ats(function);
 }
 
@@ -427,6 +448,35 @@ static bool same_bus(const struct function *a, const struct function *b)
 {
 	return a->address.domain == b->address.domain && a->address.bus == b->address.bus &&
 	       a->up == b->up && a->host == b->host;
+}
+
+/*
+ * The kernel corrects a port whose type contradicts the port above, see set_pcie_port_type() in
+ * drivers/pci/probe.c.
+ */
+static int port_type(const struct function *function)
+{
+	int type = config_pcie_type(function), above;
+
+	if (!function->up || (type != PCI_EXP_TYPE_DOWNSTREAM && type != PCI_EXP_TYPE_UPSTREAM))
+		return type;
+	above = port_type(function->up);
+	if (type == PCI_EXP_TYPE_UPSTREAM)
+		return above == PCI_EXP_TYPE_UPSTREAM ? PCI_EXP_TYPE_DOWNSTREAM : type;
+	return above == PCI_EXP_TYPE_ROOT_PORT || above == PCI_EXP_TYPE_DOWNSTREAM ||
+	       above == PCI_EXP_TYPE_PCIE_BRIDGE ? PCI_EXP_TYPE_UPSTREAM : type;
+}
+
+/* Whatever has functions below is a bridge, also without a header. */
+static void shadow_bridge(struct shadow *shadow)
+{
+	struct pci_dev *pdev = &shadow->pdev;
+
+	shadow->typeless = lacks_type(shadow->function);
+	shadow->ari = config_ari(shadow->function);
+	pdev->ari_enabled = shadow->ari == KNOWN_YES;
+	if (pdev->pcie_cap)
+		pdev->pcie_type = port_type(shadow->function);
 }
 
 /* A bus of virtual functions only has no bridge: the rules use the physical function's bus. */
@@ -468,8 +518,13 @@ void verdict_prepare(struct machine *machine)
 						    machine->functions[i]) ?
 				      shadows[i - 1].pdev.bus : new_bus(machine->functions[i]);
 	}
-	for (i = 0; i < machine->nr; i++)
+	for (i = 0; i < machine->nr; i++) {
 		link_shadow(&shadows[i]);
+		if (function_is_bridge(machine->functions[i]))
+			shadow_bridge(&shadows[i]);
+		if (machine->functions[i]->up)
+			shadow_bridge(shadow_of(machine->functions[i]->up));
+	}
 }
 
 /**
@@ -480,6 +535,7 @@ void verdict_prepare(struct machine *machine)
  * @UNKNOWN_ATS: whether the client sends translated requests
  * @UNKNOWN_CPU: whether the processor routes between host bridges
  * @UNKNOWN_IOMMU: whether an IOMMU translates for the client
+ * @UNKNOWN_DRIVER: whether a driver has set the DMA mask of the client
  * @UNKNOWN_HOST: which host bridge an incomplete input has
  * @UNKNOWNS: number of these
  */
@@ -490,6 +546,7 @@ enum unknown {
 	UNKNOWN_ATS,
 	UNKNOWN_CPU,
 	UNKNOWN_IOMMU,
+	UNKNOWN_DRIVER,
 	UNKNOWN_HOST,
 	UNKNOWNS,
 };
@@ -615,7 +672,7 @@ static void keep_ports(struct verdict *verdict, const struct verdict *other)
 	verdict->nr_ports = nr;
 }
 
-#define MOST_WORLDS	(SUPPOSITIONS << (UNKNOWNS - 1))
+#define MOST_WORLDS	(SUPPOSITIONS * (P2PDMA_LISTED + 1) << (UNKNOWNS - 2))
 
 /**
  * struct worlds - the machines that the known part of a machine may belong to
@@ -639,6 +696,7 @@ static void find_worlds(struct worlds *worlds, const struct shadow *client,
 {
 	const struct machine *machine = asked->machine;
 	enum known iommu = iommu_of(client->function);
+	enum known driver = client->function->bound;
 	bool unread = has_unread(client->function) || has_unread(provider->function);
 	bool typeless = has_typeless(client->function) || has_typeless(provider->function);
 	bool ari = has_unknown_ari(client->function) || has_unknown_ari(provider->function);
@@ -652,12 +710,14 @@ static void find_worlds(struct worlds *worlds, const struct shadow *client,
 			[UNKNOWN_ATS] = client->ats == UNKNOWN ? 2 : 1,
 			[UNKNOWN_CPU] = machine->cpu == CPU_UNKNOWN ? 2 : 1,
 			[UNKNOWN_IOMMU] = iommu == UNKNOWN ? 2 : 1,
-			[UNKNOWN_HOST] = unsure ? 2 : 1,
+			[UNKNOWN_DRIVER] = driver == UNKNOWN ? 2 : 1,
+			[UNKNOWN_HOST] = unsure ? P2PDMA_LISTED + 1 : 1,
 		},
 		.first = {
 			[UNKNOWN_ATS] = client->ats == KNOWN_YES,
 			[UNKNOWN_CPU] = machine->cpu == CPU_ROUTES,
 			[UNKNOWN_IOMMU] = iommu == KNOWN_YES,
+			[UNKNOWN_DRIVER] = driver == KNOWN_YES,
 		},
 	};
 }
@@ -676,6 +736,7 @@ static bool enter_world(const struct worlds *worlds, unsigned int number,
 	client->pdev.ats_enabled = choice[UNKNOWN_ATS];
 	asked->cpu_routes = choice[UNKNOWN_CPU];
 	asked->iommu_supposed = choice[UNKNOWN_IOMMU];
+	asked->driver_supposed = choice[UNKNOWN_DRIVER];
 	asked->host_supposed = choice[UNKNOWN_HOST];
 	suppose_path(choice, client->function);
 	suppose_path(choice, provider->function);
@@ -703,6 +764,7 @@ static enum reason unknown_reason(enum unknown unknown)
 		return REASON_PROCESSOR_UNKNOWN;
 	case UNKNOWN_IOMMU:
 		return REASON_IOMMU_UNKNOWN;
+	case UNKNOWN_DRIVER:
 	case UNKNOWN_HOST:
 		return REASON_INCOMPLETE;
 	default:
@@ -809,13 +871,44 @@ void verdict_explain_host(struct verdict *verdict, const struct function *client
 
 	if (verdict->reason != REASON_INCOMPLETE || verdict->missing)
 		return;
-	text = host->first ?
+	if (!host->unsure)
+		text = xasprintf("whether a driver has set the DMA mask of %s is not in the copy",
+				 client->bdf);
+	else
+		text = host->first ?
 		xasprintf("the function that identifies %s may be missing: the first is %s",
 			  host->name, host->first->bdf) :
 		xasprintf("the IDs that identify %s are not in the input; lspci -nn shows them",
 			  host->name);
 	verdict->missing = keep_word(text);
 	xfree(text);
+}
+
+/* A copy of a kernel with policies may be without the policies. */
+static const char *missing_policy(const struct machine *machine, const struct function *function)
+{
+	const struct function *at;
+
+	if (machine->support != SUPPORT_OURS || machine->live || machine->complete)
+		return NULL;
+	for (at = function->up; at; at = at->up)
+		if (!at->capability)
+			return xasprintf("the policy of %s is not in the copy", at->bdf);
+	return function->host->capability ? NULL :
+	       xasprintf("the policy of %s is not in the copy", function->host->name);
+}
+
+static void require_policies(const struct machine *machine, const struct function *function,
+			     struct verdict *verdict)
+{
+	const char *missing = NULL;
+
+	if (verdict->answer != ANSWER_UNKNOWN)
+		missing = missing_policy(machine, function);
+	if (!missing)
+		return;
+	make_unknown(verdict, REASON_INCOMPLETE);
+	verdict->missing = keep_word(missing);
 }
 
 /* A port of a known type in a text: root has made the text. */
@@ -888,6 +981,8 @@ void verdict_compute(struct machine *machine, const struct function *client,
 	ask_worlds(from, to, verdict);
 	if (asked->gap_found && verdict->answer != ANSWER_UNKNOWN)
 		make_unknown(verdict, asked->unread_reason);
+	require_policies(machine, client, verdict);
+	require_policies(machine, provider, verdict);
 	if (!verdict_ground(machine, client, provider, verdict))
 		explain_unread(verdict);
 	verdict_explain_host(verdict, client, provider);
