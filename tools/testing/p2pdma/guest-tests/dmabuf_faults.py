@@ -104,7 +104,7 @@ def _use_forever(worker, module, slot, peer, client):
         worker.tick()
 
 
-@case(modules=(IMPORTER,), short=True, seconds=150)
+@case(modules=(IMPORTER,), short=True, seconds=300)
 def dmabuf_devices_go(test):
     """Provider, importers and bridges go and return while several tasks use dma-bufs."""
     drives = [provider(), Drive("alpha"), Drive("beta")]

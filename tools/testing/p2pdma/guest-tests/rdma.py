@@ -25,7 +25,7 @@ JOBS = (("--bs=4k", "--iodepth=1", 4), ("--bsrange=512-128k", "--iodepth=8", 20)
         ("--bs=64k", "--iodepth=32", 24), ("--bs=256k", "--iodepth=2", 16))
 
 
-@case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
+@case("fabric", short=True, modules=(RNIC, CASES), seconds=400)
 def rdma_verbs(test):
     """Run the cases of p2pdma_test_rnic_verbs."""
     with Rnic(test):
@@ -53,7 +53,7 @@ def _must_not_bind(test, function, text):
     (function.path / "driver_override").write_text("\n")
 
 
-@case("fabric", short=True, modules=(RNIC,), seconds=240)
+@case("fabric", short=True, modules=(RNIC,), seconds=400)
 def rdma_refusals(test):
     """The RNIC refuses bad parameters, unsuitable functions and a second instance."""
     for parameter, text in (("slots=0", "slots must be a number from 1 to 32, not '0'"),
@@ -216,7 +216,7 @@ def _scans():
             (event / "filter").write_text("0")
 
 
-@case("fabric", short=True, modules=(RNIC,), seconds=240)
+@case("fabric", short=True, modules=(RNIC,), seconds=400)
 def rdma_places(test):
     """All payload is in the buffer of the host or in the provider."""
     with _scans() as at_rest, Fabric(test) as fabric:
@@ -280,7 +280,7 @@ def _ends_well(test, fabric, load):
 NO_GROWTH = {"alloc_failed": 0, "mapped_bus": 0, "mapped_host": 0, "map_refused": 0}
 
 
-@case("fabric", modules=(RNIC,), seconds=240)
+@case("fabric", modules=(RNIC,), seconds=400)
 def rdma_pool_exhausted(test):
     """Without free memory, I/O uses system RAM and alloc_failed grows; then memory is free again."""
     load = Load(test)
@@ -302,7 +302,7 @@ def rdma_pool_exhausted(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=400)
 def rdma_not_wanted(test):
     """With p2pmem off, I/O does not use the provider."""
     load = Load(test)
@@ -314,7 +314,7 @@ def rdma_not_wanted(test):
         test.check(not test.logged(USING), f"the log says '{USING}'")
 
 
-@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=400)
 def rdma_rnic_out_of_reach(test):
     """Without a route from the RNIC, hosts connect, and I/O uses system RAM."""
     load = Load(test)
@@ -328,7 +328,7 @@ def rdma_rnic_out_of_reach(test):
         _ends_well(test, fabric, load)
 
 
-@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=240)
+@case("fabric", short=True, debug=False, modules=(RNIC,), seconds=400)
 def rdma_disk_out_of_reach(test):
     """Without a route from the drive, the namespace can be enabled only with p2pmem off."""
     peer, far, load = provider(), Drive("far"), Load(test)

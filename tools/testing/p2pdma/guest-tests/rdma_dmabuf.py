@@ -49,7 +49,7 @@ class _RnicDrive:
         self._rnic.restart()
 
 
-@case("fabric", short=True, modules=(RNIC, CASES), seconds=240)
+@case("fabric", short=True, modules=(RNIC, CASES), seconds=400)
 def dmabuf_rdma_devices_go(test):
     """Provider, RNIC and bridges go and return while the RNIC copies between dma-bufs."""
     peer = provider().function

@@ -189,7 +189,7 @@ def _define(fault, *parameters, debug=True):
                   f"{longest:.1f} s")
 
     goes.__name__, goes.__doc__ = f"rdma_{fault.__name__}", fault.__doc__
-    case("fabric", modules=(RNIC,), seconds=240, debug=debug, short=not debug)(goes)
+    case("fabric", modules=(RNIC,), seconds=400, debug=debug, short=not debug)(goes)
 
 
 for _fault in (provider_unplugged, disk_unplugged, rnic_unplugged, port_removed,

@@ -93,7 +93,7 @@ def tool_matrix(test):
         test.equal(status == 0, moves(drive, peer), f"p2pdma check {drive.disk} {peer.bdf}")
 
 
-@case("switch intel-root-ports", short=True, seconds=240)
+@case("switch intel-root-ports", short=True, debug=False, seconds=240)
 def tool_path(test):
     """The path has names, all hops and the reason."""
     peer, alpha = provider(), Drive("alpha")
@@ -125,7 +125,7 @@ def tool_path(test):
         test.equal(run(test, *words)[0], 2, f"status of {words}")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_list_and_tree(test):
     """The list of providers has the values from sysfs and the users of the memory."""
     peer, alpha = provider(), Drive("alpha")
@@ -191,7 +191,7 @@ def tool_policy_vouches(test):
     test.check(moves(alpha, peer), "the drive does not reach the memory")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_nvmet(test):
     """For a namespace without peer memory, the command names the reason."""
     alpha = Drive("alpha")
@@ -236,7 +236,7 @@ def events(stream, device, what):
     return None
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_monitor(test):
     """The monitor reports changes of memory, drivers and policies."""
     peer, alpha = provider(), Drive("alpha")
@@ -265,7 +265,7 @@ def blank(drive):
         transfer.put(drive, bytes(MIB), at)
 
 
-@case("switch amd-root-ports", short=True, seconds=240)
+@case("switch amd-root-ports", short=True, debug=False, seconds=240)
 def tool_copy(test):
     """Copy 64 MiB through peer memory only, and free all memory afterwards."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -289,7 +289,7 @@ def tool_copy(test):
     test.note(f"{size} bytes copied in {report['seconds']:.1f} s of guest time")
 
 
-@case("switch", short=True, seconds=180)
+@case("switch", short=True, debug=False, seconds=180)
 def tool_copy_verifies(test):
     """Copy with --verify, --size, --depth and --provider."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -308,7 +308,7 @@ def tool_copy_verifies(test):
     test.check("are as they were" in text and "verified" in text, text)
 
 
-@case("switch", short=True, seconds=180)
+@case("switch", short=True, debug=False, seconds=180)
 def tool_copy_killed(test):
     """A killed copy frees the memory. An interrupted copy reports the copied bytes."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -339,7 +339,7 @@ def refused(test, why, *words):
     test.check(why in messages, f"{words}: {messages}")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_copy_refuses(test):
     """Destinations in use and bad arguments are refused."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -360,7 +360,7 @@ def tool_copy_refuses(test):
     test.check(transfer.contents(beta, MIB) == before, "the destination was written to")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_copy_spares_contents(test):
     """A destination with contents needs --wipe, and a destination in use needs --force."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -386,7 +386,7 @@ def tool_copy_spares_contents(test):
     test.equal(status, 0, f"status of a copy with --force: {messages}")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_copy_spares_partitions(test):
     """A partitioned destination needs --wipe. A drive and its partition are never copied."""
     alpha, beta = Drive("alpha"), Drive("beta")
@@ -418,7 +418,7 @@ def reread(drive):
     os.close(fd)
 
 
-@case("intel-root-ports", short=True, seconds=240)
+@case("intel-root-ports", short=True, debug=False, seconds=240)
 def tool_copy_needs_a_route(test):
     """Without a route, a copy is refused, except with --ram."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -432,7 +432,7 @@ def tool_copy_needs_a_route(test):
     test.equal(peer.function.available(), peer.function.size(), "available")
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_copy_takes_what_there_is(test):
     """With little free memory the copy uses less; without free memory it fails."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
@@ -447,7 +447,7 @@ def tool_copy_takes_what_there_is(test):
         memory.close()
 
 
-@case("switch", short=True, seconds=240)
+@case("switch", short=True, debug=False, seconds=240)
 def tool_without_root(test):
     """Ordinary users get the verdict of the kernel, or a hint at the missing privilege."""
     peer, alpha = provider(), Drive("alpha")
@@ -470,7 +470,7 @@ def tool_without_root(test):
     test.check(route["unread"], "it does not say what it could not read")
 
 
-@case("switch intel-root-ports viommu", short=True, seconds=240)
+@case("switch intel-root-ports viommu", short=True, debug=False, seconds=240)
 def tool_capture(test):
     """A capture of this machine answers as the machine does, also packed; a user's lacks verdicts."""
     path = pathlib.Path(tempfile.mkdtemp()) / "capture"
@@ -497,7 +497,7 @@ def _cells(report):
             for client, row in zip(names, report["rows"]) for provider, cell in zip(names, row)}
 
 
-@case("switch two-host-bridges viommu", short=True, seconds=240)
+@case("switch two-host-bridges viommu", short=True, debug=False, seconds=240)
 def tool_dumps(test):
     """What lspci prints of this machine gives the verdicts of the machine, or unknown."""
     folder = pathlib.Path(tempfile.mkdtemp())

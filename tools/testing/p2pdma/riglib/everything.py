@@ -6,6 +6,9 @@ The last line is "N passed, N failed, N skipped"; the exit status is 0 only if
 nothing failed.  A stage that dies, leaves no result or runs no case has failed,
 and so has what could not run because of it.  Two stages run side by side, since
 most stages keep only one CPU busy; each line of output names its stage.
+
+P2PDMA_MINUTES=N limits the time of the guest tests: a test that would begin later than N minutes
+after the first stage is skipped.
 """
 
 import argparse
@@ -210,6 +213,8 @@ def main():
         plan = [stage._replace(needs=[]) for stage in plan if stage.name in args.stage]
     for old in RESULTS.glob("*.ktap"):
         old.unlink()
+    if minutes := os.environ.get("P2PDMA_MINUTES"):
+        os.environ["P2PDMA_DEADLINE"] = str(time.time() + 60 * float(minutes))
     trouble = run_all(plan)
     try:
         results = read_results(load_parser())

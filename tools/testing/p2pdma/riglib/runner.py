@@ -2,6 +2,7 @@
 """Runs guest tests: the cases of one topology share a boot, until one of them spoils it."""
 import collections
 import importlib
+import os
 import re
 import sys
 import time
@@ -42,6 +43,11 @@ def select(wanted, short, debug=False):
     return groups
 
 
+def late():
+    """Is the time over that riglib/everything.py has?"""
+    return time.time() > float(os.environ.get("P2PDMA_DEADLINE", "inf"))
+
+
 class Boot:
     """The cases of one topology on one kernel; several boots if one of them is spoilt."""
 
@@ -56,7 +62,7 @@ class Boot:
         self.repeated = False
 
     def run(self):
-        while self.pending:
+        while self.pending and not late():
             try:
                 self._boot()
             except (GuestGone, RigError) as error:
@@ -66,7 +72,8 @@ class Boot:
                     self.repeated = True
                     continue
                 self._add(ktap.Result(f"boot_{self.boots}", "failed", str(error)))
-                self._drop(f"not run, as boot {self.boots} failed")
+                self._drop("failed", f"not run, as boot {self.boots} failed")
+        self._drop("skipped", "no time is left, see P2PDMA_MINUTES")
         ktap.write(RESULTS / f"rig-{self.title}.ktap", self.title, self.results)
         return self.results
 
@@ -85,9 +92,9 @@ class Boot:
             if not each.good:
                 print(f"        | {each.name}: {each.why}")
 
-    def _drop(self, why):
+    def _drop(self, verdict, why):
         while self.pending:
-            self._add(ktap.Result(self.pending.popleft().name, "failed", why))
+            self._add(ktap.Result(self.pending.popleft().name, verdict, why))
 
     def _boot(self):
         self.boots += 1
@@ -103,7 +110,7 @@ class Boot:
                 raise GuestGone("the kernel complained while it booted:\n" + "\n".join(found))
             guest.send({"do": "settle", "hung_seconds": 45})
             print(f"  booted {release} in {time.monotonic() - started:.1f} s", flush=True)
-            while self.pending:
+            while self.pending and not late():
                 if not self._case(guest, self.pending.popleft()):
                     # Of a kernel that counts, the counters of this boot are good.
                     self._collect(guest)

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tests of the rig without a guest: does the rig notice errors?"""
+import contextlib
 import io
+import os
 import pathlib
 import tempfile
+import time
+import types
 import unittest
+from unittest import mock
 
 from guest import load
 
-from . import ktap, splat, topology as topologies, trace
+from . import ktap, runner, splat, topology as topologies, trace
 from .paths import RigError
 
 BAR = (0xf4000000, 0xf7ffffff)
@@ -198,6 +203,25 @@ class Results(unittest.TestCase):
                 "not ok 2 p.b\nok 3 p.c # SKIP no provider\n# Totals: pass:1 fail:1 skip:1\n")
         self.assertEqual([(name, verdict) for name, verdict, _ in ktap.parse_flat(text)],
                          [("p.a", "ok"), ("p.b", "failed"), ("p.c", "skipped")])
+
+
+class Deadline(unittest.TestCase):
+    def ran(self, deadline):
+        """Return the verdicts of two cases, where a boot would raise an error."""
+        cases = [types.SimpleNamespace(name="a"), types.SimpleNamespace(name="b")]
+        with tempfile.TemporaryDirectory() as directory, \
+                mock.patch.dict(os.environ, {"P2PDMA_DEADLINE": str(deadline)}), \
+                mock.patch.object(runner, "RESULTS", pathlib.Path(directory)), \
+                mock.patch.object(runner, "Guest", side_effect=RigError("no guest")), \
+                contextlib.redirect_stdout(io.StringIO()):
+            return [each.verdict for each in
+                    runner.Boot(pathlib.Path(directory, "kernel"), "switch", cases).run()]
+
+    def test_too_late_is_skipped(self):
+        self.assertEqual(self.ran(time.time() - 1), ["skipped", "skipped"])
+
+    def test_before_there_are_boots(self):
+        self.assertEqual(self.ran(time.time() + 100), ["failed", "failed", "failed"])
 
 
 class Topologies(unittest.TestCase):

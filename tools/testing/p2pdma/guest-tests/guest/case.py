@@ -28,7 +28,7 @@ class Case:
 CASES = {}
 
 
-def case(topology="switch", seconds=90, short=False, modules=(), selftests=False,
+def case(topology="switch", seconds=180, short=False, modules=(), selftests=False,
          debug=True, may_log=()):
     """Register a function as a case with the name of the function.
 
