@@ -426,7 +426,9 @@ static struct sg_table *p2pdma_buffer_map(struct dma_buf_attachment *attach,
 	if (buffer->revoked)
 		return ERR_PTR(-ENODEV);
 	/* dma_map_sgtable() does not ask for the route of untrusted clients. */
-	if (p2pdma_buffer_obstacle(buffer, attach->dev, &type))
+	type = p2pdma_map_type(buffer->pieces->region->p2pdma,
+			       p2pdma_client_function(attach->dev));
+	if (type == PCI_P2PDMA_MAP_NOT_SUPPORTED)
 		return ERR_PTR(-EREMOTEIO);
 	table = kzalloc(sizeof(*table), GFP_KERNEL);
 	if (!table)

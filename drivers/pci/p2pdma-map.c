@@ -40,8 +40,16 @@ struct pci_dev *p2pdma_client_function(struct device *client)
 	return NULL;
 }
 
-static enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
-						struct pci_dev *client)
+/**
+ * p2pdma_map_type - type of a route, from the cache if possible
+ * @p2pdma: state of the provider
+ * @client: function that masters DMA, or NULL
+ *
+ * Context: Any. The caller keeps the provider bound, and holds @client.
+ * Return: the type; PCI_P2PDMA_MAP_NOT_SUPPORTED without a client.
+ */
+enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
+					 struct pci_dev *client)
 {
 	u64 generation = atomic64_read_acquire(&p2pdma_generation);
 	struct p2pdma_cache_entry decision = {

@@ -165,6 +165,8 @@ extern const struct p2pdma_exporter *p2pdma_exporter;
 /* p2pdma-map.c: mapping */
 
 struct pci_dev *p2pdma_client_function(struct device *client);
+enum pci_p2pdma_map_type p2pdma_map_type(struct pci_p2pdma *p2pdma,
+					 struct pci_dev *client);
 
 /* p2pdma.c: registration and teardown */
 
