@@ -217,7 +217,7 @@ class Caller:
             worker.tick()
 
 
-def _settle(peer, policies, reserve):
+def _restore(peer, policies, reserve):
     for path in policies:
         path.write_text("auto")
     (peer.path / "p2pmem/reserve").write_text(reserve)
@@ -232,7 +232,7 @@ def random_system_calls(test):
     policies = [path for path in files if path.name == "policy"]
     reserve = (peer.path / "p2pmem/reserve").read_text()
     test.check(len(policies) >= 3 and any("dma_heap" in str(path) for path in files), str(files))
-    test.later(_settle, peer, policies, reserve)
+    test.later(_restore, peer, policies, reserve)
     user.invite(test, *memory, alpha.path)
     ends, done = collections.Counter(), mmap.mmap(-1, PAGE)
     for number in test.rounds:
@@ -245,6 +245,6 @@ def random_system_calls(test):
     counts = dict(zip(KINDS, struct.unpack_from(f"{len(KINDS)}Q", done)))
     test.note(f"{counts}; ends: {dict(ends)}")
     test.check(all(counts.values()), "a kind of call never succeeded")
-    _settle(peer, policies, reserve)
+    _restore(peer, policies, reserve)
     heap.all_back(test, peer)
     peer.map(peer.size()).close()

@@ -108,7 +108,7 @@ class Boot:
             found = splat.decode(splat.find(guest.console), self.kernel)
             if found:
                 raise GuestGone("the kernel complained while it booted:\n" + "\n".join(found))
-            guest.send({"do": "settle", "hung_seconds": 45})
+            guest.send({"do": "prepare", "hung_seconds": 45})
             print(f"  booted {release} in {time.monotonic() - started:.1f} s", flush=True)
             while self.pending and not late():
                 if not self._case(guest, self.pending.popleft()):

@@ -57,7 +57,7 @@ def parse(lines, bar):
     seen = Evidence()
     operation, mapping = None, None
 
-    def settle(own):
+    def classify(own):
         if mapping and operation in PAYLOAD:
             seen.add(operation, *mapping, bar, own)
 
@@ -66,14 +66,14 @@ def parse(lines, bar):
         if not match:
             continue
         # The event after a mapping tells whether the memory is the drive's own.
-        settle(own=match["event"] == "map_addr_cmb")
+        classify(own=match["event"] == "map_addr_cmb")
         mapping = None
         if match["event"] in ("io_cmd", "admin_cmd"):
             operation = OPERATION.search(match["rest"])["name"]
         elif match["event"] == "map_addr":
             found = MAPPING.search(match["rest"])
             mapping = int(found["addr"], 16), int(found["len"])
-    settle(own=False)
+    classify(own=False)
     return seen
 
 

@@ -154,7 +154,7 @@ def _scan():
         leaks.write("scan")
 
 
-def settle(_host, request):
+def prepare(_host, request):
     """At the start: forget leaks of the boot, which are not under test."""
     if os.path.exists(LEAKS):
         _scan()
@@ -193,7 +193,7 @@ def coverage(host, _request):
     host.send({"counters": None})
 
 
-REQUESTS = {"coverage": coverage, "case": run_case, "command": run_command, "settle": settle, "inspect": inspect}
+REQUESTS = {"coverage": coverage, "case": run_case, "command": run_command, "prepare": prepare, "inspect": inspect}
 
 
 def main():

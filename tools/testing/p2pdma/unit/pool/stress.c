@@ -659,7 +659,7 @@ static void share(struct worker *worker)
 }
 
 /* The state of each page agrees with the count. Free every page. */
-static void settle(struct arena *arena)
+static void check_drained(struct arena *arena)
 {
 	unsigned int i, page;
 	int held;
@@ -682,7 +682,7 @@ static void prepare_round(struct worker *worker)
 {
 	struct arena *arena = worker->arena;
 
-	settle(arena);
+	check_drained(arena);
 	arena->finish = !goes_on(worker);
 	if (!arena->finish)
 		share(worker);
