@@ -200,7 +200,8 @@ static void undo_redirect(struct machine *machine, json_object *to, const struct
 	const char *what;
 	char *list, *all;
 
-	if (!has_port(verdict, EFFECT_REDIRECTS))
+	/* No setting turns isolation by design off, and a single port sends the traffic up. */
+	if (!has_port(verdict, EFFECT_REDIRECTS) || has_port(verdict, EFFECT_ISOLATES))
 		return;
 	what = rules == RULES_STOCK ?
 	       "stock Linux counts every port on the way: turn redirection off in all" :
@@ -250,15 +251,24 @@ static void undo_redirects(struct machine *machine, json_object *to,
 		undo_redirect(machine, to, stock, RULES_STOCK, "stock");
 }
 
+static bool may_route(const struct machine *machine, const struct host *host)
+{
+	return host_capability(machine, host) != CAPABILITY_UNLISTED;
+}
+
 static void undo_blocking(struct machine *machine, json_object *to, const struct verdict *verdict)
 {
 	json_object *remedy;
 
 	if (!has_port(verdict, EFFECT_BLOCKS) || verdict->reason != REASON_EGRESS)
 		return;
+	/* Between ports of a host bridge, the host bridge decides then. */
+	if (!verdict->parent && !may_route(machine, verdict->ports[0].function->host))
+		return;
 	remedy = add_remedy(to, "access-control",
 			    "turn egress control off in the port that blocks", NULL);
-	add_isolation_price(machine, remedy, verdict->parent);
+	if (verdict->parent)
+		add_isolation_price(machine, remedy, verdict->parent);
 	add_config_acs(remedy, "0xxxxx", port_list(verdict, EFFECT_BLOCKS, "0xxxxx@"));
 	add_trial(machine, remedy, verdict, EFFECT_BLOCKS, 0, PCI_ACS_CTRL_EGRESS);
 }
@@ -533,11 +543,6 @@ static bool is_vmd(const struct function *function)
 	return function->vendor == PCI_VENDOR_ID_INTEL &&
 	       function->class >> 8 == PCI_CLASS_STORAGE_RAID &&
 	       config_pcie_type(function) == PCI_EXP_TYPE_ROOT_INT_EP;
-}
-
-static bool may_route(const struct machine *machine, const struct host *host)
-{
-	return host_capability(machine, host) != CAPABILITY_UNLISTED;
 }
 
 /* Without VMD, a drive is below a host bridge that has a VMD controller now. */

@@ -5,7 +5,7 @@ import shutil
 from riglib import ktap
 
 import machines
-from machines import CR, DT, EC, ENDPOINT, ISOLATED, ROOT_PORT, RR, TB, Function
+from machines import CR, DT, EC, ENDPOINT, ISOLATED, ROOT_PORT, RR, SV, TB, UF, Function
 
 HOST, PAIR = "8086:09a2", ("0000:01:00.0", "0000:02:00.0")
 
@@ -194,6 +194,31 @@ def host_bridge_unsure(stage):
             raise ktap.Failure(f"{kernel}: status {status}: {said}")
 
 
-TESTS = [function_groups, dead_neighbour, part_of_cpuinfo, mask_without_links, guest_on_amd,
+def remedies_help(stage):
+    """A remedy is offered only where the route is another with it."""
+    blocks = (SV | RR | CR | UF | EC, EC)
+    for host, wanted in ((HOST, True), ("19e5:a121", False)):
+        functions = _ports(host, "19e5:a120", blocks)
+        functions[1].vector = functions[2].vector = 0xffffffff
+        said = stage.call(_dump(stage, functions), "--cpu", "other", "--iommu", "off", "path",
+                          *PAIR)[1]
+        if "blocks peer traffic" not in said or ("turn egress control off" in said) != wanted \
+                or "past the IOMMU:\n" in said:
+            raise ktap.Failure(f"{host}:\n{said}")
+    # A port that isolates by design, beside one that redirects.
+    able = (ISOLATED, ISOLATED)
+    functions = [Function("0000:00:00.0", HOST, "host"),
+                 Function("0000:00:01.0", "8086:347a", "bridge", ROOT_PORT, able, buses=(1, 4)),
+                 *machines.switch("0000:01:00.0", (2, 4), 2, able),
+                 Function("0000:03:00.0", "144d:a824", "nvme", ENDPOINT),
+                 Function("0000:04:00.0", "144d:a824", "nvme", ENDPOINT)]
+    functions[4].acs, functions[4].ids = None, "1dbf:0401"
+    said = stage.call(_dump(stage, functions), "--cpu", "other", "--iommu", "off", "path",
+                      "03:00.0", "04:00.0")[1]
+    if "by design" not in said or "let the ports turn peer traffic around" in said:
+        raise ktap.Failure(said)
+
+
+TESTS = [remedies_help, function_groups, dead_neighbour, part_of_cpuinfo, mask_without_links, guest_on_amd,
          first_function_dead, policies_not_copied, first_entry_not_copied, bridge_without_header,
          type_of_a_port, host_bridge_unsure]
