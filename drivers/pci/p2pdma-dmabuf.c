@@ -15,8 +15,8 @@
  * 1. attach: an importer that does not accept peer memory is refused, because
  *    no copy in system RAM exists. Without a route, the importer is refused
  *    with the reason of the route.
- * 2. map: without a route, the importer is refused again. The attachment keeps
- *    the kind of the route.
+ * 2. map: without a route, the importer is refused again. The attachment counts
+ *    mappings with bus addresses, which are for direct routes.
  * 3. mmap() of the file inserts a page into a page table at a page fault. Page
  *    tables hold no reference, so zapping page tables is enough to take the
  *    memory away.
@@ -39,6 +39,7 @@
 #include <linux/cleanup.h>
 #include <linux/dcache.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-resv.h>
 #include <linux/file.h>
@@ -65,12 +66,12 @@
  * struct p2pdma_attachment - an importer of a buffer; reservation lock
  * @maps: number of mappings
  * @pins: number of pins, those of the dma-buf core included
- * @type: type of the route at the last mapping
+ * @bus_maps: number of mappings with bus addresses
  */
 struct p2pdma_attachment {
 	unsigned int maps;
 	unsigned int pins;
-	enum pci_p2pdma_map_type type;
+	unsigned int bus_maps;
 };
 
 static LIST_HEAD(p2pdma_buffers);
@@ -84,10 +85,26 @@ static void p2pdma_list_buffer(struct p2pdma_buffer *buffer)
 	list_add_tail(&buffer->node, &p2pdma_buffers);
 }
 
-/* Take a reference on a buffer, unless p2pdma_buffer_release() is running. */
+/*
+ * Take a reference on a buffer, unless another task drops the last reference:
+ * then p2pdma_buffer_release() follows. The dentry is not freed by RCU, so a
+ * count of zero must stay zero.
+ */
 static bool p2pdma_hold_buffer(const struct p2pdma_buffer *buffer)
 {
-	return lockref_get_not_dead(&buffer->dentry->d_lockref);
+	return lockref_get_not_zero(&buffer->dentry->d_lockref);
+}
+
+static void p2pdma_put_work(struct work_struct *work)
+{
+	dput(container_of(work, struct p2pdma_buffer, put_work)->dentry);
+}
+
+/* The last reference waits for fences, and a walk must not. */
+static void p2pdma_put_buffer(struct p2pdma_buffer *buffer)
+{
+	if (!lockref_put_not_zero(&buffer->dentry->d_lockref))
+		queue_work(system_unbound_wq, &buffer->put_work);
 }
 
 /*
@@ -108,7 +125,7 @@ static struct p2pdma_buffer *p2pdma_next_buffer(struct p2pdma_buffer *buffer)
 		}
 	}
 	if (buffer)
-		dput(buffer->dentry);
+		p2pdma_put_buffer(buffer);
 	return next;
 }
 
@@ -144,6 +161,7 @@ struct p2pdma_buffer *p2pdma_buffer_new(struct pci_dev *provider)
 	if (!buffer)
 		return NULL;
 	buffer->provider = pci_dev_get(provider);
+	INIT_WORK(&buffer->put_work, p2pdma_put_work);
 	snprintf(buffer->name, sizeof(buffer->name), "p2pmem-%s",
 		 pci_name(provider));
 	return buffer;
@@ -242,8 +260,13 @@ static void p2pdma_buffer_free_memory(struct p2pdma_buffer *buffer)
  */
 void p2pdma_buffer_free(struct p2pdma_buffer *buffer)
 {
+	unsigned int i;
+
 	might_sleep();
 	p2pdma_buffer_free_memory(buffer);
+	for (i = 0; i < buffer->nr_fences; i++)
+		dma_fence_put(buffer->fences[i]);
+	kfree(buffer->fences);
 	kvfree(buffer->pieces);
 	pci_dev_put(buffer->provider);
 	kfree(buffer);
@@ -441,9 +464,8 @@ static struct sg_table *p2pdma_buffer_map(struct dma_buf_attachment *attach,
 			      DMA_ATTR_SKIP_CPU_SYNC);
 	if (ret)
 		goto free;
-	/* A change since then is for p2pdma_buffer_check_routes(). */
-	importer->type = type;
 	importer->maps++;
+	importer->bus_maps += sg_dma_is_bus_address(table->sgl);
 	return table;
 
 free:
@@ -459,6 +481,7 @@ static void p2pdma_buffer_unmap(struct dma_buf_attachment *attach,
 	struct p2pdma_attachment *importer = attach->priv;
 
 	dma_resv_assert_held(attach->dmabuf->resv);
+	importer->bus_maps -= sg_dma_is_bus_address(table->sgl);
 	dma_unmap_sgtable(attach->dev, table, direction,
 			  DMA_ATTR_SKIP_CPU_SYNC);
 	sg_free_table(table);
@@ -492,6 +515,7 @@ p2pdma_buffer_find(const struct p2pdma_buffer *buffer, unsigned long *page)
 static vm_fault_t p2pdma_lock_for_fault(struct vm_fault *vmf,
 					struct dma_resv *resv)
 {
+	bool user = vmf->flags & FAULT_FLAG_USER;
 	struct file *file = vmf->vma->vm_file;
 
 	if (dma_resv_trylock(resv))
@@ -505,6 +529,9 @@ static vm_fault_t p2pdma_lock_for_fault(struct vm_fault *vmf,
 	release_fault_lock(vmf);
 	if (!dma_resv_lock_interruptible(resv, NULL))
 		dma_resv_unlock(resv);
+	else if (!user)
+		/* Only a fatal signal ends an access of the kernel. */
+		schedule_timeout_killable(1);
 	fput(file);
 	return VM_FAULT_RETRY;
 }
@@ -583,8 +610,9 @@ static void p2pdma_buffer_release(struct dma_buf *dmabuf)
 
 	scoped_guard(spinlock, &p2pdma_buffers_lock)
 		list_del(&buffer->node);
-	dma_resv_wait_timeout(dmabuf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
-			      MAX_SCHEDULE_TIMEOUT);
+	if (buffer->nr_pieces)
+		dma_resv_wait_timeout(dmabuf->resv, DMA_RESV_USAGE_BOOKKEEP,
+				      false, MAX_SCHEDULE_TIMEOUT);
 	p2pdma_buffer_free(buffer);
 }
 
@@ -660,12 +688,13 @@ static bool p2pdma_importer_check(struct p2pdma_buffer *buffer,
 	const struct p2pdma_attachment *importer = attach->priv;
 	enum pci_p2pdma_map_type type;
 	const char *obstacle;
+	unsigned int right;
 
 	if (!importer->maps)
 		return false;
 	obstacle = p2pdma_buffer_obstacle(buffer, attach->dev, &type);
-	/* Bus addresses are for one kind of route, IOVAs for the other. */
-	if (!obstacle && type != importer->type)
+	right = type == PCI_P2PDMA_MAP_BUS_ADDR ? importer->maps : 0;
+	if (!obstacle && importer->bus_maps != right)
 		obstacle = "the route is another";
 	return obstacle && !p2pdma_take_mapping(buffer, attach, obstacle, true);
 }
@@ -711,6 +740,30 @@ void p2pdma_export_routes_changed(void)
 	mod_delayed_work(system_wq, &p2pdma_route_work, 0);
 }
 
+/*
+ * Are the fences signalled that there were when the last mapping ended? Later
+ * fences are about no access, and user space may add fences without end.
+ */
+static bool p2pdma_fences_signaled(struct p2pdma_buffer *buffer)
+{
+	unsigned int i;
+
+	dma_resv_assert_held(buffer->dmabuf->resv);
+	if (!buffer->has_fences) {
+		if (dma_resv_get_fences(buffer->dmabuf->resv,
+					DMA_RESV_USAGE_BOOKKEEP,
+					&buffer->nr_fences, &buffer->fences))
+			return false;
+		buffer->has_fences = true;
+		for (i = 0; i < buffer->nr_fences; i++)
+			dma_fence_enable_sw_signaling(buffer->fences[i]);
+	}
+	for (i = 0; i < buffer->nr_fences; i++)
+		if (!dma_fence_is_signaled(buffer->fences[i]))
+			return false;
+	return true;
+}
+
 /* Returns whether nobody reaches the memory any more. */
 static bool p2pdma_buffer_revoke(struct p2pdma_buffer *buffer, bool report)
 {
@@ -723,8 +776,7 @@ static bool p2pdma_buffer_revoke(struct p2pdma_buffer *buffer, bool report)
 		idle &= p2pdma_take_mapping(buffer, attach,
 					    "the provider goes", report);
 	/* The caller asks again: a fence of one buffer stops no other. */
-	idle &= dma_resv_test_signaled(buffer->dmabuf->resv,
-				       DMA_RESV_USAGE_BOOKKEEP);
+	idle = idle && p2pdma_fences_signaled(buffer);
 	dma_resv_unlock(buffer->dmabuf->resv);
 	unmap_mapping_range(d_inode(buffer->dentry)->i_mapping, 0, 0, true);
 	return idle;

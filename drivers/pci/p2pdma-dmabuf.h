@@ -13,11 +13,13 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 #include "p2pdma-private.h"
 
 struct dentry;
 struct dma_buf;
+struct dma_fence;
 struct module;
 
 /**
@@ -38,10 +40,14 @@ struct p2pdma_piece {
  * @dmabuf: the dma-buf
  * @dentry: the dentry of the dma-buf, which lives as long as @dmabuf
  * @provider: the provider, with a reference
- * @pieces: the memory; NULL when the memory has been given back
- * @nr_pieces: length of @pieces
+ * @pieces: the memory
+ * @nr_pieces: length of @pieces; 0 when the memory has been given back
  * @max_pieces: room in @pieces
  * @nr_pages: number of pages
+ * @has_fences: @fences is complete
+ * @fences: fences when the last mapping was taken away; reservation lock
+ * @nr_fences: length of @fences
+ * @put_work: drops the last reference of a walk over the list
  * @revoked: nothing may be mapped any more; reservation lock
  * @release: callback of the driver that owns the memory; NULL for memory of
  *	the pool that the buffer owns
@@ -58,6 +64,10 @@ struct p2pdma_buffer {
 	unsigned int nr_pieces;
 	unsigned int max_pieces;
 	unsigned long nr_pages;
+	bool has_fences;
+	struct dma_fence **fences;
+	unsigned int nr_fences;
+	struct work_struct put_work;
 	bool revoked;
 	void (*release)(void *data);
 	void *data;

@@ -685,16 +685,22 @@ static void p2pdma_between(struct pci_dev *provider, struct pci_dev *client,
 static void p2pdma_within(struct pci_dev *client, struct p2pdma_route *route,
 			  struct p2pdma_port_visitor *visitor)
 {
+	enum p2pdma_reason reason;
+
 	route->reason = P2PDMA_REASON_SELF;
 	route->parent = pci_upstream_bridge(client);
 	if (!p2pdma_client_untrusted(client))
 		return;
 	route->redirected = true;
 	route->translated = true;
-	if (p2pdma_policy_passes(route->parent, NULL, visitor))
-		p2pdma_through_host(client, client, route);
-	else
+	/* Completions enter the port above from below, with an ID below. */
+	reason = p2pdma_forwarding(route->parent, visitor);
+	if (reason != P2PDMA_REASON_SPEC)
+		p2pdma_refuse(route, reason);
+	if (!p2pdma_policy_passes(route->parent, NULL, visitor))
 		p2pdma_refuse(route, P2PDMA_REASON_POLICY);
+	if (route->type != PCI_P2PDMA_MAP_NOT_SUPPORTED)
+		p2pdma_through_host(client, client, route);
 }
 
 /**

@@ -161,12 +161,14 @@ static void importer_detach(struct importer *importer)
  * @addr: kernel address
  * @size: number of bytes
  * @released: number of calls of the release function
+ * @gone: completed by the release function
  */
 struct export {
 	struct pci_dev *provider;
 	void *addr;
 	size_t size;
 	unsigned int released;
+	struct completion gone;
 };
 
 static void export_release(void *data)
@@ -175,6 +177,7 @@ static void export_release(void *data)
 
 	pci_p2pmem_free(export->provider, export->addr, export->size);
 	export->released++;
+	complete_all(&export->gone);
 }
 
 static struct dma_buf *export_memory(struct kunit *test, struct export *export,
@@ -187,6 +190,7 @@ static struct dma_buf *export_memory(struct kunit *test, struct export *export,
 		.addr = pci_p2pmem_alloc(provider, size),
 		.size = size,
 	};
+	init_completion(&export->gone);
 	KUNIT_ASSERT_NOT_NULL(test, export->addr);
 	buf = pci_p2pmem_export(provider, export->addr, size, O_RDWR,
 				export_release, export);
@@ -202,6 +206,15 @@ static void close_file(struct dma_buf *buf)
 {
 	dma_buf_put(buf);
 	flush_delayed_fput();
+}
+
+/* A walk over all buffers may drop the last reference a little later. */
+static void close_export(struct kunit *test, struct dma_buf *buf,
+			 struct export *export)
+{
+	close_file(buf);
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&export->gone, 20 * HZ));
 }
 
 static struct mock_pci *dmabuf_add(struct kunit *test)
@@ -242,7 +255,7 @@ static void attach_asks_for_the_route(struct kunit *test)
 			-EREMOTEIO);
 	KUNIT_EXPECT_STREQ(test, last_reason, "not below a PCI function");
 
-	close_file(buf);
+	close_export(test, buf, &export);
 	KUNIT_EXPECT_EQ(test, export.released, 1);
 }
 
@@ -264,7 +277,7 @@ static void attach_needs_peer_memory(struct kunit *test)
 					NULL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(attach), -EOPNOTSUPP);
 	KUNIT_EXPECT_STREQ(test, last_reason, "accepts no peer memory");
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 static void expect_table(struct kunit *test, const struct sg_table *table,
@@ -300,7 +313,7 @@ static void map_respects_boundaries(struct kunit *test)
 
 	p2pdma_kunit_provide(test, mem);
 	/* The memory begins between two boundaries. */
-	close_file(export_memory(test, &before, mem, SZ_4K));
+	close_export(test, export_memory(test, &before, mem, SZ_4K), &before);
 	buf = export_memory(test, &export, mem, SZ_1M + SZ_4K);
 	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
 	dma_set_max_seg_size(client, UINT_MAX);
@@ -320,7 +333,7 @@ static void map_respects_boundaries(struct kunit *test)
 		dma_resv_unlock(buf->resv);
 	}
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 /* No entry is longer than a segment of the importer may be. */
@@ -352,7 +365,7 @@ static void map_gives_bus_addresses(struct kunit *test)
 		dma_resv_unlock(buf->resv);
 	}
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 static int try_export(struct pci_dev *pdev, void *addr, size_t size,
@@ -376,6 +389,7 @@ static void export_checks_arguments(struct kunit *test)
 	void *ram = kunit_kmalloc(test, SZ_64K, GFP_KERNEL), *addr;
 
 	KUNIT_ASSERT_NOT_NULL(test, ram);
+	init_completion(&export.gone);
 	p2pdma_kunit_provide(test, mem);
 	addr = pci_p2pmem_alloc(mem, SZ_64K);
 	KUNIT_ASSERT_NOT_NULL(test, addr);
@@ -397,8 +411,10 @@ static void export_checks_arguments(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, export.released, 0);
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, mem, "exported"), 0);
-	KUNIT_EXPECT_EQ(test, try_export(mem, addr, SZ_64K, export_release,
+	KUNIT_ASSERT_EQ(test, try_export(mem, addr, SZ_64K, export_release,
 					 &export), 0);
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&export.gone, 20 * HZ));
 	KUNIT_EXPECT_EQ(test, export.released, 1);
 }
 
@@ -432,7 +448,7 @@ static void denied_route_moves(struct kunit *test)
 	set_policy(test, mock, "auto");
 	KUNIT_EXPECT_EQ(test, importer_map(&importer), 0);
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 /* Access control makes the route another: the importer maps anew. */
@@ -444,6 +460,7 @@ static void changed_route_moves(struct kunit *test)
 	struct pci_dev *mem = mock_pci_dev(mock, MEM);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 	struct importer importer;
+	struct sg_table *second;
 	struct export export;
 	struct dma_buf *buf;
 
@@ -458,16 +475,24 @@ static void changed_route_moves(struct kunit *test)
 					     "p2pdma/policy", "allow"));
 	mock_pci_set_acs(mock, RP, &redirects);
 	mock_pci_set_acs(mock, DSP0, &redirects);
-	KUNIT_EXPECT_FALSE(test, completion_done(&importer.notified));
+	/* A mapping of the new kind does not hide the old one. */
+	dma_resv_lock(buf->resv, NULL);
 	p2pdma_routes_changed();
+	second = dma_buf_map_attachment(importer.attach, DMA_BIDIRECTIONAL);
+	dma_resv_unlock(buf->resv);
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(second), 0);
+	KUNIT_EXPECT_EQ(test, sg_dma_address(second->sgl),
+			virt_to_phys(export.addr));
 	KUNIT_EXPECT_NE(test, 0,
 			wait_for_completion_timeout(&importer.notified,
 						    20 * HZ));
+	dma_buf_unmap_attachment_unlocked(importer.attach, second,
+					  DMA_BIDIRECTIONAL);
 	KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
 	KUNIT_EXPECT_EQ(test, sg_dma_address(importer.table->sgl),
 			virt_to_phys(export.addr));
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 static bool client_untrusted(struct pci_dev *client)
@@ -500,7 +525,7 @@ static void untrusted_goes_through_host(struct kunit *test)
 			-EREMOTEIO);
 	KUNIT_EXPECT_STREQ(test, last_reason, "unlisted");
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 }
 
 /* The memory comes back at the unbind, the file may stay. */
@@ -526,7 +551,7 @@ static void unbind_revokes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, importer_map(&importer), -ENODEV);
 	KUNIT_EXPECT_EQ(test, importer_attach(&other, buf, client), -ENODEV);
 	importer_detach(&importer);
-	close_file(buf);
+	close_export(test, buf, &export);
 	KUNIT_EXPECT_EQ(test, export.released, 1);
 }
 
@@ -586,9 +611,19 @@ static const char *fence_name(struct dma_fence *fence)
 	return "test";
 }
 
+/* Such a fence is signalled only after somebody has asked for the signal. */
+static DECLARE_COMPLETION(fence_wanted);
+
+static bool fence_enable(struct dma_fence *fence)
+{
+	complete(&fence_wanted);
+	return true;
+}
+
 static const struct dma_fence_ops fence_ops = {
 	.get_driver_name = fence_name,
 	.get_timeline_name = fence_name,
+	.enable_signaling = fence_enable,
 };
 
 static DEFINE_SPINLOCK(fence_lock);
@@ -606,7 +641,10 @@ static struct dma_fence *add_fence(struct kunit *test, struct dma_buf *buf)
 	return fence;
 }
 
-/* Memory waits for the fences of its buffer, and for no others. */
+/*
+ * Memory waits for the fences of its buffer, not for those of others, and not
+ * for fences that somebody adds later.
+ */
 static void unbind_waits_for_fences(struct kunit *test)
 {
 	struct mock_pci *mock = dmabuf_add(test);
@@ -614,11 +652,12 @@ static void unbind_waits_for_fences(struct kunit *test)
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 	struct dma_buf *waiting, *buf;
 	struct export late, early;
+	struct dma_fence *fence, *endless;
 	struct importer importer;
-	struct dma_fence *fence;
 	struct unbind unbind;
 
 	p2pdma_kunit_provide(test, mem);
+	reinit_completion(&fence_wanted);
 	waiting = export_memory(test, &late, mem, SZ_64K);
 	fence = add_fence(test, waiting);
 	buf = export_memory(test, &early, mem, SZ_64K);
@@ -628,8 +667,11 @@ static void unbind_waits_for_fences(struct kunit *test)
 	KUNIT_EXPECT_NE(test, 0,
 			wait_for_completion_timeout(&importer.notified,
 						    20 * HZ));
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&fence_wanted, 20 * HZ));
 	KUNIT_EXPECT_FALSE(test, completion_done(&unbind.done));
 	KUNIT_EXPECT_EQ(test, late.released, 0);
+	endless = add_fence(test, waiting);
 	dma_fence_signal(fence);
 	dma_fence_put(fence);
 	KUNIT_ASSERT_NE(test, 0,
@@ -637,8 +679,10 @@ static void unbind_waits_for_fences(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, late.released, 1);
 	KUNIT_EXPECT_EQ(test, early.released, 1);
 	importer_detach(&importer);
-	close_file(buf);
-	close_file(waiting);
+	close_export(test, buf, &early);
+	close_export(test, waiting, &late);
+	dma_fence_signal(endless);
+	dma_fence_put(endless);
 }
 
 static void owned_page_free(struct page *page)

@@ -678,7 +678,7 @@ static void ask_policy(const struct p2pdma_model *model, int provider,
 		  verdict);
 }
 
-/* An IOVA goes up to the host bridge and comes back. */
+/* An IOVA goes up to the host bridge and comes back; a completion climbs. */
 static void meet_oneself(const struct p2pdma_model *model, int client,
 			 struct p2pdma_model_verdict *verdict)
 {
@@ -688,6 +688,8 @@ static void meet_oneself(const struct p2pdma_model *model, int client,
 		return;
 	verdict->redirected = true;
 	verdict->translated = true;
+	climb(model, model->fn[client].up, P2PDMA_REASON_NO_FORWARDING,
+	      verdict);
 	deny_from(model, model->fn[client].up, P2PDMA_MODEL_NONE, verdict);
 	if (!refused(verdict))
 		ask_hosts(model, host, host, verdict);
