@@ -32,7 +32,8 @@
  * the list holds the dentry of the current buffer, so the buffer stays. Not the
  * file: a file may be closed while somebody keeps the dentry and the memory,
  * and the last reference on a file is dropped only when the task returns to
- * user space, whereas the last reference on a dentry is dropped at once.
+ * user space, which an unbinding task never does while the task waits for the
+ * memory. A work item drops the last reference of a walk.
  */
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
