@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import pathlib
 import random
 import select
 import signal
@@ -299,6 +300,38 @@ def dmabuf_held_by_a_path(test):
     peer.bind()
     drive.find()
     _expect_back(test, peer, "after the unbind")
+
+
+def _sleeps_in(worker, function):
+    """Does a process sleep in a function of the kernel?"""
+    return function in pathlib.Path(f"/proc/{worker.pid}/wchan").read_text(encoding="ascii")
+
+
+def _fill(worker, memory):
+    """Let the kernel write into the memory."""
+    with open("/dev/zero", "rb", buffering=0) as zero, memoryview(memory) as view:
+        worker.tick()
+        zero.readinto(view)
+
+
+@case(short=True, modules=(IMPORTER,))
+def dmabuf_killed_in_a_fault(test):
+    """A task that waits for a buffer in a page fault of the kernel ends when it is killed."""
+    module = heap.importer(test)
+    buffer = Buffer(test, provider().function, MIB)
+    memory = buffer.map()
+    holder = Worker(test, lambda worker: module.set("hold", str(buffer.fd)))
+    until(lambda: _sleeps_in(holder, "importer_hold"), 20, "a task that holds the lock")
+    filler = Worker(test, _fill, memory)
+    filler.busy(1)
+    until(lambda: _sleeps_in(filler, "p2pdma") or _sleeps_in(filler, "ww_mutex"), 20,
+          "a task that waits for the lock")
+    os.kill(filler.pid, signal.SIGKILL)
+    test.equal(filler.wait(20), "SIGKILL", "end of a task that is killed")
+    test.check(not holder.ended(), "the lock was not held any more")
+    holder.kill()
+    memory[:] = b"\x5a" * MIB
+    memory.close()
 
 
 @case(modules=(IMPORTER,), short=True)

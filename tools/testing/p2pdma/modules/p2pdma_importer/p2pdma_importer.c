@@ -11,6 +11,8 @@
  *	echo 0 > detach
  *	cat slots
  *	echo 5 > vmap				# map into the kernel
+ *	echo 5 > hold				# hold the reservation lock until
+ *						# a signal
  *
  * Each line of "slots" has slot, kind, "mapped" or "-", number of calls of
  * move_notify(), number of entries, and start and length of each entry.
@@ -27,6 +29,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_buf.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -303,6 +306,25 @@ static int importer_vmap(const char *text, const struct kernel_param *param)
 	return ret;
 }
 
+static int importer_hold(const char *text, const struct kernel_param *param)
+{
+	struct dma_buf *buf;
+	int fd, ret;
+
+	ret = kstrtoint(text, 0, &fd);
+	if (ret)
+		return ret;
+	buf = dma_buf_get(fd);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	dma_resv_lock(buf->resv, NULL);
+	while (!signal_pending(current))
+		schedule_timeout_interruptible(MAX_SCHEDULE_TIMEOUT);
+	dma_resv_unlock(buf->resv);
+	dma_buf_put(buf);
+	return -EINTR;
+}
+
 static const struct kernel_param_ops importer_attach_ops = {
 	.set = importer_attach,
 };
@@ -332,6 +354,12 @@ static const struct kernel_param_ops importer_vmap_ops = {
 };
 module_param_cb(vmap, &importer_vmap_ops, NULL, 0200);
 MODULE_PARM_DESC(vmap, "file descriptor to map into the kernel");
+
+static const struct kernel_param_ops importer_hold_ops = {
+	.set = importer_hold,
+};
+module_param_cb(hold, &importer_hold_ops, NULL, 0200);
+MODULE_PARM_DESC(hold, "file descriptor whose reservation lock to hold");
 
 static const struct kernel_param_ops importer_slots_ops = {
 	.get = importer_show,
