@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * PCI peer-to-peer DMA: buffers of peer memory behind dma-bufs
+ * Buffers of peer memory behind dma-bufs
  *
  *	buffer = p2pdma_buffer_new(provider);
  *	p2pdma_buffer_grow(buffer) and p2pdma_buffer_append(buffer, run), again
