@@ -552,25 +552,16 @@ enum unknown {
 };
 
 /* Only functions on the way to the root decide. */
-static bool has_unread(const struct function *function)
+static void find_unknowns(const struct function *function, bool *unknowns)
 {
-	while (function && !shadow_of(function)->unread)
-		function = function->up;
-	return function;
-}
+	const struct shadow *shadow;
 
-static bool has_typeless(const struct function *function)
-{
-	while (function && !shadow_of(function)->typeless)
-		function = function->up;
-	return function;
-}
-
-static bool has_unknown_ari(const struct function *function)
-{
-	while (function && shadow_of(function)->ari != UNKNOWN)
-		function = function->up;
-	return function;
+	for (; function; function = function->up) {
+		shadow = shadow_of(function);
+		unknowns[UNKNOWN_ACCESS] |= shadow->unread;
+		unknowns[UNKNOWN_TYPE] |= shadow->typeless;
+		unknowns[UNKNOWN_ARI] |= shadow->ari == UNKNOWN;
+	}
 }
 
 static void suppose_type(struct pci_dev *pdev, const struct function *bridge, bool port)
@@ -697,16 +688,16 @@ static void find_worlds(struct worlds *worlds, const struct shadow *client,
 	const struct machine *machine = asked->machine;
 	enum known iommu = iommu_of(client->function);
 	enum known driver = client->function->bound;
-	bool unread = has_unread(client->function) || has_unread(provider->function);
-	bool typeless = has_typeless(client->function) || has_typeless(provider->function);
-	bool ari = has_unknown_ari(client->function) || has_unknown_ari(provider->function);
+	bool unknowns[UNKNOWNS] = {};
 	bool unsure = client->function->host->unsure || provider->function->host->unsure;
 
+	find_unknowns(client->function, unknowns);
+	find_unknowns(provider->function, unknowns);
 	*worlds = (struct worlds) {
 		.choices = {
-			[UNKNOWN_ACCESS] = unread ? SUPPOSITIONS : 1,
-			[UNKNOWN_TYPE] = typeless ? 2 : 1,
-			[UNKNOWN_ARI] = ari ? 2 : 1,
+			[UNKNOWN_ACCESS] = unknowns[UNKNOWN_ACCESS] ? SUPPOSITIONS : 1,
+			[UNKNOWN_TYPE] = unknowns[UNKNOWN_TYPE] ? 2 : 1,
+			[UNKNOWN_ARI] = unknowns[UNKNOWN_ARI] ? 2 : 1,
 			[UNKNOWN_ATS] = client->ats == UNKNOWN ? 2 : 1,
 			[UNKNOWN_CPU] = machine->cpu == CPU_UNKNOWN ? 2 : 1,
 			[UNKNOWN_IOMMU] = iommu == UNKNOWN ? 2 : 1,

@@ -287,16 +287,21 @@ static int importer_show(char *text, const struct kernel_param *param)
 	return seq_buf_used(&out);
 }
 
-static int importer_vmap(const char *text, const struct kernel_param *param)
+/* Returns the dma-buf of a file descriptor, with a reference. */
+static struct dma_buf *importer_buffer(const char *text)
 {
-	struct iosys_map map;
-	struct dma_buf *buf;
 	int fd, ret;
 
 	ret = kstrtoint(text, 0, &fd);
-	if (ret)
-		return ret;
-	buf = dma_buf_get(fd);
+	return ret ? ERR_PTR(ret) : dma_buf_get(fd);
+}
+
+static int importer_vmap(const char *text, const struct kernel_param *param)
+{
+	struct dma_buf *buf = importer_buffer(text);
+	struct iosys_map map;
+	int ret;
+
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	ret = dma_buf_vmap_unlocked(buf, &map);
@@ -308,13 +313,8 @@ static int importer_vmap(const char *text, const struct kernel_param *param)
 
 static int importer_hold(const char *text, const struct kernel_param *param)
 {
-	struct dma_buf *buf;
-	int fd, ret;
+	struct dma_buf *buf = importer_buffer(text);
 
-	ret = kstrtoint(text, 0, &fd);
-	if (ret)
-		return ret;
-	buf = dma_buf_get(fd);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	dma_resv_lock(buf->resv, NULL);
