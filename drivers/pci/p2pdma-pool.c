@@ -72,28 +72,39 @@ static unsigned long p2pdma_word(const struct p2pdma_chunk *chunk,
 	return READ_ONCE(chunk->free[w]);
 }
 
-/* Bits of word @w for the pages from @first to @end, some in the word. */
-static __always_inline unsigned long
-p2pdma_part(unsigned long w, unsigned long first, unsigned long end)
+/* Bits of the pages before @end in the word of the last page. */
+static __always_inline unsigned long p2pdma_tail(unsigned long end)
 {
-	unsigned long mask = ~0UL;
-
-	if (w == first / BITS_PER_LONG)
-		mask <<= first % BITS_PER_LONG;
-	if (w == (end - 1) / BITS_PER_LONG)
-		mask &= ~0UL >> -end % BITS_PER_LONG;
-	return mask;
+	return ~0UL >> -end % BITS_PER_LONG;
 }
 
-/* Set or clear the bits of pages. Return the first page that was so already. */
+/* Is no page from @first to @end free? There is at least one page. */
+static __always_inline bool p2pdma_taken(const struct p2pdma_chunk *chunk,
+					 unsigned long first, unsigned long end)
+{
+	unsigned long mask = ~0UL << first % BITS_PER_LONG, w;
+	unsigned long last = (end - 1) / BITS_PER_LONG;
+
+	for (w = first / BITS_PER_LONG; w < last; w++, mask = ~0UL)
+		if (p2pdma_word(chunk, w) & mask)
+			return false;
+	return !(p2pdma_word(chunk, w) & mask & p2pdma_tail(end));
+}
+
+/*
+ * Set or clear the bits of one or more pages. Return the first page that was so
+ * already.
+ */
 static __always_inline unsigned long p2pdma_change(struct p2pdma_chunk *chunk,
 						   unsigned long first,
 						   unsigned long end, bool set)
 {
-	unsigned long w, mask, old;
+	unsigned long mask = ~0UL << first % BITS_PER_LONG, w, old;
+	unsigned long last = (end - 1) / BITS_PER_LONG;
 
-	for (w = first / BITS_PER_LONG; w * BITS_PER_LONG < end; w++) {
-		mask = p2pdma_part(w, first, end);
+	for (w = first / BITS_PER_LONG; w <= last; w++, mask = ~0UL) {
+		if (w == last)
+			mask &= p2pdma_tail(end);
 		old = p2pdma_word(chunk, w);
 		do {
 			if ((set ? old : ~old) & mask)
@@ -321,7 +332,8 @@ static void *p2pdma_take_run(struct p2pdma_chunk *chunk, unsigned long w,
 		done = p2pdma_change(chunk, first, first + nr, false);
 		if (done == first + nr)
 			break;
-		p2pdma_change(chunk, first, done, true);
+		if (done > first)
+			p2pdma_change(chunk, first, done, true);
 		p2pdma_pool_unreserve(chunk->pool, nr);
 		w = done / BITS_PER_LONG;
 	}
@@ -356,13 +368,12 @@ void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
 			    unsigned long end)
 {
-	unsigned long w, done;
+	unsigned long done;
 
 	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a chunk may go");
 	/* Refuse before anything has changed. */
-	for (w = first / BITS_PER_LONG; w * BITS_PER_LONG < end; w++)
-		if (p2pdma_word(chunk, w) & p2pdma_part(w, first, end))
-			return false;
+	if (!p2pdma_taken(chunk, first, end))
+		return false;
 	done = p2pdma_change(chunk, first, end, true);
 	p2pdma_pool_unreserve(chunk->pool, done - first);
 	if (READ_ONCE(chunk->closing))
