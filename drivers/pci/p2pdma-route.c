@@ -551,9 +551,9 @@ static void p2pdma_check_climb(struct pci_dev *client,
 }
 
 /* Bridges from @bridge up to @end, @end not included. */
-static bool p2pdma_policy_passes(struct pci_dev *bridge,
-				 const struct pci_dev *end,
-				 struct p2pdma_port_visitor *visitor)
+static inline bool p2pdma_policy_passes(struct pci_dev *bridge,
+					const struct pci_dev *end,
+					struct p2pdma_port_visitor *visitor)
 {
 	bool passes = true;
 
