@@ -705,8 +705,7 @@ void pci_p2pmem_free_sgl(struct pci_dev *provider, struct scatterlist *sgl)
 {
 	void *caller = __builtin_return_address(0);
 
-	if (likely(sgl && sg_is_last(sgl) &&
-		   sgl->length <= BITS_PER_LONG << PAGE_SHIFT)) {
+	if (likely(sgl && sg_is_last(sgl))) {
 		p2pmem_free(provider, sg_virt(sgl), sgl->length, caller);
 		p2pmem_free_array(sgl);
 	} else {
