@@ -68,7 +68,7 @@ def kunit(arguments):
         except GuestGone as gone:
             why = str(gone)
         lines = guest.console
-    return _judge_kunit(kernel, lines, why)
+    return _judge_kunit(kernel, lines, why, arguments.glob)
 
 
 def _watch_kunit(guest):
@@ -86,12 +86,16 @@ def _watch_kunit(guest):
     guest.wait_end(60)
 
 
-def _judge_kunit(kernel, lines, why):
+def _judge_kunit(kernel, lines, why, glob=None):
     """Write both result files from the console's LINES; the exit status."""
     stripped = [splat.strip(line) for line in lines]
     start = next((i for i, line in enumerate(stripped) if line == "KTAP version 1"), None)
     if start is None:
         raise RigError("no KUnit suite ran: the console has no KTAP. " + why)
+    suites = sum(line.startswith(("ok ", "not ok ")) for line in stripped[start:])
+    if not suites:
+        raise RigError(f"no KUnit suite has a name like '{glob}'. {why}".rstrip() if glob else
+                       f"no KUnit suite ran to the end. {why}")
     (RESULTS / "kunit.ktap").write_text("\n".join(stripped[start:]) + "\n")
     problems = [why] if why else []
     problems += splat.decode(splat.find(lines), kernel)
@@ -103,7 +107,7 @@ def _judge_kunit(kernel, lines, why):
     bad = [line for line in stripped[start:] if line.lstrip().startswith("not ok ")]
     for line in bad + problems:
         print(f"  {line}")
-    print(f"rig: KUnit {'failed' if bad or problems else 'passed'}")
+    print(f"rig: KUnit {'failed' if bad or problems else 'passed'}, suites: {suites}")
     return 1 if bad or problems else 0
 
 

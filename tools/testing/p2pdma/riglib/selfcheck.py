@@ -261,6 +261,13 @@ class Topologies(unittest.TestCase):
             topology.properties("card")
 
 
+class Kunit(unittest.TestCase):
+    def test_a_wrong_name_of_a_suite_is_told(self):
+        from . import commands      # imports this file
+        with self.assertRaisesRegex(RigError, "name like 'typo'"):
+            commands._judge_kunit(None, ["[    1.0] KTAP version 1", "[    1.0] 1..0"], "", "typo")
+
+
 def run():
     """Run all tests. Return a Result for each test."""
     results = []
