@@ -129,7 +129,7 @@ static int p2pdma_piece_clear(const struct p2pdma_piece *piece)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		/* Unbinding waits for the memory. */
-		if (READ_ONCE(piece->region->chunk->closing))
+		if (p2pdma_chunk_closing(piece->region->chunk))
 			return -ENODEV;
 		cond_resched();
 		nr = min(run->nr - done, P2PDMA_CLEAR_STEP);

@@ -220,7 +220,7 @@ p2pdma_scan_all(struct p2pdma_pool *pool, unsigned long *nr,
 	struct p2pdma_chunk *chunk;
 
 	list_for_each_entry_rcu(chunk, &pool->chunks, node)
-		if (!READ_ONCE(chunk->closing))
+		if (!p2pdma_chunk_closing(chunk))
 			run = p2pdma_scan(chunk, nr, run, full, false);
 	return run;
 }
@@ -355,7 +355,7 @@ void *p2pdma_pool_alloc_aligned(struct p2pdma_pool *pool, size_t size,
 	if (!p2pdma_pool_has(pool, size))
 		return NULL;
 	list_for_each_entry_rcu(chunk, &pool->chunks, node) {
-		if (addr || READ_ONCE(chunk->closing))
+		if (addr || p2pdma_chunk_closing(chunk))
 			continue;
 		w = this_cpu_read(*chunk->hint);
 		addr = p2pdma_take_run(chunk, w, nr, align) ?:
@@ -376,7 +376,7 @@ bool p2pdma_pool_free_pages(struct p2pdma_chunk *chunk, unsigned long first,
 		return false;
 	done = p2pdma_change(chunk, first, end, true);
 	p2pdma_pool_unreserve(chunk->pool, done - first);
-	if (READ_ONCE(chunk->closing))
+	if (p2pdma_chunk_closing(chunk))
 		complete(chunk->freed);
 	return done == end;
 }

@@ -87,6 +87,11 @@ static inline size_t p2pdma_pool_available(struct p2pdma_pool *pool)
 	return max(atomic_long_read(&pool->available), 0L) << PAGE_SHIFT;
 }
 
+static inline bool p2pdma_chunk_closing(const struct p2pdma_chunk *chunk)
+{
+	return READ_ONCE(chunk->closing);
+}
+
 /* A size of 0 becomes more pages than any chunk has. */
 static __always_inline unsigned long p2pdma_pool_pages(size_t size)
 {
