@@ -18,7 +18,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
-#include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/sizes.h>
@@ -555,52 +554,24 @@ static void unbind_revokes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, export.released, 1);
 }
 
-/**
- * struct unbind - an unbind that may wait
- * @pdev: the provider
- * @done: completed at the end
- */
-struct unbind {
-	struct pci_dev *pdev;
-	struct completion done;
-};
-
-static int unbind_thread(void *data)
-{
-	struct unbind *unbind = data;
-
-	mock_pci_unbind(unbind->pdev);
-	complete(&unbind->done);
-	return 0;
-}
-
-static void unbind_begin(struct kunit *test, struct unbind *unbind,
-			 struct pci_dev *pdev)
-{
-	unbind->pdev = pdev;
-	init_completion(&unbind->done);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(kthread_run(unbind_thread, unbind,
-						    "p2pdma-unbind")));
-}
-
 /* A descriptor of O_PATH holds the dentry alone: the file is closed. */
 static void unbind_finds_closed_files(struct kunit *test)
 {
 	struct mock_pci *mock = dmabuf_add(test);
 	struct pci_dev *mem = mock_pci_dev(mock, MEM);
 	struct dentry *dentry;
-	struct unbind unbind;
+	struct p2pdma_kunit_unbind *unbind;
 	struct export export;
 	struct dma_buf *buf;
 
+	unbind = p2pdma_kunit_unbind_new(test, mem);
 	p2pdma_kunit_provide(test, mem);
 	buf = export_memory(test, &export, mem, SZ_64K);
 	dentry = dget(buf->file->f_path.dentry);
 	close_file(buf);
 	KUNIT_EXPECT_EQ(test, export.released, 0);
-	unbind_begin(test, &unbind, mem);
-	KUNIT_ASSERT_NE(test, 0,
-			wait_for_completion_timeout(&unbind.done, 20 * HZ));
+	p2pdma_kunit_unbind_begin(test, unbind);
+	KUNIT_ASSERT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	KUNIT_EXPECT_EQ(test, export.released, 1);
 	dput(dentry);
 	KUNIT_EXPECT_EQ(test, export.released, 1);
@@ -654,8 +625,9 @@ static void unbind_waits_for_fences(struct kunit *test)
 	struct export late, early;
 	struct dma_fence *fence, *endless;
 	struct importer importer;
-	struct unbind unbind;
+	struct p2pdma_kunit_unbind *unbind;
 
+	unbind = p2pdma_kunit_unbind_new(test, mem);
 	p2pdma_kunit_provide(test, mem);
 	reinit_completion(&fence_wanted);
 	waiting = export_memory(test, &late, mem, SZ_64K);
@@ -663,19 +635,18 @@ static void unbind_waits_for_fences(struct kunit *test)
 	buf = export_memory(test, &early, mem, SZ_64K);
 	KUNIT_ASSERT_EQ(test, importer_attach(&importer, buf, client), 0);
 	KUNIT_ASSERT_EQ(test, importer_map(&importer), 0);
-	unbind_begin(test, &unbind, mem);
+	p2pdma_kunit_unbind_begin(test, unbind);
 	KUNIT_EXPECT_NE(test, 0,
 			wait_for_completion_timeout(&importer.notified,
 						    20 * HZ));
 	KUNIT_ASSERT_NE(test, 0,
 			wait_for_completion_timeout(&fence_wanted, 20 * HZ));
-	KUNIT_EXPECT_FALSE(test, completion_done(&unbind.done));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbind->done));
 	KUNIT_EXPECT_EQ(test, late.released, 0);
 	endless = add_fence(test, waiting);
 	dma_fence_signal(fence);
 	dma_fence_put(fence);
-	KUNIT_ASSERT_NE(test, 0,
-			wait_for_completion_timeout(&unbind.done, 20 * HZ));
+	KUNIT_ASSERT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	KUNIT_EXPECT_EQ(test, late.released, 1);
 	KUNIT_EXPECT_EQ(test, early.released, 1);
 	importer_detach(&importer);

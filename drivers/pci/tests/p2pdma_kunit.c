@@ -6,7 +6,10 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 
+#include <linux/completion.h>
+#include <linux/err.h>
 #include <linux/kstrtox.h>
+#include <linux/kthread.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
@@ -107,6 +110,72 @@ struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test,
 void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem)
 {
 	kunit_release_action(test, free_mem, mem);
+}
+
+static int unbind_thread(void *data)
+{
+	struct p2pdma_kunit_unbind *unbind = data;
+
+	mock_pci_unbind(unbind->pdev);
+	complete_all(&unbind->done);
+	return 0;
+}
+
+static void wait_for_unbind(void *data)
+{
+	struct p2pdma_kunit_unbind *unbind = data;
+
+	if (!IS_ERR_OR_NULL(unbind->task))
+		wait_for_completion(&unbind->done);
+}
+
+/**
+ * p2pdma_kunit_unbind_new - prepare a thread that unbinds a provider
+ * @test: the test, which waits for the thread at the end
+ * @pdev: the provider
+ *
+ * Call before any allocation: the end of a test runs actions in reverse order,
+ * so a test that fails frees the memory before waiting for the thread.
+ *
+ * Return: the thread, not started.
+ */
+struct p2pdma_kunit_unbind *p2pdma_kunit_unbind_new(struct kunit *test,
+						    struct pci_dev *pdev)
+{
+	struct p2pdma_kunit_unbind *unbind =
+		kunit_kzalloc(test, sizeof(*unbind), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, unbind);
+	unbind->pdev = pdev;
+	init_completion(&unbind->done);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, wait_for_unbind,
+						  unbind));
+	return unbind;
+}
+
+/**
+ * p2pdma_kunit_unbind_begin - start the unbinding; also again after the end
+ * @test: the test
+ * @unbind: the thread
+ */
+void p2pdma_kunit_unbind_begin(struct kunit *test,
+			       struct p2pdma_kunit_unbind *unbind)
+{
+	reinit_completion(&unbind->done);
+	unbind->task = kthread_run(unbind_thread, unbind, "p2pdma-unbind");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(unbind->task));
+}
+
+/**
+ * p2pdma_kunit_unbind_ends - wait for the end of the unbinding
+ * @unbind: the thread
+ *
+ * Return: false if the unbinding does not end.
+ */
+bool p2pdma_kunit_unbind_ends(struct p2pdma_kunit_unbind *unbind)
+{
+	return wait_for_completion_timeout(&unbind->done, 30 * HZ);
 }
 
 /**

@@ -3,11 +3,13 @@
 #ifndef _P2PDMA_KUNIT_H
 #define _P2PDMA_KUNIT_H
 
+#include <linux/completion.h>
 #include <linux/pci.h>
 #include <linux/sizes.h>
 
 struct dma_buf;
 struct kunit;
+struct task_struct;
 
 /**
  * struct p2pdma_kunit_range - a range to register
@@ -33,6 +35,18 @@ struct p2pdma_kunit_mem {
 	size_t size;
 };
 
+/**
+ * struct p2pdma_kunit_unbind - thread that unbinds a provider
+ * @pdev: the provider
+ * @task: the thread, once started
+ * @done: completed for all waiters at the end of the unbinding
+ */
+struct p2pdma_kunit_unbind {
+	struct pci_dev *pdev;
+	struct task_struct *task;
+	struct completion done;
+};
+
 void p2pdma_kunit_provide_ranges(struct kunit *test, struct pci_dev *pdev,
 				 const struct p2pdma_kunit_range *ranges,
 				 unsigned int nr);
@@ -41,6 +55,12 @@ void p2pdma_kunit_provide(struct kunit *test, struct pci_dev *pdev);
 struct p2pdma_kunit_mem *p2pdma_kunit_alloc(struct kunit *test,
 					    struct pci_dev *pdev, size_t size);
 void p2pdma_kunit_free(struct kunit *test, struct p2pdma_kunit_mem *mem);
+
+struct p2pdma_kunit_unbind *p2pdma_kunit_unbind_new(struct kunit *test,
+						    struct pci_dev *pdev);
+void p2pdma_kunit_unbind_begin(struct kunit *test,
+			       struct p2pdma_kunit_unbind *unbind);
+bool p2pdma_kunit_unbind_ends(struct p2pdma_kunit_unbind *unbind);
 
 u64 p2pdma_kunit_number(struct kunit *test, struct pci_dev *pdev,
 			const char *name);

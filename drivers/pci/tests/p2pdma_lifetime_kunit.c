@@ -1142,66 +1142,6 @@ static void unbound_memory_has_no_address(struct kunit *test)
 
 /* Teardown during use */
 
-/**
- * struct unbinder - thread that unbinds a provider
- * @pdev: the provider
- * @task: the thread, once started
- * @done: completed for all waiters at the end of the unbinding
- */
-struct unbinder {
-	struct pci_dev *pdev;
-	struct task_struct *task;
-	struct completion done;
-};
-
-static int unbind_thread(void *data)
-{
-	struct unbinder *unbinder = data;
-
-	mock_pci_unbind(unbinder->pdev);
-	complete_all(&unbinder->done);
-	return 0;
-}
-
-static void wait_for_unbinder(void *data)
-{
-	struct unbinder *unbinder = data;
-
-	if (!IS_ERR_OR_NULL(unbinder->task))
-		wait_for_completion(&unbinder->done);
-}
-
-/*
- * Call before any allocation: the end of a test runs actions in reverse order,
- * so a test that fails frees the memory before waiting for the thread.
- */
-static struct unbinder *new_unbinder(struct kunit *test, struct pci_dev *pdev)
-{
-	struct unbinder *unbinder = kunit_kzalloc(test, sizeof(*unbinder),
-						  GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, unbinder);
-	unbinder->pdev = pdev;
-	init_completion(&unbinder->done);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, wait_for_unbinder,
-						  unbinder));
-	return unbinder;
-}
-
-static void start_unbind(struct kunit *test, struct unbinder *unbinder)
-{
-	reinit_completion(&unbinder->done);
-	unbinder->task = kthread_run(unbind_thread, unbinder, "p2pdma-unbind");
-	KUNIT_ASSERT_FALSE(test, IS_ERR(unbinder->task));
-}
-
-/* Returns false if the unbinding does not end. */
-static bool unbind_ends(struct unbinder *unbinder)
-{
-	return wait_for_completion_timeout(&unbinder->done, 30 * HZ);
-}
-
 /* Poll, because no event tells when allocations fail. */
 static bool closes(struct pci_dev *pdev)
 {
@@ -1241,7 +1181,8 @@ static void unbind_waits_for_memory(struct kunit *test)
 	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
 	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
 	struct p2pdma_kunit_mem *mem[2];
-	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct p2pdma_kunit_unbind *unbind =
+		p2pdma_kunit_unbind_new(test, pdev);
 	void *addr[2];
 
 	p2pdma_kunit_provide_ranges(test, pdev, both, 2);
@@ -1256,9 +1197,9 @@ static void unbind_waits_for_memory(struct kunit *test)
 	addr[0] = mem[0]->addr;
 	addr[1] = mem[1]->addr;
 
-	start_unbind(test, unbinder);
+	p2pdma_kunit_unbind_begin(test, unbind);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
-	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbind->done));
 
 	/* Memory in use still has addresses and clients. */
 	KUNIT_EXPECT_NE(test, pci_p2pmem_virt_to_bus(pdev, addr[0]), 0);
@@ -1267,9 +1208,9 @@ static void unbind_waits_for_memory(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, loses_file(test, pdev, "p2pmem/allocate"));
 
 	p2pdma_kunit_free(test, mem[0]);
-	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbind->done));
 	p2pdma_kunit_free(test, mem[1]);
-	KUNIT_EXPECT_TRUE(test, unbind_ends(unbinder));
+	KUNIT_EXPECT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	expect_nothing(test, pdev);
 }
 
@@ -1277,7 +1218,8 @@ static void free_in_unbind(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
 	struct p2pdma_kunit_mem *mem;
-	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct p2pdma_kunit_unbind *unbind =
+		p2pdma_kunit_unbind_new(test, pdev);
 	int again;
 
 	/* The race between the last free and the close, from both sides. */
@@ -1285,9 +1227,9 @@ static void free_in_unbind(struct kunit *test)
 		p2pdma_kunit_provide(test, pdev);
 		mem = p2pdma_kunit_alloc(test, pdev, SZ_1M);
 		KUNIT_ASSERT_NOT_NULL(test, mem);
-		start_unbind(test, unbinder);
+		p2pdma_kunit_unbind_begin(test, unbind);
 		p2pdma_kunit_free(test, mem);
-		KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+		KUNIT_ASSERT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 		expect_nothing(test, pdev);
 	}
 }
@@ -1296,22 +1238,23 @@ static void free_in_unbind(struct kunit *test)
 static void unbind_waits_for_owned_page(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
-	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct p2pdma_kunit_unbind *unbind =
+		p2pdma_kunit_unbind_new(test, pdev);
 	struct page *page;
 
 	bind_empty(test, pdev);
 	KUNIT_ASSERT_EQ(test, add_owned(pdev, 0), 0);
 	page = bar_page(pdev, 0, 7);
 	get_page(page);
-	start_unbind(test, unbinder);
-	KUNIT_EXPECT_EQ(test, 0, wait_for_completion_timeout(&unbinder->done,
+	p2pdma_kunit_unbind_begin(test, unbind);
+	KUNIT_EXPECT_EQ(test, 0, wait_for_completion_timeout(&unbind->done,
 							     HZ / 2));
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), SZ_4M);
 	/* First the reference of the driver, then the other reference. */
 	put_page(page);
-	if (!completion_done(&unbinder->done))
+	if (!completion_done(&unbind->done))
 		put_page(page);
-	KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+	KUNIT_ASSERT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	expect_nothing(test, pdev);
 }
 
@@ -1487,7 +1430,8 @@ static void mmap_memory(struct kunit *test)
 static void unbind_under_mapping(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
-	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct p2pdma_kunit_unbind *unbind =
+		p2pdma_kunit_unbind_new(test, pdev);
 	unsigned long addr;
 	struct file *file;
 	u8 byte;
@@ -1499,8 +1443,8 @@ static void unbind_under_mapping(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 0);
 
-	start_unbind(test, unbinder);
-	KUNIT_ASSERT_TRUE(test, unbind_ends(unbinder));
+	p2pdma_kunit_unbind_begin(test, unbind);
+	KUNIT_ASSERT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	expect_nothing(test, pdev);
 	KUNIT_EXPECT_EQ(test, copy_from_user(&byte, (void __user *)addr, 1), 1);
 	KUNIT_EXPECT_EQ(test, map_file(test, file, PAGE_SIZE, MAP_SHARED, 0),
@@ -1513,7 +1457,8 @@ static void unbind_under_mapping(struct kunit *test)
 static void unbind_waits_for_pinned_page(struct kunit *test)
 {
 	struct pci_dev *pdev = small_add(test);
-	struct unbinder *unbinder = new_unbinder(test, pdev);
+	struct p2pdma_kunit_unbind *unbind =
+		p2pdma_kunit_unbind_new(test, pdev);
 	unsigned long addr;
 	struct file *file;
 	struct page *page;
@@ -1531,11 +1476,11 @@ static void unbind_waits_for_pinned_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
 			SZ_4M - PAGE_SIZE);
 
-	start_unbind(test, unbinder);
+	p2pdma_kunit_unbind_begin(test, unbind);
 	KUNIT_EXPECT_TRUE(test, closes(pdev));
-	KUNIT_EXPECT_FALSE(test, completion_done(&unbinder->done));
+	KUNIT_EXPECT_FALSE(test, completion_done(&unbind->done));
 	unpin_user_page(page);
-	KUNIT_EXPECT_TRUE(test, unbind_ends(unbinder));
+	KUNIT_EXPECT_TRUE(test, p2pdma_kunit_unbind_ends(unbind));
 	expect_nothing(test, pdev);
 	mock_pci_sysfs_close(test, file);
 }
