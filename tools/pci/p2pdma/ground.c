@@ -73,7 +73,7 @@ static bool is_bare(const struct function *function)
 }
 
 /* In a text that is cut off, or made for an ordinary user, a port looks like any bridge. */
-static bool lacks_type(const struct function *function)
+static bool hides_type(const struct function *function)
 {
 	unsigned int where;
 
@@ -237,7 +237,7 @@ const char *ground_missing(const struct machine *machine, const struct function 
 		if (!at->placed && at->rival)
 			return xasprintf("%s and %s lead to the same bus, by their bus numbers",
 					 at->bdf, at->rival->bdf);
-		if (lacks_type(at))
+		if (hides_type(at))
 			return xasprintf("the input lacks capabilities of %s, which root sees",
 					 at->bdf);
 		if (at->vendor == 0xffff && !at->physfn)

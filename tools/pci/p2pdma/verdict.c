@@ -393,7 +393,7 @@ static bool lacks_acs(const struct function *function)
 }
 
 /* The capability with the type may be beyond what the input has. */
-static bool lacks_type(const struct function *function)
+static bool may_hide_type(const struct function *function)
 {
 	unsigned int where;
 
@@ -472,7 +472,7 @@ static void shadow_bridge(struct shadow *shadow)
 {
 	struct pci_dev *pdev = &shadow->pdev;
 
-	shadow->typeless = lacks_type(shadow->function);
+	shadow->typeless = may_hide_type(shadow->function);
 	shadow->ari = config_ari(shadow->function);
 	pdev->ari_enabled = shadow->ari == KNOWN_YES;
 	if (pdev->pcie_cap)
