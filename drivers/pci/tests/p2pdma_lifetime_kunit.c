@@ -19,10 +19,12 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/memremap.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/pgtable.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
@@ -1379,6 +1381,86 @@ static void ask_while_providers_come_and_go(struct kunit *test)
 	kunit_release_action(test, stop_reader, reader);
 }
 
+/**
+ * struct registration - thread that registers a BAR
+ * @pdev: the provider
+ * @bar: index of the BAR
+ * @begin: event for which all threads wait
+ * @done: completed at the end
+ * @ret: result of the registration
+ */
+struct registration {
+	struct pci_dev *pdev;
+	int bar;
+	struct completion *begin;
+	struct completion done;
+	int ret;
+};
+
+static int register_thread(void *data)
+{
+	struct registration *reg = data;
+
+	wait_for_completion(reg->begin);
+	reg->ret = pci_p2pdma_add_resource(reg->pdev, reg->bar, 0, 0);
+	complete(&reg->done);
+	return 0;
+}
+
+/* A driver that registers each of two BARs from two threads at once. */
+static int register_at_once(struct pci_dev *pdev, void *data)
+{
+	DECLARE_COMPLETION_ONSTACK(begin);
+	struct registration *regs = data;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		regs[i] = (struct registration) {
+			.pdev = pdev,
+			.bar = i % 2 ? 2 : 0,
+			.begin = &begin,
+			.ret = -ENOMEM,
+		};
+		init_completion(&regs[i].done);
+		if (IS_ERR(kthread_run(register_thread, &regs[i],
+				       "p2pdma-register")))
+			complete(&regs[i].done);
+	}
+	complete_all(&begin);
+	for (i = 0; i < 4; i++)
+		wait_for_completion(&regs[i].done);
+	return 0;
+}
+
+/* One of two registrations of a BAR wins, and the other changes nothing. */
+static void registrations_at_once(struct kunit *test)
+{
+	struct mock_pci *mock = life_add(test);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+	struct registration *regs = kunit_kcalloc(test, 4, sizeof(*regs),
+						  GFP_KERNEL);
+	int again, bar;
+
+	KUNIT_ASSERT_NOT_NULL(test, regs);
+	for (again = 0; again < 20; again++) {
+		KUNIT_ASSERT_EQ(test, 0,
+				mock_pci_bind(pdev, register_at_once, regs));
+		for (bar = 0; bar < 2; bar++) {
+			KUNIT_EXPECT_EQ(test, -EBUSY,
+					min(regs[bar].ret, regs[bar + 2].ret));
+			KUNIT_EXPECT_EQ(test, 0,
+					max(regs[bar].ret, regs[bar + 2].ret));
+		}
+		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"),
+				SZ_4M + SZ_2M);
+		KUNIT_EXPECT_EQ(test,
+				p2pdma_kunit_number(test, pdev, "available"),
+				SZ_4M + SZ_2M);
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
 /* User mappings */
 
 static unsigned long map_file(struct kunit *test, struct file *file,
@@ -1424,6 +1506,32 @@ static void mmap_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vm_munmap(two, SZ_4M - SZ_64K), 0);
 	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "available"),
 			SZ_4M);
+}
+
+/* Stock maps with the caching of system memory. */
+static void mapping_is_uncached(struct kunit *test)
+{
+	struct pci_dev *pdev = small_add(test);
+	unsigned long addr;
+	struct file *file;
+	pgprot_t prot;
+	pgd_t *pgd;
+	pte_t pte;
+
+	p2pdma_kunit_provide(test, pdev);
+	file = mock_pci_sysfs_open(test, &pdev->dev, "p2pmem/allocate", O_RDWR);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	addr = map_file(test, file, PAGE_SIZE, MAP_SHARED, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+
+	pgd = pgd_offset(current->mm, addr);
+	pte = ptep_get(pte_offset_kernel(pmd_offset(pud_offset(p4d_offset(
+			pgd, addr), addr), addr), addr));
+	KUNIT_EXPECT_TRUE(test, pte_present(pte));
+	prot = pte_pgprot(pte);
+	KUNIT_EXPECT_EQ(test, pgprot_val(prot),
+			pgprot_val(pgprot_noncached(prot)));
+	KUNIT_EXPECT_EQ(test, vm_munmap(addr, PAGE_SIZE), 0);
 }
 
 /* Unbinding ends user mappings instead of waiting. */
@@ -1691,7 +1799,9 @@ static struct kunit_case p2pdma_lifetime_cases[] = {
 	KUNIT_CASE(free_in_unbind),
 	KUNIT_CASE(file_outlives_provider),
 	KUNIT_CASE(ask_while_providers_come_and_go),
+	KUNIT_CASE(registrations_at_once),
 	KUNIT_CASE(mmap_memory),
+	KUNIT_CASE(mapping_is_uncached),
 	KUNIT_CASE(unbind_under_mapping),
 	KUNIT_CASE(unbind_waits_for_pinned_page),
 	KUNIT_CASE_PARAM(reserve_refuses, reserve_gen_params),
