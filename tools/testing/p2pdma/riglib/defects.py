@@ -35,6 +35,9 @@ DEFECTS = (
     ("functions of a device are direct without a check", None, "route_between_functions"),
     ("a port that did not answer counts until reboot", None, "map_after_silence"),
     ("a find among equals picks at random", None, "find_is_deterministic"),
+    ("two registrations of a range at once both begin", None, "registrations_at_once"),
+    ("a second registration that fails removes the file of the first", None, "unwind_second"),
+    ("a user mapping has the caching of system memory", None, "mapping_is_uncached"),
 )
 
 
