@@ -126,9 +126,12 @@ void p2pdma_clear(void *pages, unsigned long nr)
  */
 void p2pdma_flush_stores(const void *page)
 {
-	/* Zeros first, then the read that flushes all zeros. */
+	/*
+	 * Zeros first, then the read that flushes all zeros. On arm64, a raw
+	 * read would not keep back the doorbell of a device.
+	 */
 	wmb();
-	__raw_readq((const void __iomem __force *)page);
+	readq((const void __iomem __force *)page);
 }
 
 static noinline void p2pmem_trace_runs(struct pci_dev *provider,
