@@ -25,6 +25,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pci.h>
+#include <linux/pci-ecam.h>
 #include <linux/printk.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -72,9 +73,34 @@ struct mock_cfg {
 	u16 end;
 };
 
+#ifdef CONFIG_X86
+/* x86 reads PCI domain and NUMA node at the start of the data of a bus. */
+struct mock_arch_data {
+	struct pci_sysdata sysdata;
+};
+
+static void init_arch_data(struct mock_arch_data *arch, int domain)
+{
+	arch->sysdata.domain = domain;
+	arch->sysdata.node = NUMA_NO_NODE;
+}
+#else
+/*
+ * With ACPI, arm64 reads the parent of the host bridge at the start of the data
+ * of a bus. NULL is no parent.
+ */
+struct mock_arch_data {
+	struct pci_config_window window;
+};
+
+static void init_arch_data(struct mock_arch_data *arch, int domain)
+{
+}
+#endif
+
 /**
  * struct mock_sysdata - means to read configuration space
- * @sysdata: x86 reads PCI domain and NUMA node here
+ * @arch: data that the architecture expects at the start
  * @mock: the hierarchy
  * @host: the host bridge
  *
@@ -82,12 +108,13 @@ struct mock_cfg {
  * may still be referenced. KASAN reports later reads of configuration space.
  */
 struct mock_sysdata {
-	struct pci_sysdata sysdata;
+	struct mock_arch_data arch;
 	struct mock_pci *mock;
 	struct mock_host *host;
 };
 
 struct mock_host {
+	int domain;
 	struct mock_sysdata *sysdata;
 	struct mock_pci *mock;
 	struct pci_host_bridge *bridge;
@@ -644,9 +671,8 @@ static int host_add(struct mock_function *fn)
 	if (!bridge)
 		return -ENOMEM;
 	host->bridge = bridge;
-	host->sysdata->sysdata.domain = fn->row.domain;
-	host->sysdata->sysdata.node =
-		fn->row.node ? fn->row.node - 1 : NUMA_NO_NODE;
+	init_arch_data(&host->sysdata->arch, host->domain);
+	bridge->domain_nr = host->domain;
 	kref_get(&host->mock->ref);
 	pci_set_host_bridge_release(bridge, host_release, host);
 	bridge->sysdata = host->sysdata;
@@ -689,11 +715,6 @@ static struct mock_function *function_of(struct mock_pci *mock,
 	return &mock->fn[row];
 }
 
-static int domain_of(const struct mock_function *fn)
-{
-	return fn->host->sysdata->sysdata.domain;
-}
-
 static struct pci_dev *find_dev(struct mock_pci *mock, struct mock_function *fn)
 {
 	int bus = function_bus(mock, fn);
@@ -701,7 +722,8 @@ static struct pci_dev *find_dev(struct mock_pci *mock, struct mock_function *fn)
 
 	if (bus < 0 || !fn->host->sysdata)
 		return NULL;
-	pdev = pci_get_domain_bus_and_slot(domain_of(fn), bus, fn->row.devfn);
+	pdev = pci_get_domain_bus_and_slot(fn->host->domain, bus,
+					   fn->row.devfn);
 	pci_dev_put(pdev);
 	return pdev;
 }
@@ -878,6 +900,7 @@ static int init_row(struct mock_pci *mock, unsigned int i,
 		if (!fn->host)
 			return -ENOMEM;
 		fn->host->mock = mock;
+		fn->host->domain = row->domain;
 		fn->host->sysdata =
 			kzalloc(sizeof(*fn->host->sysdata), GFP_KERNEL);
 		if (!fn->host->sysdata)
@@ -1024,7 +1047,7 @@ struct pci_dev *mock_pci_plug(struct mock_pci *mock, unsigned int row,
 	}
 	raw_spin_unlock_irqrestore(&mock->lock, flags);
 
-	bus = pci_find_bus(domain_of(fn), function_bus(mock, fn));
+	bus = pci_find_bus(fn->host->domain, function_bus(mock, fn));
 	KUNIT_ASSERT_NOT_NULL(mock->test, bus);
 	pci_lock_rescan_remove();
 	pci_rescan_bus(bus);

@@ -137,7 +137,6 @@ struct mock_pci_acs {
  * @vf_acs: access control of each virtual function
  * @domain: host bridge: PCI domain
  * @bus: host bridge: number of the root bus
- * @node: host bridge: NUMA node + 1, 0 for no node
  * @offset: host bridge: CPU address minus bus address in the memory window
  * @io_offset: host bridge: CPU address minus bus address in the I/O window
  * @far_offset: host bridge: CPU address minus bus address in a second memory
@@ -167,7 +166,6 @@ struct mock_pci_row {
 	struct mock_pci_acs vf_acs;
 	int domain;
 	u8 bus;
-	int node;
 	s64 offset;
 	s64 io_offset;
 	s64 far_offset;
