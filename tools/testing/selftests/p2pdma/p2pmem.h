@@ -84,7 +84,9 @@ static inline void *p2pmem_map(const struct p2pmem *mem, size_t length)
 
 /*
  * Single accesses; the compiler neither drops nor splits an access. In a BAR a narrow read costs as
- * much as a wide read, so all accesses have the width of a long.
+ * much as a wide read, so all accesses have the width of a long. memcpy(), memset() and memcmp()
+ * may use unaligned accesses and instructions for cache lines, and both fault in Device memory of
+ * arm64.
  */
 static inline unsigned long peek(const void *at)
 {
@@ -103,6 +105,25 @@ static inline int p2pmem_is_zero(const void *map, size_t length)
 
 	for (at = 0; at < length; at += sizeof(unsigned long)) {
 		if (peek(map + at))
+			return 0;
+	}
+	return 1;
+}
+
+static inline void p2pmem_fill(void *map, unsigned long word, size_t length)
+{
+	size_t at;
+
+	for (at = 0; at < length; at += sizeof(word))
+		poke(map + at, word);
+}
+
+static inline int p2pmem_equal(const void *map, const void *ram, size_t length)
+{
+	size_t at;
+
+	for (at = 0; at < length; at += sizeof(unsigned long)) {
+		if (peek(map + at) != peek(ram + at))
 			return 0;
 	}
 	return 1;

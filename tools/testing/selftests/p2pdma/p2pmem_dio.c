@@ -51,15 +51,15 @@ static int read_both(int fd, void *peer, void *ram, size_t length)
 {
 	ssize_t got;
 
-	memset(peer, 0x5a, length);
+	p2pmem_fill(peer, 0x5a5a5a5a, length);
 	got = pread(fd, peer, length, 0);
 	if (got < 0 && errno == EREMOTEIO) {
-		memset(ram, 0x5a, length);
-		return memcmp(peer, ram, length) ? -1 : 0;
+		p2pmem_fill(ram, 0x5a5a5a5a, length);
+		return p2pmem_equal(peer, ram, length) ? 0 : -1;
 	}
 	if (got != length || pread(fd, ram, length, 0) != length)
 		return -1;
-	return memcmp(peer, ram, length) ? -1 : 1;
+	return p2pmem_equal(peer, ram, length) ? 1 : -1;
 }
 
 TEST_F(dio, reads_into_peer_memory)

@@ -151,7 +151,7 @@ TEST_F(p2pmem, mappings_are_zeroed)
 		map = p2pmem_map(&self->mem, length);
 		ASSERT_NE(map, MAP_FAILED);
 		EXPECT_TRUE(p2pmem_is_zero(map, length));
-		memset(map, 0xa5, length);
+		p2pmem_fill(map, 0xa5a5a5a5, length);
 		munmap(map, length);
 	}
 }
@@ -187,6 +187,36 @@ TEST_F(p2pmem, mappings_are_distinct)
 	EXPECT_EQ(peek(two), 0x2222);
 	munmap(one, self->mem.page);
 	munmap(two, self->mem.page);
+}
+
+#define STORE(type, at, value)	__atomic_store_n((type *)(at), value, __ATOMIC_RELAXED)
+#define LOAD(type, at)		__atomic_load_n((const type *)(at), __ATOMIC_RELAXED)
+
+/* A program may read and write words of each width, aligned to the width. */
+TEST_F(p2pmem, aligned_words)
+{
+	char *map = p2pmem_map(&self->mem, self->mem.page);
+	int i;
+
+	ASSERT_NE((void *)map, MAP_FAILED);
+	for (i = 0; i < 8; i++)
+		STORE(__u8, map + i, 0x11 * (i + 1));
+	for (i = 0; i < 8; i += 2)
+		STORE(__u16, map + 8 + i, 0x1111 * (i + 1));
+	for (i = 0; i < 8; i += 4)
+		STORE(__u32, map + 16 + i, 0x11111111 * (i + 1));
+	STORE(__u64, map + 24, 0x8877665544332211);
+
+	EXPECT_EQ(LOAD(__u64, map), 0x8877665544332211);
+	EXPECT_EQ(LOAD(__u64, map + 8), 0x7777555533331111);
+	EXPECT_EQ(LOAD(__u64, map + 16), 0x5555555511111111);
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(LOAD(__u8, map + 24 + i), 0x11 * (i + 1));
+	for (i = 0; i < 8; i += 2)
+		EXPECT_EQ(LOAD(__u16, map + 24 + i), 0x2211 + 0x1111 * i);
+	for (i = 0; i < 8; i += 4)
+		EXPECT_EQ(LOAD(__u32, map + 24 + i), 0x44332211 + 0x11111111 * i);
+	munmap(map, self->mem.page);
 }
 
 TEST_F(p2pmem, memory_outlives_the_file)
