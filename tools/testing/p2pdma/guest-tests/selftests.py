@@ -10,6 +10,11 @@ def selftest_mmap(test):
     selftest.run(test, "p2pmem_mmap", provider())
 
 
+@case("switch intel-root-ports two-host-bridges", selftests=True, short=True)
+def selftest_files(test):
+    selftest.run(test, "p2pdma_files", provider())
+
+
 @case(selftests=True, short=True)
 def selftest_longterm(test):
     selftest.run(test, "p2pmem_longterm", provider())
