@@ -10,6 +10,11 @@ BUILD	 := $(TOOLS)/rig build $(if $(KDIR),--kdir "$(KDIR)")
 # Debian's kernel source is needed only where no other one is named or there
 SOURCE	 := $(if $(KDIR)$(wildcard build/stock/Makefile),,source)
 
+# Of the command line alone: developers have ARCH in the environment for their own kernels
+ifeq ($(origin ARCH),command line)
+OTHER	 := $(ARCH)
+endif
+
 .DEFAULT_GOAL := help
 
 # The kernel's make takes no such path. Say so before anything is unpacked.
@@ -20,7 +25,7 @@ endif
 
 help: ## this list
 	@awk -F ' ## ' '/^##/{sub(/^## ?/, ""); print} \
-		/^[a-z_-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-16s %s\n", $$1, $$2}' \
+		/^[a-z0-9_-]+:.* ## /{sub(/:.*/, "", $$1); printf "  make %-16s %s\n", $$1, $$2}' \
 		$(firstword $(MAKEFILE_LIST))
 
 ## See it work, and test it (in an emulated machine; nothing here touches your devices):
@@ -30,9 +35,9 @@ demo: ## drive to drive, and a shared drive, through peer memory, with the evide
 	@$(BUILD) kernel
 	@$(TOOLS)/rig demo
 
-test: ## everything; ends with "N passed, N failed, N skipped"
-	@$(PACKAGES) build rig check integrate tool model $(SOURCE)
-	@$(TOOLS)/rig all $(if $(KDIR),--kdir "$(KDIR)")
+test: ## everything; ends with "N passed, N failed, N skipped"; ARCH=arm64: KUnit and selftests
+	@$(PACKAGES) build $(or $(OTHER),rig check integrate tool model) $(SOURCE)
+	@$(TOOLS)/rig all $(if $(KDIR),--kdir "$(KDIR)") $(if $(OTHER),--arch "$(OTHER)")
 
 soak: ## storms on mappings and dma-bufs, and faults below NVMe over RDMA, ROUNDS=20 of each
 	@$(PACKAGES) build rig $(SOURCE)
@@ -125,6 +130,10 @@ kernel-kcsan: ## build/kernel-kcsan, with the detector of data races
 	@$(PACKAGES) build $(SOURCE)
 	@$(BUILD) $@
 
+kernel-arm64: ## build/kernel-arm64, small, for an emulated machine with another processor
+	@$(PACKAGES) build arm64 $(SOURCE)
+	@$(BUILD) $@
+
 kernel-stock: ## build/kernel-stock, plain, with the kernel's own p2pdma for comparison
 	@$(PACKAGES) build $(SOURCE)
 	@$(BUILD) $@
@@ -178,5 +187,5 @@ clean: ## remove build/, the kernel trees and kernels included
 ## JOBS=N sets how many compilers run at once.
 
 .PHONY: help demo test soak coverage races defects kunit model fuzz bench check check-configs presubmit commits \
-	kernel kernel-debug kernel-kcsan kernel-stock \
+	kernel kernel-debug kernel-kcsan kernel-arm64 kernel-stock \
 	compile_commands install uninstall patches dist series tool install-tool clean

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import cpio
+from . import cpio, processors
 from .paths import BUILT_MODULES, GUEST, MODULES, ROOT, SCRATCH, SELFTESTS, RigError
 
 
@@ -46,14 +46,10 @@ def kernel(path):
     if not directory.is_absolute() and not directory.exists():
         directory = ROOT / directory
     directory = directory.resolve()
-    if not bzimage(directory).exists():
-        raise RigError(f"no kernel in {path} (arch/x86/boot/bzImage is missing); "
+    if not processors.of_kernel(directory):
+        raise RigError(f"no kernel in {path} ({processors.X86.image} is missing); "
                        f"'make help' names the targets that build one")
     return directory
-
-
-def bzimage(directory):
-    return directory / "arch/x86/boot/bzImage"
 
 
 def has_option(directory, option):
@@ -91,6 +87,26 @@ def initramfs():
     return target
 
 
+def programs(directory):
+    """Return the initramfs of a guest that cannot run the programs of the host."""
+    target = SCRATCH / f"programs-{directory.name}.gz"
+    tests, init = selftests(directory), SCRATCH / f"init-{directory.name}"
+    with _lock(f"programs-{directory.name}"):
+        words = dict(word.split("=") for word in processors.of_kernel(directory).make)
+        _run([words["CROSS_COMPILE"] + "gcc", "-Wall", "-Wextra", "-Werror", "-O2", "-static",
+              "-D_GNU_SOURCE", "-o", str(init), str(GUEST / "init.c")], "init")
+        archive = cpio.Archive()
+        for name in ("dev", "proc", "sys", "tmp", "programs"):
+            archive.directory(name)
+        archive.character_device("dev/console", 5, 1)
+        archive.character_device("dev/kmsg", 1, 11)
+        archive.file("init", init.read_bytes())
+        for name in selftest_names():
+            archive.file(f"programs/{name}", (tests / name).read_bytes())
+        _replace(target, archive.tobytes())
+    return target
+
+
 def image(drive):
     """Return the image of a drive. The bytes depend only on name and size of the drive."""
     target = SCRATCH / f"{drive.name}-{drive.size_mb}M.img"
@@ -103,7 +119,7 @@ def image(drive):
 def _run(command, what):
     # With MAKELEVEL set, the Makefile of the selftests uses another output directory.
     env = {name: value for name, value in os.environ.items()
-           if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+           if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARCH", "CROSS_COMPILE")}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=env)
     if done.returncode:
@@ -141,6 +157,10 @@ def module(directory, name):
     return work / f"{name}.ko"
 
 
+def selftest_names():
+    return sorted(path.stem for path in SELFTESTS.glob("*.c"))
+
+
 def selftests(directory):
     """Build the selftests. Return the directory with the programs.
 
@@ -160,7 +180,10 @@ def selftests(directory):
             if not link.is_symlink():
                 link.symlink_to(to)
         _sync(SELFTESTS, work)
-        _run(["make", "-s", "-C", str(work)], "selftests")
+        words = processors.of_kernel(directory).make
+        if words:
+            words += ("USERLDFLAGS=-static",)
+        _run(["make", "-s", "-C", str(work), *words], "selftests")
     return work
 
 

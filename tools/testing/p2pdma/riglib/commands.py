@@ -75,7 +75,7 @@ def _watch_kunit(guest):
     """Show the suites as they finish; the loop ends with the guest."""
     shown = 0
     deadline = time.monotonic() + KUNIT_SECONDS
-    while not any("rig: kunit boot is complete" in line for line in guest.console[shown:]):
+    while not any("rig: the boot is complete" in line for line in guest.console[shown:]):
         for line in guest.console[shown:]:
             text = splat.strip(line)
             if text.startswith(("ok ", "not ok ")):

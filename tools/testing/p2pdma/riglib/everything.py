@@ -73,6 +73,19 @@ def stages(kdir):
     ]
 
 
+def foreign_stages(kdir, processor):
+    """Return the stages for a processor other than the host's."""
+    build = [HERE / "rig", "build"] + (["--kdir", kdir] if kdir else [])
+    name = f"kernel-{processor}"
+    there = ["--kernel", BUILD / name]
+    return [
+        Stage(f"build-{name}", build + [name], [], None),
+        Stage("selftests", [HERE / "rig", "selftests", *there], [f"build-{name}"],
+              f"rig-{name}.*.ktap"),
+        Stage("kunit", [HERE / "rig", "kunit", *there], [f"build-{name}"], "kunit*.ktap"),
+    ]
+
+
 def say(text):
     """Say something about the run itself; output may be a pipe."""
     print(text, flush=True)
@@ -202,10 +215,12 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--kdir", metavar="DIR", help="take the kernel source from this tree")
+    arguments.add_argument("--arch", choices=["arm64"],
+                           help="the tests of a processor other than the host's")
     arguments.add_argument("stage", nargs="*", help="only these stages, without their needs")
     args = arguments.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    plan = stages(args.kdir)
+    plan = foreign_stages(args.kdir, args.arch) if args.arch else stages(args.kdir)
     for name in set(args.stage) - {stage.name for stage in plan}:
         arguments.error(f"no stage '{name}'; there are: "
                         f"{' '.join(stage.name for stage in plan)}")

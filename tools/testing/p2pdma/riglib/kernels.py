@@ -8,6 +8,7 @@
   rig build kernel-debug   build/linux, plus the debug configuration, in build/kernel-debug
   rig build kernel-coverage  build/linux, with counters of lines and branches in our objects
   rig build kernel-kcsan   build/linux, plus the detector of data races, in build/kernel-kcsan
+  rig build kernel-arm64   build/linux, small configuration for arm64, in build/kernel-arm64
   rig build kernel-stock   build/stock, plain configuration, in build/kernel-stock
 
 Each step makes what it depends on first, and does again only what changed.  A KDIR= is
@@ -26,6 +27,10 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from riglib.processors import ARM64  # noqa: E402
+
 HERE = pathlib.Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[2]
 BUILD = pathlib.Path(os.environ.get("P2PDMA_BUILD", ROOT / "build")).resolve()
@@ -36,8 +41,12 @@ FRAGMENTS = {
     "kernel-debug": ["base.config", "debug.config"],
     "kernel-coverage": ["base.config", "coverage.config"],
     "kernel-kcsan": ["base.config", "kcsan.config"],
+    "kernel-arm64": ["small.config", "arm64.config"],
     "kernel-stock": ["base.config"],
 }
+
+# Words for make, of kernels for processors other than the host's
+MAKE = {"kernel-arm64": ARM64.make}
 
 STOCK_LACKS = ("CONFIG_PCI_P2PDMA_KUNIT_TEST", "CONFIG_PCI_P2PMEM", "CONFIG_PCI_P2PDMA_DMABUF")
 
@@ -68,7 +77,8 @@ def clean_env():
 
     Its KDIR=, M= or job server would change the kernel's own make.
     """
-    drop = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KDIR", "M", "O")
+    drop = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KDIR", "M", "O", "ARCH",
+            "CROSS_COMPILE")
     return {k: v for k, v in os.environ.items() if k not in drop}
 
 
@@ -243,7 +253,7 @@ def profiled():
 def run_make(name, source, output, locked):
     """Run the kernel's make with progress; the whole output goes to a log."""
     jobs = os.environ.get("JOBS") or str(len(os.sched_getaffinity(0)))
-    command = ["make", f"-j{jobs}", "-C", str(source), f"O={output}"]
+    command = ["make", f"-j{jobs}", "-C", str(source), f"O={output}", *MAKE.get(name, ())]
     if name == "kernel-coverage":
         command += profiled()
     progress = Progress(name)
@@ -275,6 +285,7 @@ def make_kernel(name, locked):
     if name == "kernel-stock":
         for ours in STOCK_LACKS:
             command += ["--may-lack", ours]
+    command += [f"--make={word}" for word in MAKE.get(name, ())]
     command += [CONFIG / fragment for fragment in FRAGMENTS[name]]
     if subprocess.run(command, env=clean_env(), check=False).returncode:
         raise BuildError(f"configuring {name} failed: see above")

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-from . import build, topology as topologies
+from . import build, processors, topology as topologies
 from .paths import BUILD, ROOT, SCRATCH, RigError
 
 PANIC = re.compile(r"Kernel panic - not syncing")
@@ -31,13 +31,15 @@ class Guest:
     """A context manager for a QEMU process."""
 
     def __init__(self, topology, kernel, mode="agent", console=None, append=(), exact=False,
-                 gdb=None):
-        self.topology = topology
+                 gdb=None, programs=()):
+        self.processor = processors.of_kernel(kernel)
+        self.topology = self.processor.place(topology)
         self.kernel = kernel
         self.mode = mode
         self.exact = exact
         self.gdb = gdb          # socket for a debugger; the guest waits for the debugger
         self.append = list(append)
+        self.programs = programs    # for the first process of a foreign guest
         self.console_path = console
         self.console = []
         self.events = []
@@ -118,20 +120,27 @@ class Guest:
         return ["-S", "-chardev", f"socket,id=gdb,path={self.gdb},server=on,wait=off",
                 "-gdb", "chardev:gdb"]
 
+    def _userland(self):
+        if self.processor.foreign:
+            return ["-initrd", str(build.programs(self.kernel))]
+        return ["-initrd", str(build.initramfs()),
+                "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+                "-device", "virtio-9p-pci,bus=pcie.0,addr=0x1d,fsdev=root,mount_tag=host"]
+
     def _command(self):
-        append = ["console=ttyS0", "loglevel=8", "panic=-1", "printk.devkmsg=on",
+        append = [f"console={self.processor.console}", "loglevel=8", "panic=-1", "printk.devkmsg=on",
                   "random.trust_cpu=on", "rcupdate.rcu_cpu_stall_timeout=120",
                   f"rig.mode={self.mode}", f"rig.root={ROOT}", f"rig.build={BUILD}"]
         append += self.topology.kernel + self.append
         if self.mode != "kunit" and "kunit.enable=1" not in append:
             append.append("kunit.enable=0")
-        return [qemu_binary(), "-nodefaults", "-no-user-config", "-no-reboot",
+        # The kernel passes the words after "--" to the first process.
+        append += ["--", *self.programs] if self.programs else []
+        return [emulator(self.processor), "-nodefaults", "-no-user-config", "-no-reboot",
                 *self._processors(), *self._debugger(),
                 *topologies.qemu_arguments(self.topology, self.images()),
-                "-kernel", str(build.bzimage(self.kernel)), "-initrd", str(build.initramfs()),
+                "-kernel", str(self.kernel / self.processor.image), *self._userland(),
                 "-append", " ".join(append),
-                "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
-                "-device", "virtio-9p-pci,bus=pcie.0,addr=0x1d,fsdev=root,mount_tag=host",
                 "-device", "virtio-serial-pci,bus=pcie.0,addr=0x1e",
                 "-trace", "enable=-*", "-D", self.trace_path]
 
@@ -278,8 +287,8 @@ class Guest:
         return os.path.getsize(self.trace_path) if os.path.exists(self.trace_path) else 0
 
 
-def qemu_binary():
-    found = shutil.which("qemu-system-x86_64")
+def emulator(processor):
+    found = shutil.which(processor.emulator)
     if not found:
-        raise RigError("qemu-system-x86_64 is not here; install the package qemu-system-x86")
+        raise RigError(f"{processor.emulator} is not here; install the package {processor.package}")
     return found

@@ -12,7 +12,7 @@ from unittest import mock
 
 from guest import load
 
-from . import ktap, runner, splat, topology as topologies, trace
+from . import foreign, ktap, runner, splat, topology as topologies, trace
 from .paths import RigError
 
 BAR = (0xf4000000, 0xf7ffffff)
@@ -203,6 +203,29 @@ class Results(unittest.TestCase):
                 "not ok 2 p.b\nok 3 p.c # SKIP no provider\n# Totals: pass:1 fail:1 skip:1\n")
         self.assertEqual([(name, verdict) for name, verdict, _ in ktap.parse_flat(text)],
                          [("p.a", "ok"), ("p.b", "failed"), ("p.c", "skipped")])
+
+
+class Programs(unittest.TestCase):
+    """Verdicts on programs of guests that cannot run the programs of the host."""
+    BOOT = foreign.Boot("switch", ("a",), {}, {"a": "2 drives"})
+    GOOD = ["rig: begin a", "TAP version 13", "1..1", "# 2 drives were read", "ok 1 x.y",
+            "rig: end a with status 0"]
+
+    def verdict(self, old="", new=""):
+        """Return the verdict after a change of the good console, also as a parser counts."""
+        result = foreign.judge(self.BOOT, "a", [line.replace(old, new) for line in self.GOOD])
+        self.assertEqual(result.good, result.count("failed") == 0)
+        return result.verdict
+
+    def test_good(self):
+        self.assertEqual(self.verdict(), "ok")
+
+    def test_bad(self):
+        for old, new in (("ok 1", "not ok 1"), ("ok 1 x.y", "ok 1 x.y # SKIP no drive"),
+                         ("2 drives", "0 drives"), ("ok 1 x.y", ""), ("status 0", "status 1"),
+                         ("with status 0", "by signal 9"), ("rig: end", ""), ("rig: begin", "")):
+            with self.subTest(new or f"without {old}"):
+                self.assertEqual(self.verdict(old, new), "failed")
 
 
 class Deadline(unittest.TestCase):
