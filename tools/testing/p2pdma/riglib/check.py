@@ -47,6 +47,21 @@ COCCI_NOISE = re.compile(r"^warning: line \d+: should \w+ be a metavariable\?$")
 
 LONGEST_FUNCTION = 80
 
+SPHINX_INDEX = """
+Pages
+=====
+
+.. toctree::
+   :glob:
+
+   */*
+   */*/*
+
+.. kernel-abi:: {}/Documentation/ABI/testing
+"""
+# About the machine, and not about our pages.
+SPHINX_NOISE = re.compile(r"^Using \w+ theme$|dot\(1\) not found")
+
 # Not written for readers here: the licence, and output of the p2pdma command as tests expect it.
 PROSE_LEFT_OUT = re.compile(r"^COPYING$|/golden/|/tool/cases/")
 
@@ -357,6 +372,29 @@ def rst(files):
     silent([run(HERE / "riglib/check_rst.py", LINUX, *files.rst)[1]])
 
 
+def sphinx(files):
+    """Sphinx makes HTML of our pages and of the ABI files without a warning."""
+    if not shutil.which("sphinx-build"):
+        raise ktap.Skip("no Sphinx: install python3-sphinx")
+    some([name for name in files.all if name.startswith("Documentation/")])
+    scratch = SCRATCH / "sphinx"
+    shutil.rmtree(scratch, ignore_errors=True)
+    # Our pages alone, below an index of our own. The pages of the kernel take too long.
+    shutil.copytree(ROOT / "Documentation", scratch / "in")
+    (scratch / "in/index.rst").write_text(SPHINX_INDEX.format(ROOT), encoding="utf-8")
+    status, out = run("sphinx-build", "-q", "-b", "html", "-c", LINUX / "Documentation",
+                      "-D", "version=", "-D", "release=", "-D", f"kerneldoc_srctree={LINUX}",
+                      "-D", f"kerneldoc_bin={LINUX}/scripts/kernel-doc",
+                      scratch / "in", scratch / "out",
+                      env={**make_env(), "srctree": str(LINUX), "PYTHONDONTWRITEBYTECODE": "1"})
+    said = [line for line in out.splitlines() if not SPHINX_NOISE.search(line)]
+    silent(["\n".join(said) or out] if status or said else [])
+    lost = [name for name in files.rst if name.startswith("Documentation/") and not
+            (scratch / "out" / pathlib.Path(name).relative_to("Documentation").with_suffix(".html"))
+            .exists()]
+    silent([f"no page of {name}" for name in lost])
+
+
 def function_lengths(name):
     """Yield (line, length, has a conditional of the preprocessor) of every function in a file."""
     start, conditional = None, False
@@ -509,7 +547,7 @@ def originality(_files):
 
 
 CHECKERS = [checkpatch, kernel_doc, objects_plain, objects_debug, objects_without, modules,
-            coccicheck, get_maintainer, abi, kconfig, rst, shellcheck, python, functions,
+            coccicheck, get_maintainer, abi, kconfig, rst, sphinx, shellcheck, python, functions,
             help_target, hygiene, gates, prose, rulers, columns, words, promises, rooms, locks]
 CHECKERS += [originality] if ORIGINALITY else []
 
