@@ -129,12 +129,24 @@ static void vt_wait(struct vt *vt, const char *what, int n, enum ib_wc_status wa
 	vt_expect(vt, what, op->wc.status, wanted);
 }
 
+/* NULL if the RNIC went away before the ends were connected. */
+static struct ib_qp *vt_qp(struct vt *vt, int side)
+{
+	struct rdma_cm_id *id = vt->ends[side].id;
+
+	return id ? id->qp : NULL;
+}
+
 static int vt_post(struct vt *vt, int side, int n, struct ib_send_wr *wr)
 {
+	struct ib_qp *qp = vt_qp(vt, side);
+
+	if (!qp)
+		return -ENOTCONN;
 	reinit_completion(&vt->ops[n].done);
 	wr->wr_cqe = &vt->ops[n].cqe;
 	wr->send_flags |= IB_SEND_SIGNALED;
-	return ib_post_send(vt->ends[side].id->qp, wr, NULL);
+	return ib_post_send(qp, wr, NULL);
 }
 
 static int vt_rdma(struct vt *vt, int n, enum ib_wr_opcode opcode, struct ib_sge *sge, int num_sge,
@@ -179,9 +191,12 @@ static int vt_recv(struct vt *vt, int side, int n, struct ib_sge sge)
 		.sg_list = &sge,
 		.num_sge = 1,
 	};
+	struct ib_qp *qp = vt_qp(vt, side);
 
+	if (!qp)
+		return -ENOTCONN;
 	reinit_completion(&vt->ops[n].done);
-	return ib_post_recv(vt->ends[side].id->qp, &wr, NULL);
+	return ib_post_recv(qp, &wr, NULL);
 }
 
 static int vt_post_reg(struct vt *vt, int side, int n, struct ib_mr *mr, int access)
