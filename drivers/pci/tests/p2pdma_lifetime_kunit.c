@@ -1515,7 +1515,7 @@ static void mapping_is_uncached(struct kunit *test)
 	unsigned long addr;
 	struct file *file;
 	pgprot_t prot;
-	pgd_t *pgd;
+	pud_t *pud;
 	pte_t pte;
 
 	p2pdma_kunit_provide(test, pdev);
@@ -1524,9 +1524,8 @@ static void mapping_is_uncached(struct kunit *test)
 	addr = map_file(test, file, PAGE_SIZE, MAP_SHARED, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 
-	pgd = pgd_offset(current->mm, addr);
-	pte = ptep_get(pte_offset_kernel(pmd_offset(pud_offset(p4d_offset(
-			pgd, addr), addr), addr), addr));
+	pud = pud_offset(p4d_offset(pgd_offset(current->mm, addr), addr), addr);
+	pte = ptep_get(pte_offset_kernel(pmd_offset(pud, addr), addr));
 	KUNIT_EXPECT_TRUE(test, pte_present(pte));
 	prot = pte_pgprot(pte);
 	KUNIT_EXPECT_EQ(test, pgprot_val(prot),
