@@ -18,7 +18,7 @@ from guest.card import ANY_RANGE, add_range, bound_card
 from guest.case import case
 from guest.devices import Drive, attempt, bridges_above, provider, until
 from guest.fabric import CASES, NSID, NOTHING, RNIC, Rnic
-from guest.heap import Buffer, Importer
+from guest.heap import Buffer, Importers
 from guest.module import Module
 from guest.worker import Worker
 
@@ -26,6 +26,11 @@ MIB = 1 << 20
 PAGE = mmap.PAGESIZE
 IMPORTER = heap.NAME
 EXPORTER = "p2pdma_exporter"
+
+
+def _functions():
+    """Return the provider, and the drives alpha and beta, as PCI functions."""
+    return [drive.function for drive in (provider(), Drive("alpha"), Drive("beta"))]
 
 
 def _expect_back(test, function, what):
@@ -75,8 +80,7 @@ def dmabuf_words(test):
     test.refused(errno.EINVAL, buffer.map, 3 * PAGE)
     test.refused(errno.EINVAL, buffer.map, 2 * PAGE, offset=PAGE)
     test.refused(errno.EINVAL, buffer.sync, 8)
-    test.refused(errno.EINVAL, heap.importer(test).set, "vmap", str(buffer.fd))
-
+    test.refused(errno.EINVAL, Importers(test).set, "vmap", str(buffer.fd))
 
 
 @case(short=True)
@@ -134,12 +138,11 @@ def _in_bar(test, function, entries, length):
 @case(short=True, modules=(IMPORTER, "p2pdma_user"))
 def dmabuf_import(test):
     """An importer below the same switch gets bus addresses, also of memory in pieces."""
-    peer, alpha, beta = provider().function, Drive("alpha").function, Drive("beta").function
-    module = heap.importer(test)
+    peer, alpha, beta = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, MIB)
     before = peer.number("p2pmem/mapped_bus")
-    buffer = Buffer(test, peer, MIB)
-    first = Importer(test, module, 0, alpha, buffer)
-    second = Importer(test, module, 1, beta, buffer, "pinned")
+    first = importers.attach(alpha, buffer)
+    second = importers.attach(beta, buffer, "pinned")
     for each in (first, second):
         each.map()
         _in_bar(test, peer, each.entries(), MIB)
@@ -152,7 +155,7 @@ def dmabuf_import(test):
     sieve = Module(test, "p2pdma_user")
     sieve.set("sieve", f"{peer.bdf} {peer.size()}")
     torn = Buffer(test, peer, 32 * PAGE)
-    third = Importer(test, module, 0, alpha, torn)
+    third = importers.attach(alpha, torn)
     third.map()
     entries = third.entries()
     test.equal(len(entries), 32, "entries for pages with gaps")
@@ -177,10 +180,9 @@ def _peers_word(client, peer):
 @case("intel-root-ports", short=True, modules=(IMPORTER,))
 def dmabuf_without_route(test):
     """attach() fails without a route, and the log has the reason of p2pdma/peers."""
-    peer, alpha = provider().function, Drive("alpha").function
-    module = heap.importer(test)
-    buffer = Buffer(test, peer, PAGE)
-    test.refused(errno.EREMOTEIO, Importer, test, module, 0, alpha, buffer)
+    peer, alpha, _ = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, PAGE)
+    test.refused(errno.EREMOTEIO, importers.attach, alpha, buffer)
     word = _peers_word(alpha, peer)
     test.check(test.logged(f"importer {alpha.bdf} refused: {word}"), f"no log line with {word}")
     test.equal(peer.number("p2pmem/map_refused"), 0, "map_refused, as nothing was mapped")
@@ -189,11 +191,10 @@ def dmabuf_without_route(test):
 @case(short=True, modules=(IMPORTER,))
 def dmabuf_importers_without_peer_memory(test):
     """Importers that want system RAM are refused, and so is udmabuf."""
-    peer, alpha = provider().function, Drive("alpha").function
-    module = heap.importer(test)
-    buffer = Buffer(test, peer, PAGE)
+    peer, alpha, _ = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, PAGE)
     for kind in ("no-peer", "static"):
-        test.refused(errno.EOPNOTSUPP, Importer, test, module, 0, alpha, buffer, kind)
+        test.refused(errno.EOPNOTSUPP, importers.attach, alpha, buffer, kind)
     test.check(test.logged(f"importer {alpha.bdf} refused: accepts no peer memory"), "no log line")
     with open("/dev/udmabuf", "rb") as device:
         create = struct.pack("IIQQ", buffer.fd, 0, 0, PAGE)
@@ -209,11 +210,10 @@ def _policy(path, word):
 @case(short=True, modules=(IMPORTER,))
 def dmabuf_denied(test):
     """When a policy ends a route, an importer that can move unmaps, and a pinned one is named."""
-    peer, alpha, beta = provider().function, Drive("alpha").function, Drive("beta").function
-    module = heap.importer(test)
-    buffer = Buffer(test, peer, MIB)
-    moves = Importer(test, module, 0, alpha, buffer)
-    pinned = Importer(test, module, 1, beta, buffer, "pinned")
+    peer, alpha, beta = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, MIB)
+    moves = importers.attach(alpha, buffer)
+    pinned = importers.attach(beta, buffer, "pinned")
     moves.map()
     pinned.map()
     shared = bridges_above(peer)[1]
@@ -258,10 +258,9 @@ def _toucher(test, memory):
 def dmabuf_unbind(test):
     """Unbinding revokes: mappings end, files stay open and are useless, a rebound heap works."""
     drive = provider()
-    peer, alpha, beta = drive.function, Drive("alpha").function, Drive("beta").function
-    module = heap.importer(test)
-    buffer = Buffer(test, peer, MIB)
-    moves = Importer(test, module, 0, alpha, buffer)
+    peer, alpha, beta = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, MIB)
+    moves = importers.attach(alpha, buffer)
     moves.map()
     memory = buffer.map()
     worker, go_on = _toucher(test, memory)
@@ -271,18 +270,17 @@ def dmabuf_unbind(test):
     test.equal(worker.wait(), "SIGBUS", "end of a process that touches the memory")
     memory.close()
     test.refused(errno.ENODEV, moves.map)
-    test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
+    test.refused(errno.ENODEV, importers.attach, beta, buffer)
     test.refused(errno.ENODEV, buffer.map)
     for moment in heap.START, heap.END:
         test.refused(errno.ENODEV, buffer.sync, heap.WRITE | moment)
     test.refused(errno.ENODEV, heap.allocate, heap.path(peer), PAGE)
     moves.detach()
-    peer.bind()
-    drive.find()
+    drive.bind()
     again = until(lambda: attempt(Buffer, test, peer, MIB), 20, "a dma-buf of the rebound provider")
-    third = Importer(test, module, 0, alpha, again)
+    third = importers.attach(alpha, again)
     third.map()
-    test.refused(errno.ENODEV, Importer, test, module, 1, beta, buffer)
+    test.refused(errno.ENODEV, importers.attach, beta, buffer)
 
 
 @case(short=True)
@@ -297,8 +295,7 @@ def dmabuf_held_by_a_path(test):
     test.equal(heap.counts(peer)[1], MIB, "exported after the file is closed")
     unbind = Worker(test, lambda worker: peer.unbind())
     test.equal(unbind.wait(20), "done", "end of unbinding")
-    peer.bind()
-    drive.find()
+    drive.bind()
     _expect_back(test, peer, "after the unbind")
 
 
@@ -317,10 +314,9 @@ def _fill(worker, memory):
 @case(short=True, modules=(IMPORTER,))
 def dmabuf_killed_in_a_fault(test):
     """A task that waits for a buffer in a page fault of the kernel ends when it is killed."""
-    module = heap.importer(test)
-    buffer = Buffer(test, provider().function, MIB)
+    importers, buffer = Importers(test), Buffer(test, provider().function, MIB)
     memory = buffer.map()
-    holder = Worker(test, lambda worker: module.set("hold", str(buffer.fd)))
+    holder = Worker(test, lambda worker: importers.set("hold", str(buffer.fd)))
     until(lambda: _sleeps_in(holder, "importer_hold"), 20, "a task that holds the lock")
     filler = Worker(test, _fill, memory)
     filler.busy(1)
@@ -341,10 +337,9 @@ def dmabuf_killed_in_a_fault(test):
 def dmabuf_unbind_waits(test):
     """Unbinding waits for a pinned importer, names it, and ends when it unmaps."""
     drive = provider()
-    peer, alpha = drive.function, Drive("alpha").function
-    module = heap.importer(test)
-    buffer = Buffer(test, peer, MIB)
-    pinned = Importer(test, module, 0, alpha, buffer, "pinned")
+    peer, alpha, _ = _functions()
+    importers, buffer = Importers(test), Buffer(test, peer, MIB)
+    pinned = importers.attach(alpha, buffer, "pinned")
     pinned.map()
     unbind = Worker(test, lambda worker: peer.unbind())
     text = f"dma-buf of {MIB} bytes: importer {alpha.bdf} keeps a mapping: the provider goes"
@@ -355,16 +350,15 @@ def dmabuf_unbind_waits(test):
     pinned.unmap()
     test.equal(unbind.wait(20), "done", "end of unbinding")
     pinned.detach()
-    peer.bind()
-    drive.find()
+    drive.bind()
 
 
 @case(modules=(IMPORTER, EXPORTER), short=True)
 def dmabuf_of_a_driver(test):
     """A driver exports memory of its own, and has the memory back at the close or the unbind."""
     drive = provider()
-    peer, alpha = drive.function, Drive("alpha").function
-    module, exporter = heap.importer(test), Module(test, EXPORTER)
+    peer, alpha, _ = _functions()
+    importers, exporter = Importers(test), Module(test, EXPORTER)
 
     def export():
         exporter.set("export", f"{peer.bdf} {MIB}")
@@ -374,7 +368,7 @@ def dmabuf_of_a_driver(test):
     test.equal(heap.counts(peer), (peer.size() - MIB, MIB), "available and exported")
     with first.map() as memory:
         memory[0] = 7
-    one = Importer(test, module, 0, alpha, first)
+    one = importers.attach(alpha, first)
     one.map()
     _in_bar(test, peer, one.entries(), MIB)
     first.close()
@@ -387,8 +381,7 @@ def dmabuf_of_a_driver(test):
     test.equal(exporter.get("released"), "2", "releases after the unbind")
     second.close()
     test.equal(exporter.get("released"), "2", "releases after the close")
-    peer.bind()
-    drive.find()
+    drive.bind()
 
 
 def _pass_on(fd):
@@ -483,7 +476,7 @@ def dmabuf_regions(test):
     """A dma-buf may have memory of several regions. Counts, mappings and revocation work."""
     card = _card(test, (0, 6 * MIB), (6 * MIB, 4 * MIB), (10 * MIB, 6 * MIB))
     alpha, beta = Drive("alpha").function, Drive("beta").function
-    module = heap.importer(test)
+    importers = Importers(test)
     size = card.size()
     test.equal(size, 16 * MIB, "size of all regions")
     whole = Buffer(test, card, size)
@@ -493,8 +486,8 @@ def dmabuf_regions(test):
             struct.pack_into("I", memory, at, at)
         for at in range(0, size, PAGE):
             test.equal(struct.unpack_from("I", memory, at)[0], at, f"word at {at:#x}")
-    moves = Importer(test, module, 0, alpha, whole)
-    pinned = Importer(test, module, 1, beta, whole, "pinned")
+    moves = importers.attach(alpha, whole)
+    pinned = importers.attach(beta, whole, "pinned")
     for each in (moves, pinned):
         each.map()
         _in_bar(test, card, each.entries(), size)
@@ -515,9 +508,8 @@ def dmabuf_regions(test):
 def dmabuf_unpublished(test):
     """A heap gives memory only while the provider publishes, and what was given stays."""
     card = _card(test, (0, 16 * MIB))
-    module = heap.importer(test)
-    buffer = Buffer(test, card, MIB)
-    importer = Importer(test, module, 0, Drive("alpha").function, buffer)
+    importers, buffer = Importers(test), Buffer(test, card, MIB)
+    importer = importers.attach(Drive("alpha").function, buffer)
     (card.path / "publish").write_text("0")
     test.refused(errno.ENODEV, heap.allocate, heap.path(card), PAGE)
     importer.map()

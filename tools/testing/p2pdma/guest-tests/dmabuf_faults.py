@@ -9,7 +9,7 @@ import random
 from guest import heap
 from guest.case import case
 from guest.devices import Drive, attempt, bridges_above, provider, until, without
-from guest.heap import Buffer, Importer
+from guest.heap import Buffer
 from guest.injection import Injection
 from guest.module import Module
 from guest.worker import Worker
@@ -25,7 +25,7 @@ def dmabuf_failing_allocations(test):
     """Each allocation of export, attach and map is made to fail: nothing is lost."""
     injection = Injection(test)
     peer, alpha = provider().function, Drive("alpha").function
-    module, exporter = heap.importer(test), Module(test, EXPORTER)
+    importers, exporter = heap.Importers(test), Module(test, EXPORTER)
     heap_fd = os.open(heap.path(peer), os.O_RDONLY)
     test.later(os.close, heap_fd)
     def from_heap(point):
@@ -54,7 +54,7 @@ def dmabuf_failing_allocations(test):
     def attach(point):
         failed, error = write(point, "attach", f"0 {alpha.bdf} {buffer.fd} moves")
         if not error:
-            module.set("detach", "0")
+            importers.set("detach", "0")
         return failed, error
 
     def pages_again():
@@ -71,18 +71,18 @@ def dmabuf_failing_allocations(test):
 
     for call in (from_heap, from_driver, attach):
         sweep(call)
-    Importer(test, module, 0, alpha, buffer)
+    importers.attach(alpha, buffer)
 
     def mapping(point):
         failed, error = write(point, "map", "0")
         if not error:
-            module.set("unmap", "0")
+            importers.set("unmap", "0")
         return failed, error
 
     sweep(mapping)
 
 
-def _use_forever(worker, module, slot, peer, client):
+def _use_forever(worker, importers, slot, peer, client):
     """Allocate, attach, map, touch, and give everything back, whatever fails."""
     choice = random.Random(slot)
     sink = os.open("/dev/null", os.O_WRONLY)
@@ -90,16 +90,16 @@ def _use_forever(worker, module, slot, peer, client):
         fd = attempt(heap.allocate, heap.path(peer), choice.randrange(1, 256) * PAGE)
         if fd is not None:
             kind = choice.choice(("moves", "pinned"))
-            attempt(module.set, "attach", f"{slot} {client} {fd} {kind}")
-            attempt(module.set, "map", str(slot))
+            attempt(importers.set, "attach", f"{slot} {client} {fd} {kind}")
+            attempt(importers.set, "map", str(slot))
             memory = attempt(mmap.mmap, fd, PAGE)
             if memory:
                 # The kernel reads the memory: EFAULT, and no SIGBUS, after a revocation.
                 attempt(os.write, sink, memory)
                 memory.close()
             if choice.random() < 0.5:
-                attempt(module.set, "unmap", str(slot))
-            attempt(module.set, "detach", str(slot))
+                attempt(importers.set, "unmap", str(slot))
+            attempt(importers.set, "detach", str(slot))
             os.close(fd)
         worker.tick()
 
@@ -109,8 +109,8 @@ def dmabuf_devices_go(test):
     """Provider, importers and bridges go and return while several tasks use dma-bufs."""
     drives = [provider(), Drive("alpha"), Drive("beta")]
     peer = drives[0].function
-    module = heap.importer(test)
-    workers = [Worker(test, _use_forever, module, slot, peer, drives[1 + slot % 2].bdf)
+    importers = heap.Importers(test)
+    workers = [Worker(test, _use_forever, importers, slot, peer, drives[1 + slot % 2].bdf)
                for slot in range(4)]
     ports = [bridges_above(drive.function)[0] for drive in drives]
     for _ in test.rounds:
@@ -126,7 +126,7 @@ def dmabuf_devices_go(test):
     for worker in workers:
         worker.kill()
     for slot in range(4):
-        attempt(module.set, "detach", str(slot))
+        attempt(importers.set, "detach", str(slot))
     peer = provider().function
     heap.all_back(test, peer)
     Buffer(test, peer, peer.size()).close()

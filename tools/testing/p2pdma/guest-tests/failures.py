@@ -117,8 +117,7 @@ def failing_transfer(test):
         memory.close()
         # A new registration starts without cached routes.
         peer.function.unbind()
-        peer.function.bind()
-        peer.find()
+        peer.bind()
         return failed
 
     injection.each(test, attempt)

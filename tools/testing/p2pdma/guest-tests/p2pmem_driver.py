@@ -138,8 +138,7 @@ def driver_refuses_interrupt_tables(test):
     _override(test, beta.function)
     _refuses(test, module, beta.function, "0", errno.EINVAL, "interrupt messages")
     (beta.function.path / "driver_override").write_text("\n")
-    beta.function.bind()
-    beta.find()
+    beta.bind()
 
 
 @case("cards", modules=(NAME,))

@@ -58,8 +58,7 @@ def stress_provider(test):
         for worker in workers:
             worker.busy(1)
         peer.function.unbind()
-        peer.function.bind()
-        peer.find()
+        peer.bind()
         rounds += 1
     for worker in workers:
         test.check(not worker.ended(), "a worker ended early")
@@ -87,8 +86,7 @@ def stress_client(test):
         transfer.read_into(alpha, memory, 64 << 10)
         alpha.function.unbind()
         memory.close()
-        alpha.function.bind()
-        alpha.find()
+        alpha.bind()
         rounds += 1
     for worker in workers:
         test.check(not worker.ended(), "a worker ended early")
@@ -194,7 +192,7 @@ def _rescanned(_test, drive):
 def everything_at_once(test):
     """All uses of peer memory at once, while devices go and return and tasks get killed."""
     peer, alpha, beta = provider(), Drive("alpha"), Drive("beta")
-    user, importer = Module(test, "p2pdma_user"), heap.importer(test)
+    user, importer = Module(test, "p2pdma_user"), heap.Importers(test)
     bridge = bridges_above(peer.function)[1]
     test.later((bridge / "p2pdma/policy").write_text, "auto")
 

@@ -93,8 +93,7 @@ def target_keeps_its_provider(test):
         test.later(lambda: peer.function.driver() or peer.function.bind())
         test.refused(errno.ENODEV, namespace.set, "p2pmem", peer.bdf)
         test.equal(namespace.get("p2pmem"), peer.bdf, "what is read after that")
-        peer.function.bind()
-        peer.find()
+        peer.bind()
         namespace.set("enable", "1")
 
 

@@ -140,8 +140,7 @@ def memory_shared_with_queues(test):
         memory.close()
         test.equal(peer.function.available(), left, "available, after munmap")
         peer.function.unbind()
-        peer.function.bind()
-        peer.find()
+        peer.bind()
         test.equal(peer.function.available(), left, "available, after unbind and bind")
 
 

@@ -139,6 +139,11 @@ class Drive:
         self.size = int(pathlib.Path(f"/sys/class/block/{self.disk}/size").read_text()) * 512
         return self
 
+    def bind(self):
+        """Bind the driver again, and find the drive."""
+        self.function.bind()
+        return self.find()
+
     def _controller(self):
         for controller in NVME.glob("nvme*"):
             try:

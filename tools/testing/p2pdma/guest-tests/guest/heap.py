@@ -66,14 +66,31 @@ class Buffer:
         return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
+class Importers(Module):
+    """The module of importers, loaded until the end of the case."""
+    SLOTS = 8
+
+    def __init__(self, test):
+        super().__init__(test, NAME)
+        self._later = test.later
+        self._free = list(range(self.SLOTS))
+
+    def attach(self, function, buffer, kind="moves"):
+        """Let a function import a dma-buf. Return the Importer."""
+        slot = min(self._free)
+        self.set("attach", f"{slot} {function.bdf} {buffer.fd} {kind}")
+        importer = Importer(self, slot, self._free)
+        self._later(importer.detach)
+        return importer
+
+
 class Importer:
     """A slot of the importer module: one device and one dma-buf."""
 
-    def __init__(self, test, module, slot, function, buffer, kind="moves"):
-        self._module, self._slot = module, slot
-        module.set("attach", f"{slot} {function.bdf} {buffer.fd} {kind}")
+    def __init__(self, module, slot, free):
+        self._module, self._slot, self._free = module, slot, free
         self.attached = True
-        test.later(self.detach)
+        free.remove(slot)
 
     def map(self):
         self._module.set("map", str(self._slot))
@@ -82,10 +99,12 @@ class Importer:
         self._module.set("unmap", str(self._slot))
 
     def detach(self):
-        if self.attached:
-            with contextlib.suppress(OSError):
-                self._module.set("detach", str(self._slot))
+        if not self.attached:
+            return
+        with contextlib.suppress(OSError):
+            self._module.set("detach", str(self._slot))
         self.attached = False
+        self._free.append(self._slot)
 
     def _words(self):
         for line in self._module.get("slots").splitlines():
@@ -104,10 +123,6 @@ class Importer:
     def entries(self):
         """Return (address, length) of each entry of the mapping."""
         return [tuple(int(each, 0) for each in word.split("+")) for word in self._words()[5:]]
-
-
-def importer(test):
-    return Module(test, NAME)
 
 
 def exported(function):
