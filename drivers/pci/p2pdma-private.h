@@ -241,6 +241,8 @@ struct pci_p2pdma {
  * @nr_returning: number of pages in the state "returning" that the driver owns
  * @exported: number of pages in dma-bufs
  * @freed: completed when pages come back during teardown
+ * @forgotten: the driver unmapped the pages, and a task takes the region out of
+ *	@node; p2pdma_mutex
  * @node: entry in pci_p2pdma.regions
  */
 struct p2pdma_region {
@@ -253,6 +255,7 @@ struct p2pdma_region {
 	atomic_long_t nr_returning;
 	atomic_long_t exported;
 	struct completion freed;
+	bool forgotten;
 	struct list_head node;
 };
 

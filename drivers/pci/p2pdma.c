@@ -633,6 +633,7 @@ static int p2pdma_add_range(struct pci_dev *pdev, int bar,
 	return ret;
 }
 
+/* Each region is found once, because several tasks may register at a time. */
 static struct p2pdma_region *p2pdma_find_unmapped(struct pci_dev *pdev)
 {
 	struct pci_p2pdma *p2pdma;
@@ -640,10 +641,15 @@ static struct p2pdma_region *p2pdma_find_unmapped(struct pci_dev *pdev)
 
 	guard(mutex)(&p2pdma_mutex);
 	p2pdma = p2pdma_locked(pdev);
-	if (p2pdma)
-		list_for_each_entry(region, &p2pdma->regions, node)
-			if (percpu_ref_is_dying(&region->pgmap.ref))
-				return region;
+	if (!p2pdma)
+		return NULL;
+	list_for_each_entry(region, &p2pdma->regions, node) {
+		if (region->forgotten ||
+		    !percpu_ref_is_dying(&region->pgmap.ref))
+			continue;
+		region->forgotten = true;
+		return region;
+	}
 	return NULL;
 }
 
@@ -709,8 +715,8 @@ static int p2pdma_register(struct pci_dev *pdev, int bar, size_t size,
  * when the driver is unbound, after all memory is free again. Until
  * pci_p2pmem_publish(), only the provider itself and user space use the memory.
  *
- * Context: May sleep. The driver stays bound to @pdev, as in probe, and does
- * not register two ranges of @pdev at the same time.
+ * Context: May sleep. The driver stays bound to @pdev, as in probe. Several
+ * tasks may register ranges at the same time.
  * Return: 0; -EINVAL for a BAR or a range that cannot be peer memory; -EBUSY if
  * part of the range has been registered already; -ENOMEM. On error, nothing is
  * registered, and earlier registrations are as before.

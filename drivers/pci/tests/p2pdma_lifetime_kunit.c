@@ -19,7 +19,6 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/memremap.h>
-#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pci.h>
@@ -1407,57 +1406,179 @@ static int register_thread(void *data)
 	return 0;
 }
 
-/* A driver that registers each of two BARs from two threads at once. */
+#define AT_ONCE		4
+
+/* A driver whose threads register at once, each the BAR in @data. */
 static int register_at_once(struct pci_dev *pdev, void *data)
 {
 	DECLARE_COMPLETION_ONSTACK(begin);
 	struct registration *regs = data;
 	unsigned int i;
 
-	for (i = 0; i < 4; i++) {
-		regs[i] = (struct registration) {
-			.pdev = pdev,
-			.bar = i % 2 ? 2 : 0,
-			.begin = &begin,
-			.ret = -ENOMEM,
-		};
+	for (i = 0; i < AT_ONCE; i++) {
+		regs[i].pdev = pdev;
+		regs[i].begin = &begin;
+		regs[i].ret = -ENOMEM;
 		init_completion(&regs[i].done);
 		if (IS_ERR(kthread_run(register_thread, &regs[i],
 				       "p2pdma-register")))
 			complete(&regs[i].done);
 	}
 	complete_all(&begin);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < AT_ONCE; i++)
 		wait_for_completion(&regs[i].done);
 	return 0;
 }
 
-/* One of two registrations of a BAR wins, and the other changes nothing. */
+/* The same for a driver that has ended a registration of BAR 0. */
+static int register_again_at_once(struct pci_dev *pdev, void *data)
+{
+	int ret = pci_p2pdma_add_resource(pdev, 0, 0, 0);
+
+	if (ret)
+		return ret;
+	devm_memunmap_pages(&pdev->dev, bar_page(pdev, 0, 0)->pgmap);
+	return register_at_once(pdev, data);
+}
+
+static void expect_one_wins(struct kunit *test, const struct registration *regs,
+			    int bar)
+{
+	unsigned int i, won = 0;
+
+	for (i = 0; i < AT_ONCE; i++) {
+		if (regs[i].bar != bar)
+			continue;
+		won += !regs[i].ret;
+		if (regs[i].ret)
+			KUNIT_EXPECT_EQ(test, regs[i].ret, -EBUSY);
+	}
+	KUNIT_EXPECT_EQ(test, won, 1);
+}
+
+/* A single registration of a BAR wins, and the others change nothing. */
 static void registrations_at_once(struct kunit *test)
 {
-	struct mock_pci *mock = life_add(test);
-	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
-	struct registration *regs = kunit_kcalloc(test, 4, sizeof(*regs),
-						  GFP_KERNEL);
-	int again, bar;
+	struct registration regs[AT_ONCE] = {
+		{ .bar = 0 }, { .bar = 2 }, { .bar = 0 }, { .bar = 2 },
+	};
+	struct pci_dev *pdev = small_add(test);
+	int again;
 
-	KUNIT_ASSERT_NOT_NULL(test, regs);
 	for (again = 0; again < 20; again++) {
 		KUNIT_ASSERT_EQ(test, 0,
 				mock_pci_bind(pdev, register_at_once, regs));
-		for (bar = 0; bar < 2; bar++) {
-			KUNIT_EXPECT_EQ(test, -EBUSY,
-					min(regs[bar].ret, regs[bar + 2].ret));
-			KUNIT_EXPECT_EQ(test, 0,
-					max(regs[bar].ret, regs[bar + 2].ret));
-		}
-		KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"),
-				SZ_4M + SZ_2M);
-		KUNIT_EXPECT_EQ(test,
-				p2pdma_kunit_number(test, pdev, "available"),
-				SZ_4M + SZ_2M);
+		expect_one_wins(test, regs, 0);
+		expect_one_wins(test, regs, 2);
+		expect_all_free(test, pdev, SZ_4M + SZ_2M);
 		mock_pci_unbind(pdev);
 		expect_nothing(test, pdev);
+	}
+}
+
+/* A single task takes back the registration whose pages the driver unmapped. */
+static void registrations_at_once_after_unmap(struct kunit *test)
+{
+	struct registration regs[AT_ONCE] = {};
+	struct pci_dev *pdev = small_add(test);
+	int again;
+
+	for (again = 0; again < 20; again++) {
+		KUNIT_ASSERT_EQ(test, 0,
+				mock_pci_bind(pdev, register_again_at_once,
+					      regs));
+		expect_one_wins(test, regs, 0);
+		expect_all_free(test, pdev, SZ_4M);
+		mock_pci_unbind(pdev);
+		expect_nothing(test, pdev);
+	}
+}
+
+/**
+ * struct comer - thread whose provider comes and goes
+ * @test: the test, whose static stubs the thread needs
+ * @pdev: the provider
+ * @done: completed at the end of the thread
+ * @err: first error
+ */
+struct comer {
+	struct kunit *test;
+	struct pci_dev *pdev;
+	struct completion done;
+	int err;
+};
+
+static int publish_bar(struct pci_dev *pdev, void *data)
+{
+	int ret = pci_p2pdma_add_resource(pdev, 0, 0, 0);
+
+	if (!ret)
+		pci_p2pmem_publish(pdev, true);
+	return ret;
+}
+
+static int come_and_go(struct pci_dev *pdev)
+{
+	void *addr;
+	int ret;
+
+	ret = mock_pci_bind(pdev, publish_bar, NULL);
+	if (ret)
+		return ret;
+	addr = pci_p2pmem_alloc(pdev, SZ_64K);
+	pci_p2pmem_free(pdev, addr, SZ_64K);
+	mock_pci_unbind(pdev);
+	if (rcu_access_pointer(pdev->p2pdma))
+		return -EEXIST;
+	return addr ? 0 : -ENOMEM;
+}
+
+static int comer_thread(void *data)
+{
+	struct comer *comer = data;
+	int again;
+
+	current->kunit_test = comer->test;
+	for (again = 0; again < 20 && !comer->err; again++)
+		comer->err = come_and_go(comer->pdev);
+	current->kunit_test = NULL;
+	complete(&comer->done);
+	return 0;
+}
+
+static void comer_start(struct kunit *test, struct comer *comer,
+			struct pci_dev *pdev)
+{
+	comer->test = test;
+	comer->pdev = pdev;
+	init_completion(&comer->done);
+	if (!IS_ERR(kthread_run(comer_thread, comer, "p2pdma-comer")))
+		return;
+	comer->err = -ENOMEM;
+	complete(&comer->done);
+}
+
+/* Providers come and go while others do, and while a task publishes all. */
+static void providers_come_and_go_at_once(struct kunit *test)
+{
+	static const unsigned int rows[] = { MEM, NEAR, NEAR2, FAR };
+	struct comer comers[ARRAY_SIZE(rows)] = {};
+	struct mock_pci *mock = life_add(test);
+	struct device *client = &mock_pci_dev(mock, CLIENT)->dev;
+	unsigned int i, round;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		comer_start(test, &comers[i], mock_pci_dev(mock, rows[i]));
+	for (i = 0, round = 0; i < ARRAY_SIZE(rows); round++) {
+		pci_p2pmem_publish(comers[round % ARRAY_SIZE(rows)].pdev,
+				   round & 4);
+		pci_dev_put(pci_p2pmem_find(client));
+		cond_resched();
+		i += try_wait_for_completion(&comers[i].done);
+	}
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		KUNIT_EXPECT_EQ(test, comers[i].err, 0);
+		expect_nothing(test, comers[i].pdev);
 	}
 }
 
@@ -1799,6 +1920,8 @@ static struct kunit_case p2pdma_lifetime_cases[] = {
 	KUNIT_CASE(file_outlives_provider),
 	KUNIT_CASE(ask_while_providers_come_and_go),
 	KUNIT_CASE(registrations_at_once),
+	KUNIT_CASE(registrations_at_once_after_unmap),
+	KUNIT_CASE(providers_come_and_go_at_once),
 	KUNIT_CASE(mmap_memory),
 	KUNIT_CASE(mapping_is_uncached),
 	KUNIT_CASE(unbind_under_mapping),
