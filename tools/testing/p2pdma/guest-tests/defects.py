@@ -12,7 +12,7 @@ import os
 from guest.card import ANY_RANGE, add_range, bound_card
 from guest.case import case
 from guest.devices import Drive, provider, until
-from guest.module import Module
+from guest.module import Module, caching
 from guest.worker import Worker
 
 MIB = 1 << 20
@@ -37,6 +37,17 @@ def defect_registered_twice(test):
     card.map(PAGE).close()
 
 
+@case(modules=(ANY_RANGE,))
+def defect_registered_at_once(test):
+    """Two tasks register ranges of a function at once, and the provider has both."""
+    card = bound_card(test, ANY_RANGE)
+    for _ in range(50):
+        (card.path / "add_at_once").write_text(f"{card.BAR} {2 * MIB}")
+        test.equal(card.size(), 4 * MIB, "size of both ranges")
+        card.unbind()
+        card.bind(ANY_RANGE)
+
+
 @case("intel-root-ports", modules=("p2pdma_user",))
 def defect_silent_about_host(test):
     """The log names a host bridge that is not known, also where no port redirects."""
@@ -58,6 +69,14 @@ def defect_bytes_of_others(test):
     memory = peer.map(length)
     test.check(not memory[0] and memory[:] == bytes(length), "bytes of an earlier owner")
     memory.close()
+
+
+@case(modules=("p2pdma_user",))
+def defect_cached_mapping(test):
+    """A mapping is uncached, like the kernel's own mapping of the memory."""
+    memory = provider().function.map(PAGE)
+    test.later(memory.close)
+    test.equal(caching(Module(test, "p2pdma_user"), memory), "uncached", "caching of a mapping")
 
 
 @case(modules=("p2pdma_user",))

@@ -7,7 +7,7 @@ from guest import nvmet
 from guest.card import ANY_RANGE, CARD, add_range, bind, bound_card
 from guest.case import case
 from guest.devices import Drive, Function, provider
-from guest.module import Module
+from guest.module import Module, caching
 
 PROBE = (0x1b36, 0x0005)        # BAR 0 is tiny, BAR 1 has I/O ports, BAR 2 is not there
 ENGINE = (0x1234, 0x11e8)       # an edu: a DMA engine
@@ -81,7 +81,7 @@ def bad_ranges(test):
         _nothing_registered(test, card)
 
 
-@case(modules=(ANY_RANGE,), short=True)
+@case(modules=(ANY_RANGE, "p2pdma_user"), short=True)
 def memory_mapped_before(test):
     """The log warns where a mapping that is not uncached decides the caching of peer memory."""
     Module(test, ANY_RANGE)
@@ -97,6 +97,7 @@ def memory_mapped_before(test):
     memory = card.map(4096)
     memory[:] = b"\x5a" * 4096
     test.check(memory[:] == b"\x5a" * 4096, "write-combining memory does not hold bytes")
+    test.equal(caching(Module(test, "p2pdma_user"), memory), "uncached", "caching for user space")
     memory.close()
 
 

@@ -16,10 +16,13 @@ DEFECTS = (
     ("offset and size of a range wrap", "defect_range_wraps", r"WARNING: .* memremap_pages"),
     ("a range that is registered twice is a kernel warning", "defect_registered_twice",
      "Conflicting mapping in same section"),
+    ("two registrations at once get into each other's way", "defect_registered_at_once",
+     "File exists|size of both ranges"),
     ("no word about an unknown host bridge without redirection", "defect_silent_about_host",
      "no word about the host bridge"),
     ("a mapping shows bytes of the last owner", "defect_bytes_of_others",
      "bytes of an earlier owner"),
+    ("a mapping has the caching of system memory", "defect_cached_mapping", "got 'cached'"),
     ("a scatterlist needs one run of memory", "defect_fragments", "Cannot allocate memory"),
     ("an unbind waits for memory in silence", "defect_silent_unbind", "word about memory in use"),
     ("a write fault on a clean page never ends", "defect_endless_fault", "hung; the blocked tasks"),
@@ -35,9 +38,7 @@ DEFECTS = (
     ("functions of a device are direct without a check", None, "route_between_functions"),
     ("a port that did not answer counts until reboot", None, "map_after_silence"),
     ("a find among equals picks at random", None, "find_is_deterministic"),
-    ("two registrations of a range at once both begin", None, "registrations_at_once"),
     ("a second registration that fails removes the file of the first", None, "unwind_second"),
-    ("a user mapping has the caching of system memory", None, "mapping_is_uncached"),
 )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Test modules, loaded until the end of a case."""
 import contextlib
+import ctypes
 import pathlib
 import subprocess
 
@@ -37,3 +38,9 @@ class Module:
         if self._there:
             subprocess.run(["rmmod", self.name], check=True)
         self._there = False
+
+
+def caching(user, memory):
+    """Return the caching of a mapping, as the module p2pdma_user sees the mapping."""
+    user.set("look", str(ctypes.addressof(ctypes.c_char.from_buffer(memory))))
+    return user.get("look")

@@ -9,15 +9,20 @@
  *	echo 0 > hold				# free the bytes
  *	echo 0000:03:00.0 16384 > sieve		# take pages, free every other
  *	echo 0 > sieve				# free the rest of the pages
+ *	echo 0x7f0000000000 > look		# address in a mapping of the writer
+ *	cat look				# caching of the mapping
  *
  * All names are also names of stock Linux 6.12, so the module loads there, too.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cleanup.h>
+#include <linux/kstrtox.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/pgtable.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
@@ -209,6 +214,41 @@ static const struct kernel_param_ops user_sieve_ops = {
 };
 module_param_cb(sieve, &user_sieve_ops, NULL, 0600);
 MODULE_PARM_DESC(sieve, "write provider and pages, or 0; read the pages held");
+
+static bool user_uncached;
+
+/* What mmap() puts into the page table has the caching of the mapping. */
+static int user_look(const char *text, const struct kernel_param *param)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long addr;
+	int ret;
+
+	ret = kstrtoul(text, 0, &addr);
+	if (ret)
+		return ret;
+	mmap_read_lock(mm);
+	vma = find_vma(mm, addr);
+	ret = vma && vma->vm_start <= addr ? 0 : -EFAULT;
+	if (!ret)
+		WRITE_ONCE(user_uncached, pgprot_val(vma->vm_page_prot) ==
+			   pgprot_val(pgprot_noncached(vma->vm_page_prot)));
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static int user_seen(char *text, const struct kernel_param *param)
+{
+	return sysfs_emit(text, "%s\n", READ_ONCE(user_uncached) ? "uncached" : "cached");
+}
+
+static const struct kernel_param_ops user_look_ops = {
+	.set = user_look,
+	.get = user_seen,
+};
+module_param_cb(look, &user_look_ops, NULL, 0600);
+MODULE_PARM_DESC(look, "write an address of the writer, read the caching");
 
 static int __init user_init(void)
 {
