@@ -715,15 +715,19 @@ static struct mock_function *function_of(struct mock_pci *mock,
 	return &mock->fn[row];
 }
 
+/* Machines of thousands of functions have fewer buses, so look for the bus. */
 static struct pci_dev *find_dev(struct mock_pci *mock, struct mock_function *fn)
 {
-	int bus = function_bus(mock, fn);
+	int nr = function_bus(mock, fn);
 	struct pci_dev *pdev;
+	struct pci_bus *bus;
 
-	if (bus < 0 || !fn->host->sysdata)
+	if (nr < 0 || !fn->host->sysdata)
 		return NULL;
-	pdev = pci_get_domain_bus_and_slot(fn->host->domain, bus,
-					   fn->row.devfn);
+	bus = pci_find_bus(fn->host->domain, nr);
+	if (!bus)
+		return NULL;
+	pdev = pci_get_slot(bus, fn->row.devfn);
 	pci_dev_put(pdev);
 	return pdev;
 }
