@@ -18,7 +18,7 @@ import subprocess
 import sys
 import warnings
 
-from riglib import defects, house, ktap, runner
+from riglib import defects, house, ktap, runner, skeleton
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[2]
@@ -255,23 +255,39 @@ def objects_without(_files):
     compile_silently(prepared("without"), [name[:-2] + ".o" for name in callers])
 
 
+def compile_external(folder):
+    """Compile the files of a module outside of the kernel's tree. Return the complaints."""
+    # There is no vmlinux here whose symbols could be found: compile, do not link.
+    objects = [f"{source.stem}.o" for source in folder.glob("*.c")]
+    status, out = run("make", "-s", "-k", "-C", prepared("debug"), f"M={folder}", "C=2", "W=1",
+                      *objects, env=make_env())
+    said = said_by_compilers(out)
+    complaints = ["\n".join(said) or out] if status or said else []
+    return complaints + [f"{lost} was not compiled" for lost in objects
+                         if not (folder / lost).exists()]
+
+
 def modules(files):
     """External modules under sparse and W=1; built from a copy to keep the source clean."""
-    output, complaints = prepared("debug"), []
+    complaints = []
     for name in some(files.modules):
         copy = SCRATCH / "modules" / pathlib.PurePath(name).name
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(ROOT / name, copy)
-        # There is no vmlinux here whose symbols could be found: compile, do not link.
-        objects = [f"{source.stem}.o" for source in copy.glob("*.c")]
-        status, out = run("make", "-s", "-k", "-C", output, f"M={copy}", "C=2", "W=1",
-                          *objects, env=make_env())
-        said = said_by_compilers(out)
-        if status or said:
-            complaints.append(f"{name}:\n" + ("\n".join(said) or out))
-        complaints += [f"{name}: {lost} was not compiled" for lost in objects
-                       if not (copy / lost).exists()]
+        complaints += [f"{name}: {said}" for said in compile_external(copy)]
     silent(complaints)
+
+
+def suite(_files):
+    """The KUnit suite that "rig new" writes compiles under sparse and W=1."""
+    copy = SCRATCH / "suite"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    for header in (ROOT / "drivers/pci/tests").glob("*.h"):
+        shutil.copy(header, copy)
+    (copy / "planted.c").write_text(skeleton.suite("planted"), encoding="utf-8")
+    (copy / "Kbuild").write_text("obj-m := planted.o\n", encoding="utf-8")
+    silent(compile_external(copy))
 
 
 def include_flags(output):
@@ -547,8 +563,9 @@ def originality(_files):
 
 
 CHECKERS = [checkpatch, kernel_doc, objects_plain, objects_debug, objects_without, modules,
-            coccicheck, get_maintainer, abi, kconfig, rst, sphinx, shellcheck, python, functions,
-            help_target, hygiene, gates, prose, rulers, columns, words, promises, rooms, locks]
+            suite, coccicheck, get_maintainer, abi, kconfig, rst, sphinx, shellcheck, python,
+            functions, help_target, hygiene, gates, prose, rulers, columns, words, promises, rooms,
+            locks]
 CHECKERS += [originality] if ORIGINALITY else []
 
 

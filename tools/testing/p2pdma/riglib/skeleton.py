@@ -38,16 +38,36 @@ TESTS = [{name}_works]
 
 SUITE = '''// SPDX-License-Identifier: GPL-2.0
 /*
- * PCI peer-to-peer DMA: KUnit tests of {title}
+ * KUnit suite p2pdma_{name}: one sentence about the function under test
  */
+
 #include <kunit/test.h>
 
-#include "mock_pci.h"
+#include <linux/module.h>
+#include <linux/sizes.h>
 
-/* Draw the hierarchy here. */
+#include "mock_pci.h"
+#include "p2pdma_kunit.h"
+
+/*
+ *	host bridge - root port - MEM: 2 MiB in BAR 0
+ */
+enum {{ HOST, RP, MEM, NR }};
+
+static const struct mock_pci_row {name}_rows[NR] = {{
+	[HOST] = {{ .kind = MOCK_PCI_HOST, .domain = 1 }},
+	[RP] = {{ .kind = MOCK_PCI_ROOT_PORT }},
+	[MEM] = {{ .kind = MOCK_PCI_ENDPOINT, .up = RP, .bar[0] = SZ_2M }},
+}};
+
+/* A provider has the memory of the BAR. Replace this. */
 static void {name}_works(struct kunit *test)
 {{
-	KUNIT_FAIL(test, "not written");
+	struct mock_pci *mock = mock_pci_add(test, {name}_rows, NR);
+	struct pci_dev *pdev = mock_pci_dev(mock, MEM);
+
+	p2pdma_kunit_provide(test, pdev);
+	KUNIT_EXPECT_EQ(test, p2pdma_kunit_number(test, pdev, "size"), SZ_2M);
 }}
 
 static struct kunit_case {name}_cases[] = {{
@@ -59,7 +79,11 @@ static struct kunit_suite {name}_suite = {{
 	.name = "p2pdma_{name}",
 	.test_cases = {name}_cases,
 }};
+
 kunit_test_suite({name}_suite);
+
+MODULE_DESCRIPTION("KUnit: {title}");
+MODULE_LICENSE("GPL");
 '''
 
 
@@ -70,6 +94,11 @@ def _write(path, text):
     except FileExistsError as error:
         raise RigError(f"{path.relative_to(ROOT)} exists already") from error
     print(f"wrote {path.relative_to(ROOT)}")
+
+
+def suite(name):
+    """Return the text of a KUnit suite."""
+    return SUITE.format(name=name, title=name.replace("_", " "))
 
 
 def new(arguments):
@@ -88,7 +117,7 @@ def new(arguments):
         _write(UNIT / f"{name}.py", TOOL.format(**words))
         print(f"run it: tools/testing/p2pdma/unit/tool/run {name}")
         return 0
-    _write(SUITES / f"p2pdma_{name}_kunit.c", SUITE.format(**words))
+    _write(SUITES / f"p2pdma_{name}_kunit.c", suite(name))
     makefile = SUITES / "Makefile"
     lines = makefile.read_text(encoding="utf-8").rstrip("\n")
     makefile.write_text(f"{lines}\nobj-$(CONFIG_PCI_P2PDMA_KUNIT_TEST) += "
