@@ -215,7 +215,7 @@ TEST_F(p2pmem, aligned_words)
 	for (i = 0; i < 8; i += 2)
 		EXPECT_EQ(LOAD(__u16, map + 24 + i), 0x2211 + 0x1111 * i);
 	for (i = 0; i < 8; i += 4)
-		EXPECT_EQ(LOAD(__u32, map + 24 + i), 0x44332211 + 0x11111111 * i);
+		EXPECT_EQ(LOAD(__u32, map + 24 + i), 0x44332211 + 0x11111111U * i);
 	munmap(map, self->mem.page);
 }
 
